@@ -1,0 +1,85 @@
+"""Inference of RGB I3D as it is built: seconds, clips/s, and the share of what a matrix product reaches here.
+
+  python benchmarks/inference.py [--quick]
+
+Each row runs in a process of its own, so that its peak memory is its own. The limit is measured in the same
+process right before: the best of several square matrix products in the same precision. 64 frames of 224 x 224
+are 111.15 G multiply-adds (222.3 GFLOP); the rate counts those and nothing else.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl import app, flags  # noqa: E402
+
+_QUICK = flags.DEFINE_bool("quick", False, "One precision and the shortest clip only.")
+_ROW = flags.DEFINE_string("row", None, "Internal: measure this one row and print it as JSON.")
+
+GFLOP_PER_FRAME = 2 * 111.15 / 64
+ROWS = [
+    (precision, batch, frames)
+    for precision in ("float32", "mixed_bfloat16")
+    for batch, frames in ((1, 64), (4, 64), (1, 250))
+]
+
+
+def best(function, runs):
+    """The least of `runs` timings in seconds, after one run that is not counted."""
+    function()
+    seconds = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def measure(precision, batch, frames, runs=3):
+    """Returns one row: seconds a batch, and GFLOP/s of the model and of the matrix product."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import keras_i3d
+
+    dtype = precision.removeprefix("mixed_")
+    size = 2048
+    matrix = tf.cast(tf.random.normal((size, size)), dtype)
+    product = tf.function(lambda: tf.matmul(matrix, matrix))
+    limit = 2 * size**3 / best(lambda: product().numpy(), 8) / 1e9
+
+    keras.config.set_dtype_policy(precision)
+    model = keras_i3d.I3D(weights=None)
+    clip = np.random.default_rng(0).uniform(-1, 1, (batch, frames, 224, 224, 3)).astype("float32")
+    seconds = best(lambda: model.predict_on_batch(clip), runs)
+    rate = batch * frames * GFLOP_PER_FRAME / seconds
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return {"seconds": seconds, "rate": rate, "limit": limit, "peak": peak}
+
+
+def main(argv):
+    del argv
+    if _ROW.value:
+        precision, batch, frames = _ROW.value.split(",")
+        print(json.dumps(measure(precision, int(batch), int(frames))))
+        return
+    rows = ROWS[:1] if _QUICK.value else ROWS
+    print("precision        batch  frames  seconds  clips/s  GFLOP/s  matmul GFLOP/s  share  peak GB")
+    for precision, batch, frames in rows:
+        command = [sys.executable, __file__, f"--row={precision},{batch},{frames}"]
+        row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        print(
+            f"{precision:15} {batch:6} {frames:7} {row['seconds']:8.2f} {batch / row['seconds']:8.2f} "
+            f"{row['rate']:8.0f} {row['limit']:15.0f} {row['rate'] / row['limit']:6.2f} {row['peak']:8.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)

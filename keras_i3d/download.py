@@ -1,0 +1,206 @@
+"""Files over HTTP or from a mirror: resumed, verified, then moved into place."""
+
+import errno
+import hashlib
+import os
+import pathlib
+import shutil
+import time
+
+from keras_i3d.messages import WeightsError, WeightsUnreachableError, notice
+
+CONNECT_SECONDS = 5
+STALL_SECONDS = 30
+ATTEMPTS = 3
+CHUNK = 1 << 16  # what an interrupted download loses at most
+
+
+def cache_folder():
+    """Returns `$KERAS_HOME/keras_i3d` (`~/.keras/keras_i3d`), which may not exist yet."""
+    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    return pathlib.Path(home) / "keras_i3d"
+
+
+def writable_folder(folder):
+    """Makes `folder` if need be and returns it; raises WeightsError if nothing can be written there."""
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise WeightsError(
+            f"Cannot write in the cache folder {folder} ({error.strerror}). "
+            "Set the environment variable KERAS_HOME to a folder that can be written."
+        ) from error
+    return folder
+
+
+def fetch(remote, folder, attempts=ATTEMPTS):
+    """Downloads a RemoteFile to `folder`/`remote.path` unless a verified copy is there.
+
+    The environment variable KERAS_I3D_MIRROR, a URL or a folder laid out as the original repository,
+    replaces the host. An interrupted download goes on where it stopped.
+
+    Args:
+        remote: a registry.RemoteFile.
+        folder: where to put it.
+        attempts: connections to try, each given up after 5 seconds.
+
+    Returns:
+        The path of the verified file.
+
+    Raises:
+        WeightsUnreachableError: no connection, or the host does not have the file.
+        WeightsError: what came is not the file, or it cannot be written.
+    """
+    final = pathlib.Path(folder) / remote.path
+    if final.exists():
+        try:
+            verify(final, remote, final)
+            return final
+        except WeightsError as error:
+            notice(f"{error} Fetching it again.")
+    writable_folder(final.parent)
+    import filelock
+
+    with filelock.FileLock(final.with_name(f".{final.name}.lock")):
+        if not final.exists():  # another process may just have fetched it
+            _fetch(remote, final, attempts)
+    return final
+
+
+def _fetch(remote, final, attempts):
+    part = final.with_name(final.name + ".part")
+    mirror = os.path.expanduser(os.environ.get("KERAS_I3D_MIRROR", "")).removeprefix("file://")
+    if "://" in mirror and not mirror.startswith(("http://", "https://")):
+        raise WeightsError(f"KERAS_I3D_MIRROR is an http(s) URL or a folder. Received: {mirror}")
+    try:
+        _check_space(part, remote)
+        if mirror and "://" not in mirror:
+            source = pathlib.Path(mirror) / remote.path
+            if not source.is_file():
+                raise WeightsUnreachableError(f"The mirror folder {mirror} has no {remote.path} (KERAS_I3D_MIRROR).")
+            shutil.copyfile(source, part)
+            verify(part, remote, source)
+        else:
+            url = f"{mirror.rstrip('/')}/{remote.path}" if mirror else remote.url
+            resumed = _download(url, remote, part, attempts)
+            try:
+                verify(part, remote, url)
+            except WeightsError:
+                if not resumed:
+                    raise
+                part.unlink(missing_ok=True)  # the two halves may be of different files: once more, whole
+                _download(url, remote, part, attempts)
+                verify(part, remote, url)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        what = "The disk is full" if error.errno == errno.ENOSPC else f"Writing failed ({error.strerror or error})"
+        raise WeightsError(
+            f"{what} while fetching {remote.path} to {final.parent}. "
+            "Free some space, or set KERAS_HOME to another folder."
+        ) from error
+    os.replace(part, final)
+
+
+def verify(path, remote, origin):
+    """Raises WeightsError, removing `path`, unless it has the size and git blob id of a RemoteFile."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(256).lstrip().lower()
+    problem = None
+    if start.startswith((b"<!doctype html", b"<html")):
+        problem = "an HTML page came in its place; a proxy or a login page may be in the way"
+    elif remote.bytes is not None and size != remote.bytes:
+        problem = f"it has {size:,} bytes instead of {remote.bytes:,}"
+    elif remote.git_blob is not None and git_blob(path) != remote.git_blob:
+        problem = f"its git blob id is {git_blob(path)} instead of {remote.git_blob}"
+    if problem:
+        path.unlink(missing_ok=True)
+        raise WeightsError(f"{origin} is not the published {remote.path}: {problem}. Nothing was kept.")
+
+
+def git_blob(path):
+    """Returns a file's git blob id: the sha1 of b"blob <bytes>\\0" + content."""
+    return _digest(path, hashlib.sha1(b"blob %d\0" % os.path.getsize(path)))
+
+
+def sha256(path):
+    """Returns a file's sha256 as hexadecimal digits."""
+    return _digest(path, hashlib.sha256())
+
+
+def _digest(path, digest):
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_space(part, remote):
+    free = shutil.disk_usage(part.parent).free
+    have = part.stat().st_size if part.exists() else 0
+    if remote.bytes is not None and free < remote.bytes - have:
+        raise WeightsError(
+            f"The disk is too full for {remote.path}: {remote.bytes - have:,} bytes are missing, "
+            f"{free:,} are free in {part.parent}. Free some space, or set KERAS_HOME to another folder."
+        )
+
+
+def _download(url, remote, part, attempts):
+    """Brings the whole of `url` to `part`; returns whether any of it was there before."""
+    import requests
+
+    already = part.exists() and part.stat().st_size > 0
+    size = f" ({remote.bytes / 1e6:.1f} MB)" if (remote.bytes or 0) > 1e5 else ""
+    notice(f"{'resuming' if already else 'downloading'} {url}{size}")
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(attempt)
+        try:
+            _receive(url, remote, part)
+            return already
+        except requests.HTTPError as error:
+            reason = f"HTTP {error.response.status_code} {error.response.reason}"
+            if error.response.status_code == 416:  # the part is longer than the file
+                part.unlink(missing_ok=True)
+            elif error.response.status_code < 500:
+                break
+        except requests.RequestException as error:
+            reason = _root_cause(error)
+    raise WeightsUnreachableError(
+        f"Cannot fetch {url}: {reason}. Where there is no network, set KERAS_I3D_MIRROR to a URL or folder "
+        f"that holds {remote.path}, or pass weights= a path."
+    )
+
+
+def _receive(url, remote, part):
+    import requests
+    from tqdm import tqdm
+
+    have = part.stat().st_size if part.exists() else 0
+    if remote.bytes is not None and have >= remote.bytes:
+        return
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
+        response.raise_for_status()
+        if response.status_code != 206:
+            have = 0
+        bar = tqdm(
+            total=remote.bytes, initial=have, unit="B", unit_scale=True, desc=part.stem, leave=False, disable=None
+        )
+        with bar, open(part, "ab" if have else "wb") as file:
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _root_cause(error):
+    """The innermost reason of a requests exception, without the wrapping."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    reason = getattr(error, "reason", None) or error
+    text = str(reason)
+    return text.split(": ", 1)[-1] if "Connection(" in text else text

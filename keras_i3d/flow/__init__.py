@@ -1,0 +1,21 @@
+"""TV-L1 optical flow, the input of the flow stream."""
+
+from keras_i3d.flow.engine import TVL1Params
+from keras_i3d.flow.layer import TVL1
+from keras_i3d.flow.pairs import METHODS, stream, tvl1
+from keras_i3d.flow.quantize import dequantize_flow, quantize_flow
+from keras_i3d.flow.stacks import bidirectional, stack, stack_along_trajectories, subtract_mean
+
+__all__ = [
+    "METHODS",
+    "TVL1",
+    "TVL1Params",
+    "bidirectional",
+    "dequantize_flow",
+    "quantize_flow",
+    "stack",
+    "stack_along_trajectories",
+    "stream",
+    "subtract_mean",
+    "tvl1",
+]

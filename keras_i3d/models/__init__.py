@@ -1,0 +1,1 @@
+"""Network graphs: Keras alone, no files, no network, no particular backend."""

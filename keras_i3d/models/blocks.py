@@ -1,0 +1,147 @@
+"""The pieces that the Inception video models are made of.
+
+Layout is always (batch, time, height, width, channel); kernels and strides are (t, h, w).
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+
+
+def conv_unit(x, filters, kernel, strides=(1, 1, 1), *, name, bn_momentum=0.999):
+    """Convolution, batch norm, ReLU; the endpoint `name` is the ReLU's output.
+
+    SAME padding, no bias, no batch-norm scale, epsilon 1e-3, as `snt.Conv3D` and `snt.BatchNorm`
+    in DeepMind's i3d.py. Weights live in the layers `{name}_conv_3d` and `{name}_batch_norm`.
+    """
+    fan_in = math.prod(kernel) * x.shape[-1]
+    x = layers.Conv3D(
+        filters,
+        kernel,
+        strides,
+        padding="same",
+        data_format="channels_last",
+        use_bias=False,
+        kernel_initializer=sonnet_initializer(fan_in),
+        name=f"{name}_conv_3d",
+    )(x)
+    x = layers.BatchNormalization(axis=-1, momentum=bn_momentum, epsilon=1e-3, scale=False, name=f"{name}_batch_norm")(
+        x
+    )
+    return layers.ReLU(name=name)(x)
+
+
+def max_pool(x, window, strides, *, name):
+    """Max pooling with SAME padding; the padding never wins."""
+    return MaxPool3D(window, strides, padding="same", data_format="channels_last", name=name)(x)
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class MaxPool3D(layers.MaxPooling3D):
+    """Keras's max pooling, which works in float16 on a CPU too, where TensorFlow has no kernel for it."""
+
+    def call(self, x):
+        half = keras.backend.standardize_dtype(x.dtype) == "float16"
+        if half and keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
+            return ops.cast(super().call(ops.cast(x, "float32")), "float16")  # no value changes on the way
+        return super().call(x)
+
+
+def sonnet_initializer(fan_in):
+    """Sonnet 1's default for convolutions: a normal of stddev 1/sqrt(fan_in), truncated, not rescaled."""
+    return keras.initializers.TruncatedNormal(stddev=1 / math.sqrt(fan_in))
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class ClipCheck(layers.Layer):
+    """Passes a clip through unchanged, and refuses one too short or too small for the network.
+
+    Where a graph was traced with unknown sizes, the refusal is TensorFlow's InvalidArgumentError in a
+    node of this layer's name: "Expected size[1] in [0, 8], but got 9" for 8 frames where 9 are needed.
+
+    Args:
+        min_frames: frames needed.
+        min_size: pixels needed in height and in width.
+    """
+
+    def __init__(self, min_frames, min_size, **kwargs):
+        kwargs.setdefault("name", f"Needs_{min_frames}_frames_of_{min_size}x{min_size}")
+        super().__init__(**kwargs)
+        self.min_frames = min_frames
+        self.min_size = min_size
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x):
+        check_clip_shape(x.shape, self.min_frames, self.min_size)
+        sizes = ops.shape(x)
+        if all(isinstance(size, int) for size in sizes[1:4]):
+            return x
+        # A slice as large as the clip, or as the least clip there may be: only the former exists.
+        least = (0, self.min_frames, self.min_size, self.min_size, 0)
+        return ops.slice(x, [0] * 5, [ops.maximum(size, low) for size, low in zip(sizes, least)])
+
+    def get_config(self):
+        return {**super().get_config(), "min_frames": self.min_frames, "min_size": self.min_size}
+
+
+def check_clip_shape(shape, min_frames, min_size):
+    """Raises ValueError if the known part of `shape`, (B, T, H, W, C), is too short or too small."""
+    _, frames, height, width, _ = shape
+    if frames is not None and frames < min_frames:
+        raise ValueError(
+            f"A clip needs at least {min_frames} frames; received {frames}. Repeat its frames: "
+            f"np.resize(clip, ({min_frames}, *clip.shape[1:]))."
+        )
+    for side, size in (("height", height), ("width", width)):
+        if size is not None and size < min_size:
+            raise ValueError(
+                f"A clip needs a height and a width of at least {min_size} pixels; received {side} {size}. "
+                "Resize it; the weights expect a 224 x 224 crop of a 256-pixel short side."
+            )
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class HeadPool(layers.Layer):
+    """The head's 2 x 7 x 7 average pool at stride 1 (VALID), its spatial window clipped to a smaller map.
+
+    (B, T, H, W, C) -> (B, T - 1, max(H - 6, 1), max(W - 6, 1), C). Sizes may be unknown until the call.
+    Every position is averaged with equal weight, in float32 or what the layer's dtype says.
+
+    Args:
+        window: the side of the spatial window.
+    """
+
+    def __init__(self, window=7, **kwargs):
+        super().__init__(**kwargs)
+        self.window = window
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *sides, channels = input_shape
+        sides = [None if side is None else max(side - self.window + 1, 1) for side in sides]
+        return (batch, None if frames is None else frames - 1, *sides, channels)
+
+    def call(self, x):
+        x = (x[:, :-1] + x[:, 1:]) / 2
+        for axis in (2, 3):
+            x = _sliding_mean(x, axis, self.window)
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}
+
+
+def _sliding_mean(x, axis, window):
+    """The mean over each run of `window` neighbours along `axis`, or over the whole axis if it is shorter.
+
+    A product with a banded 0/1 matrix: `average_pool` needs a window that is known before the map is.
+    """
+    size = ops.shape(x)[axis]
+    window = min(size, window) if isinstance(size, int) else ops.minimum(size, window)
+    start = ops.arange(size - window + 1)[:, None]
+    at = ops.arange(size)[None]
+    inside = ops.cast(ops.logical_and(at >= start, at < start + window), x.dtype)
+    sums = ops.moveaxis(ops.tensordot(x, inside, axes=[[axis], [1]]), -1, axis)
+    return sums / ops.cast(window, x.dtype)

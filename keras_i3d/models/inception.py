@@ -1,0 +1,159 @@
+"""Inception-V1 I3D, layer by layer as DeepMind's kinetics-i3d/i3d.py (arXiv 1705.07750, figure 3)."""
+
+import numbers
+
+import keras
+from keras import layers
+
+from keras_i3d.models.blocks import ClipCheck, HeadPool, conv_unit, max_pool, sonnet_initializer
+from keras_i3d.specs import CHANNELS, CROP, MIN_FRAMES, MIN_SIZE, check_stream
+
+CONV, POOL, MIXED = "conv", "pool", "mixed"
+
+# name, kind, then: filters, kernel, strides | window, strides | the six widths of an Inception block.
+LAYERS = (  #                                                      64 x 224 x 224 becomes
+    ("Conv3d_1a_7x7", CONV, 64, (7, 7, 7), (2, 2, 2)),  #           32 x 112 x 112
+    ("MaxPool3d_2a_3x3", POOL, (1, 3, 3), (1, 2, 2)),  #            32 x 56 x 56
+    ("Conv3d_2b_1x1", CONV, 64, (1, 1, 1), (1, 1, 1)),
+    ("Conv3d_2c_3x3", CONV, 192, (3, 3, 3), (1, 1, 1)),
+    ("MaxPool3d_3a_3x3", POOL, (1, 3, 3), (1, 2, 2)),  #            32 x 28 x 28
+    ("Mixed_3b", MIXED, 64, 96, 128, 16, 32, 32),  #                256 channels
+    ("Mixed_3c", MIXED, 128, 128, 192, 32, 96, 64),  #              480
+    ("MaxPool3d_4a_3x3", POOL, (3, 3, 3), (2, 2, 2)),  #            16 x 14 x 14
+    ("Mixed_4b", MIXED, 192, 96, 208, 16, 48, 64),  #               512
+    ("Mixed_4c", MIXED, 160, 112, 224, 24, 64, 64),  #              512
+    ("Mixed_4d", MIXED, 128, 128, 256, 24, 64, 64),  #              512
+    ("Mixed_4e", MIXED, 112, 144, 288, 32, 64, 64),  #              528
+    ("Mixed_4f", MIXED, 256, 160, 320, 32, 128, 128),  #            832
+    ("MaxPool3d_5a_2x2", POOL, (2, 2, 2), (2, 2, 2)),  #            8 x 7 x 7
+    ("Mixed_5b", MIXED, 256, 160, 320, 32, 128, 128),  #            832
+    ("Mixed_5c", MIXED, 384, 192, 384, 48, 128, 128),  #            1024
+)
+ENDPOINTS = (*(row[0] for row in LAYERS), "Logits", "Predictions")
+
+# The units of an Inception block whose published name breaks the pattern.
+PUBLISHED_NAMES = {"Mixed_5b_Branch_2_Conv3d_0b_3x3": "Mixed_5b_Branch_2_Conv3d_0a_3x3"}
+
+# The one layer whose shape depends on the number of classes.
+HEAD = "Logits_Conv3d_0c_1x1_conv_3d"
+
+
+def inception_i3d(
+    include_top=True,
+    input_shape=None,
+    stream="rgb",
+    pooling=None,
+    classes=400,
+    classifier_activation="softmax",
+    dropout=0.0,
+    depth_multiplier=1.0,
+    bn_momentum=0.999,
+    name=None,
+):
+    """Builds an Inception I3D with fresh weights; `keras_i3d.I3D` documents the arguments.
+
+    Returns a functional `keras.Model` from float32 (B, T, H, W, C) in [-1, 1] to float32 (B, classes),
+    in which every name in ENDPOINTS is a layer.
+    """
+    _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
+
+    def width(filters):
+        return max(8, round(filters * depth_multiplier))
+
+    min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
+    inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream)
+    x = ClipCheck(min_frames, MIN_SIZE)(inputs)
+    for endpoint, kind, *settings in LAYERS:
+        if kind == CONV:
+            filters, kernel, strides = settings
+            x = conv_unit(x, width(filters), kernel, strides, name=endpoint, bn_momentum=bn_momentum)
+        elif kind == POOL:
+            x = max_pool(x, *settings, name=endpoint)
+        else:
+            x = mixed(x, [width(filters) for filters in settings], name=endpoint, bn_momentum=bn_momentum)
+
+    if include_top:
+        x = head(x, classes, dropout, classifier_activation)
+    elif pooling == "avg":
+        x = layers.GlobalAveragePooling3D(data_format="channels_last", dtype="float32", name="avg_pool")(x)
+    elif pooling == "max":
+        x = layers.GlobalMaxPooling3D(data_format="channels_last", dtype="float32", name="max_pool")(x)
+    return keras.Model(inputs, x, name=name or f"i3d_{stream}")
+
+
+def mixed(x, widths, *, name, bn_momentum):
+    """An Inception block: 1x1x1 | 1x1x1 -> 3x3x3 | 1x1x1 -> 3x3x3 | max pool -> 1x1x1, concatenated."""
+
+    def unit(x, filters, kernel, suffix):
+        full_name = f"{name}_{suffix}"
+        full_name = PUBLISHED_NAMES.get(full_name, full_name)
+        return conv_unit(x, filters, kernel, name=full_name, bn_momentum=bn_momentum)
+
+    one, three = (1, 1, 1), (3, 3, 3)
+    width_0, width_1a, width_1b, width_2a, width_2b, width_3 = widths
+    branch_0 = unit(x, width_0, one, "Branch_0_Conv3d_0a_1x1")
+    branch_1 = unit(x, width_1a, one, "Branch_1_Conv3d_0a_1x1")
+    branch_1 = unit(branch_1, width_1b, three, "Branch_1_Conv3d_0b_3x3")
+    branch_2 = unit(x, width_2a, one, "Branch_2_Conv3d_0a_1x1")
+    branch_2 = unit(branch_2, width_2b, three, "Branch_2_Conv3d_0b_3x3")
+    branch_3 = max_pool(x, three, one, name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
+    branch_3 = unit(branch_3, width_3, one, "Branch_3_Conv3d_0b_1x1")
+    return layers.Concatenate(axis=-1, name=name)([branch_0, branch_1, branch_2, branch_3])
+
+
+def head(x, classes, dropout, classifier_activation):
+    """Average pool, dropout, a 1x1x1 convolution, the mean over time and space, softmax: all in float32."""
+    x = HeadPool(dtype="float32", name="Logits_AvgPool3d_0a_7x7")(x)
+    x = layers.Dropout(dropout, dtype="float32", name="Logits_Dropout3d_0b")(x)
+    x = layers.Conv3D(
+        classes,
+        1,
+        data_format="channels_last",
+        kernel_initializer=sonnet_initializer(x.shape[-1]),
+        dtype="float32",
+        name=HEAD,
+    )(x)
+    x = layers.GlobalAveragePooling3D(data_format="channels_last", dtype="float32", name="Logits")(x)
+    return layers.Activation(classifier_activation, dtype="float32", name="Predictions")(x)
+
+
+def clip_shape(input_shape, stream, min_frames=MIN_FRAMES):
+    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError."""
+    channels = CHANNELS[check_stream(stream)]
+    if input_shape is None:
+        return (None, CROP, CROP, channels)
+    input_shape = tuple(input_shape)
+    if len(input_shape) != 4:
+        raise ValueError(
+            "input_shape is (time, height, width, channel), without the batch, each a number or None. "
+            f"Received: input_shape={input_shape}"
+        )
+    if input_shape[-1] != channels:
+        raise ValueError(
+            f'The "{stream}" stream has {channels} channels. Received: input_shape={input_shape}. '
+            f"Pass {input_shape[:-1] + (channels,)}"
+            + "".join(f', or stream="{other}"' for other, n in CHANNELS.items() if n == input_shape[-1])
+            + "."
+        )
+    for size, least, what in zip(input_shape, (min_frames, MIN_SIZE, MIN_SIZE), ("frames", "high", "wide")):
+        if size is not None and size < least:
+            raise ValueError(
+                f"I3D takes clips of at least {min_frames} frames, {MIN_SIZE} pixels high and {MIN_SIZE} wide. "
+                f"Received: input_shape={input_shape}, {size} {what}. Pass {least} or more, or None for any."
+            )
+    return input_shape
+
+
+def _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum):
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
+    if include_top and pooling is not None:
+        raise ValueError(f"pooling is for include_top=False. Received: include_top=True, pooling={pooling!r}")
+    if include_top and (isinstance(classes, bool) or not isinstance(classes, numbers.Integral) or classes < 1):
+        raise ValueError(f"classes must be a positive integer. Received: classes={classes!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is the share of units dropped, in [0, 1). Received: dropout={dropout!r}")
+    if not depth_multiplier > 0:
+        raise ValueError(f"depth_multiplier must be positive. Received: depth_multiplier={depth_multiplier!r}")
+    if not 0 <= bn_momentum < 1:
+        raise ValueError(f"bn_momentum must be in [0, 1). Received: bn_momentum={bn_momentum!r}")

@@ -1,0 +1,110 @@
+"""What a clip is: streams, frame rate, sizes and value ranges.
+
+Every number is how DeepMind's released weights were trained (kinetics-i3d README;
+Carreira & Zisserman 2017, section 2.5 and 3).
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+FPS = 25
+SHORT_SIDE = 256
+CROP = 224
+FLOW_BOUND = 20.0  # pixels per frame; flow beyond it is clamped
+MIN_FRAMES = 9  # the head averages pairs of Mixed_5c steps, and 9 frames give the first two
+MIN_SIZE = 32  # pixels; Mixed_5c is then one position
+CHANNELS = {"rgb": 3, "flow": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSpec:
+    """How the clips were made that a set of weights was trained on, and expects.
+
+    Attributes:
+        stream: "rgb" or "flow".
+        fps: frames per second.
+        short_side, crop: pixels; flow is computed after scaling to the short side and before cropping.
+        value_range: of what the model takes.
+        flow_method, flow_bound: "tvl1", and the pixels per frame that become the ends of the range.
+    """
+
+    stream: str
+    fps: int = FPS
+    short_side: int = SHORT_SIDE
+    crop: int = CROP
+    value_range: tuple = (-1.0, 1.0)
+    flow_method: str | None = None
+    flow_bound: float | None = None
+
+
+RGB_CLIP = ClipSpec("rgb")
+FLOW_CLIP = ClipSpec("flow", flow_method="tvl1", flow_bound=FLOW_BOUND)
+
+
+def check_stream(stream):
+    """Returns `stream` if it is "rgb" or "flow", else raises ValueError."""
+    if stream not in CHANNELS:
+        raise ValueError(f'stream must be "rgb" or "flow". Received: stream={stream!r}')
+    return stream
+
+
+def preprocess_input(x, stream="rgb"):
+    """Scales decoded frames or flow to what the models take.
+
+    Args:
+        x: for "rgb", RGB values in [0, 255], any number type, shape (..., 3); for "flow",
+            dx and dy in pixels per frame, floating point, shape (..., 2). A NumPy array or a tensor.
+        stream: "rgb" or "flow".
+
+    Returns:
+        float32 of the same shape, in [-1, 1]: x / 127.5 - 1 for RGB; clip(x, +-20) / 20 for flow.
+        NumPy in, NumPy out; tensor in, tensor out.
+
+    Raises:
+        ValueError: wrong channel count, or values that were scaled already. The values of arrays are looked
+            at; those of tensors are not, for inside a graph there are none.
+    """
+    channels = CHANNELS[check_stream(stream)]
+    if not hasattr(x, "shape"):
+        x = np.asarray(x)
+    if len(x.shape) == 0 or x.shape[-1] not in (channels, None):
+        raise ValueError(
+            f'The "{stream}" stream has {channels} channels on the last axis. Received: shape {tuple(x.shape)}'
+        )
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "uif":
+            raise ValueError(f"A clip holds real numbers. Received: {x.dtype}")
+        _check_range(x, stream)
+        x = x.astype("float32")
+        return x / np.float32(127.5) - 1 if stream == "rgb" else np.clip(x / np.float32(FLOW_BOUND), -1, 1)
+    _check_float_flow(keras.backend.standardize_dtype(x.dtype), stream)
+    x = ops.cast(x, "float32")
+    return x / 127.5 - 1 if stream == "rgb" else ops.clip(x / FLOW_BOUND, -1, 1)
+
+
+def _check_float_flow(dtype, stream):
+    if stream == "flow" and "float" not in str(dtype):
+        raise ValueError(
+            f"Flow is floating point, in pixels per frame. Received: {dtype}. "
+            "Decode quantised flow first: value * 40 / 255 - 20."
+        )
+
+
+def _check_range(x, stream):
+    _check_float_flow(x.dtype, stream)
+    if x.size == 0 or x.dtype == np.uint8:
+        return
+    low, high = float(x.min()), float(x.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"A clip holds finite values only. Received: minimum {low}, maximum {high}")
+    if stream == "flow":
+        return
+    unit_range = high <= 1 and np.issubdtype(x.dtype, np.floating) and bool(np.any(x != np.round(x)))
+    if low < 0 or high > 255 or unit_range:
+        raise ValueError(
+            f"RGB frames are in [0, 255] before scaling. Received: minimum {low:.4g}, maximum {high:.4g}. "
+            "Pass the decoded frames as they are; a clip already in [-1, 1] needs no preprocessing."
+        )

@@ -1,0 +1,213 @@
+"""A video file to RGB frames at 25 per second, as a stream.
+
+Frames are scaled to a short side of 256 with FFmpeg's `bilinear` kernel (libswscale), which goes from the
+decoded planes to RGB in one step and averages over the covered area when it shrinks.
+"""
+
+import contextlib
+import io
+import math
+import os
+from fractions import Fraction
+
+import numpy as np
+
+from keras_i3d.messages import VideoError, missing_package, notice
+from keras_i3d.specs import FPS, SHORT_SIDE
+
+LONG_GAP = 30  # seconds without a new frame that are worth a line
+NOT_VIDEO = {"tty"}  # FFmpeg would film a text file as it scrolls by
+
+
+def read(source, fps=FPS, short_side=SHORT_SIDE):
+    """Reads a whole video into memory.
+
+    Args, errors: as for `Reader`.
+
+    Returns:
+        uint8 (T, H, W, 3), RGB.
+    """
+    return np.stack(list(Reader(source, fps, short_side)))
+
+
+class Reader:
+    """Iterates over a video's frames, uint8 (H, W, 3), RGB, in bounded memory; each iteration starts anew.
+
+    Frames are resampled by their timestamps, variable frame rates included: frame k shows what was
+    nearest to k / fps seconds after the first frame. Rotation metadata is obeyed.
+
+    Args:
+        source: a path, the bytes of a file, or a binary file object that can seek. Whatever FFmpeg
+            decodes: mp4, avi, webm, mkv, mov, gif and more.
+        fps: frames per second, or None for each frame as it is stored.
+        short_side: pixels of the shorter side, the aspect kept, or None for the stored size.
+
+    Attributes:
+        name: what messages call the video.
+        frames: how many frames the last iteration gave so far.
+        damaged: how many packets of it could not be decoded, or only with errors.
+
+    Raises:
+        VideoError: while iterating, when the file is missing, is not a video, or gives no frame.
+    """
+
+    def __init__(self, source, fps=FPS, short_side=SHORT_SIDE):
+        if fps is not None and not fps > 0:
+            raise ValueError(f"fps must be positive, or None. Received: fps={fps!r}")
+        if short_side is not None and not short_side >= 1:
+            raise ValueError(f"short_side must be a number of pixels, or None. Received: short_side={short_side!r}")
+        self.source = source
+        self.fps = None if fps is None else Fraction(fps).limit_denominator(1001)
+        self.short_side = short_side
+        if not isinstance(source, str | os.PathLike | bytes | bytearray) and not hasattr(source, "seek"):
+            raise ValueError(
+                "A video is a path, the bytes of a file, or a binary file object that can seek. "
+                f"Received: {type(source).__name__}. Frames in memory go to the model as they are."
+            )
+        self.name = str(source) if isinstance(source, str | os.PathLike) else str(getattr(source, "name", "<bytes>"))
+        self.frames = 0
+        self.damaged = 0
+
+    def __iter__(self):
+        self.frames = 0
+        size = None  # the first frame's: a stream that changes its size does not change the clip's
+        for frame, repeats in self._resampled():
+            size = size or self._size(frame)
+            if self.fps is not None and repeats > LONG_GAP * self.fps:
+                seconds = float(repeats / self.fps)
+                notice(f"{self.name}: nothing new for {seconds:.0f} s after frame {self.frames}; it is repeated")
+            image = self._to_rgb(frame, size)
+            for _ in range(repeats):
+                self.frames += 1
+                yield image
+
+    def count(self):
+        """Returns how many frames an iteration gives: decodes the video once, without converting it."""
+        return sum(repeats for _, repeats in self._resampled())
+
+    def _resampled(self):
+        """Yields (decoded frame, how many times it is shown)."""
+        if self.fps is None:
+            yield from ((frame, 1) for _, _, frame in self._timed())
+            return
+        shown, begin, previous, now, length = 0, None, None, None, None
+        for time, duration, frame in self._timed():
+            begin = time if begin is None else begin
+            if previous is not None:
+                # Until half way between the two, the previous frame is the nearer one.
+                due = math.ceil(((now + time) / 2 - begin) * self.fps)
+                if due > shown:
+                    yield previous, due - shown
+                    shown = due
+            previous, now, length = frame, time, duration
+        total = max(math.floor((now + length - begin) * self.fps + Fraction(1, 2)), 1)
+        if total > shown:
+            yield previous, total - shown
+
+    def _timed(self):
+        """Yields (seconds, duration in seconds, frame), times as exact fractions that only grow."""
+        latest = None
+        for frame, nominal in self._decoded():
+            base = frame.time_base or Fraction(1, 1)
+            time = None if frame.pts is None else frame.pts * base
+            if latest is not None and (time is None or time <= latest):
+                time = latest + nominal
+            latest = Fraction(0) if time is None else time
+            duration = frame.duration * base if frame.duration else nominal
+            yield latest, duration, frame
+
+    def _decoded(self):
+        """Yields (frame, nominal duration in seconds) for each frame that can be decoded."""
+        import av
+
+        self.damaged = 0
+        found = False
+        with self._open() as container:
+            stream = _video_stream(container)
+            if stream is None:
+                raise VideoError(self.name, "it has no video stream")
+            stream.thread_type = "AUTO"
+            rate = stream.average_rate or stream.guessed_rate or FPS
+            packets = 0
+            for packet in self._packets(container, stream):
+                packets += packet.size > 0
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    self.damaged += 1
+                    continue
+                for frame in frames:
+                    found = True
+                    self.damaged += bool(frame.is_corrupt)
+                    yield frame, 1 / Fraction(rate)
+            self.damaged += max(stream.frames - packets, 0)  # a file cut short has fewer than its header says
+        if not found:
+            raise VideoError(self.name, f"no frame of it could be decoded ({self.damaged} damaged packets)")
+
+    def _packets(self, container, stream):
+        import av
+
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:  # the rest of the file cannot be split into packets
+                self.damaged += 1
+                return
+            yield packet
+
+    @contextlib.contextmanager
+    def _open(self):
+        try:
+            import av
+        except ImportError as error:
+            raise missing_package("av", "av", "Reading a video") from error
+        av.logging.set_level(av.logging.PANIC)
+        source = self.source
+        if isinstance(source, bytes | bytearray):
+            source = io.BytesIO(source)
+        elif isinstance(source, str | os.PathLike):
+            source = os.path.abspath(os.fspath(source))  # a colon in a relative path would name a protocol
+            if not os.path.isfile(source):
+                raise VideoError(self.name, "a folder, not a file" if os.path.isdir(source) else "no such file")
+            if os.path.getsize(source) == 0:
+                raise VideoError(self.name, "the file is empty")
+        else:
+            source.seek(0)
+        try:
+            container = av.open(source, metadata_errors="ignore")
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(
+                self.name, f"not a video that FFmpeg can open ({getattr(error, 'strerror', None) or error})"
+            ) from error
+        with container:
+            if container.format.name in NOT_VIDEO:
+                raise VideoError(self.name, "a text file, not a video")
+            yield container
+
+    def _size(self, frame):
+        if self.short_side is None:
+            return frame.width, frame.height
+        return scaled_size(frame.width, frame.height, self.short_side)
+
+    def _to_rgb(self, frame, size):
+        width, height = size
+        image = frame.reformat(width, height, format="rgb24", interpolation="BILINEAR").to_ndarray()
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def scaled_size(width, height, short_side):
+    """Returns (width, height) with the shorter one `short_side` and the aspect kept, rounded to whole pixels."""
+    short = min(width, height)
+    return tuple(short_side if side == short else round(side * short_side / short) for side in (width, height))
+
+
+def _video_stream(container):
+    """The first stream of moving pictures; a cover picture of a sound file is none."""
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)

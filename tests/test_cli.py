@@ -1,0 +1,127 @@
+"""keras-i3d as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import films
+import pytest
+import synthetic
+from absl import app, flags
+from absl.testing import flagsaver
+from conftest import ROOT
+
+from keras_i3d import cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two videos, one broken file, a file that is no video, and an rgb checkpoint for 3 classes with its labels."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "videos/deep").mkdir(parents=True)
+    (folder / "videos/a.mp4").write_bytes(films.film([films.picture(i) for i in range(12)]))
+    (folder / "videos/deep/b [x].avi").write_bytes(films.film([films.picture(2 * i) for i in range(10)], "avi"))
+    (folder / "videos/c.mp4").write_bytes(b"broken")
+    (folder / "videos/notes.txt").write_text("not listed")
+    synthetic.write(synthetic.sonnet_shapes(synthetic.i3d_shapes(classes=3)), 7, folder / "model.ckpt")
+    (folder / "labels.txt").write_text("run\njump\nrest\n")
+    return folder
+
+
+def run(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "keras_i3d", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_json_of_good_and_bad_videos(folder):
+    result = run(
+        "classify", folder / "videos", folder / "none.mp4", "--streams=rgb", f"--rgb_weights={folder / 'model.ckpt'}",
+        f"--labels={folder / 'labels.txt'}", "--json", "--top=2",
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [os.path.basename(r["video"]) for r in records] == ["a.mp4", "c.mp4", "b [x].avi", "none.mp4"]
+    assert ["error" in r for r in records] == [False, True, False, True]
+    assert records[3]["error"].endswith("none.mp4: no such file")
+    assert records[0]["predictions"][0]["label"] in ("run", "jump", "rest")
+    assert len(records[0]["predictions"]) == 2
+    assert records[0]["frames"] == 12
+    assert "2 classified, 2 failed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def here(*arguments):
+    """Runs a command in this process, for TensorFlow takes its time to start."""
+    argv = ["keras-i3d", *map(str, arguments)]
+    flags.FLAGS.unparse_flags()
+    return cli.main(flags.FLAGS(argv))
+
+
+@pytest.fixture(autouse=True)
+def _flags():
+    saved = flagsaver.save_flag_values()
+    yield
+    flagsaver.restore_flag_values(saved)
+
+
+def test_text(folder, capsys):
+    weights = f"--rgb_weights={folder / 'model.ckpt'}"
+    assert here("classify", folder / "videos/a.mp4", "--streams=rgb", weights, "--labels=none") == 0
+    printed = capsys.readouterr().out
+    assert "12 frames at 25 fps; rgb" in printed
+    assert "probability    logit  label" in printed
+    assert "decode" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the first word must be one of: classify, version"),
+        (["dance"], "Received: 'dance'"),
+        (["classify"], "at least one video"),
+    ],
+)
+def test_usage(arguments, message):
+    with pytest.raises(app.UsageError, match=message):
+        here(*arguments)
+
+
+def test_flags_refuse_what_they_do_not_know():
+    with pytest.raises(flags.IllegalFlagValueError, match="streams"):
+        here("classify", "x.mp4", "--streams=sound")
+
+
+def test_unreachable_weights_are_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(tmp_path))
+    assert here("classify", "x.mp4", "--json") == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: The mirror folder")
+    assert json.loads(captured.out)["error"].startswith("The mirror folder")
+
+
+def test_version_and_help(capsys):
+    assert here("version") == 0
+    assert capsys.readouterr().out.startswith("keras-i3d 0.")
+    assert "keras-i3d classify VIDEO..." in cli.__doc__
+    for flag in ("streams", "rgb_weights", "flow_weights", "labels", "top", "flow", "precision", "json"):
+        assert f"--{flag}" in cli.__doc__, flag
+
+
+def test_a_reader_that_has_seen_enough(folder):
+    """`... | head -1` ends the command without a traceback."""
+    command = f"{sys.executable} -m keras_i3d classify {folder / 'videos'} {folder / 'videos'} --streams=rgb --json "
+    command += f"--labels=none --rgb_weights={folder / 'model.ckpt'} | head -1"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, check=False)
+    assert len(result.stdout.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_expand(folder, monkeypatch):
+    monkeypatch.chdir(folder / "videos")
+    assert cli.expand(["deep/b [x].avi"]) == [("deep/b [x].avi", None)]
+    assert cli.expand(["*.mp4"]) == [("a.mp4", None), ("c.mp4", None)]
+    assert cli.expand(["*.mkv"]) == [("*.mkv", "the pattern matches no file")]
+    assert [os.path.basename(p) for p, _ in cli.expand(["."])] == ["a.mp4", "c.mp4", "b [x].avi"]

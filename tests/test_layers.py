@@ -1,0 +1,82 @@
+"""The house's order: imports run downwards only, and models know Keras alone."""
+
+import ast
+import pathlib
+
+PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
+
+# From the ground up; a module imports only from lower floors, or from its own package.
+FLOORS = (
+    {"version", "messages"},
+    {"specs"},
+    {"models"},
+    {"conversion", "registry", "video", "flow", "data", "visualize"},
+    {"download"},
+    {"weights"},
+    {"applications"},
+    {"inference", "training", "evaluation", "features", "export"},
+    {"cli"},
+    {"__init__", "__main__"},
+)
+FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
+
+# What only some modules may import at all, wherever the import stands.
+RESERVED = {
+    "tensorflow": {"conversion", "registry", "data", "training", "export"},
+    "cv2": {"flow"},
+    "numba": {"flow"},
+    "av": {"video"},
+    "requests": {"download"},
+}
+
+
+def imports():
+    """Yields (file, part, imported module) for every import in the package, in functions too."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((path, part, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                if node.module == "keras_i3d":
+                    yield from ((path, part, f"keras_i3d.{alias.name}") for alias in node.names)
+                else:
+                    yield path, part, node.module
+
+
+def test_imports_run_downwards():
+    wrong = []
+    for path, part, module in imports():
+        if module.startswith("keras_i3d."):
+            imported = module.split(".")[1]
+            if imported != part and FLOOR[imported] >= FLOOR[part]:
+                wrong.append(f"{path.name} imports {module}")
+    assert not wrong
+
+
+def test_every_module_has_a_floor():
+    parts = {p.relative_to(PACKAGE).parts[0].removesuffix(".py") for p in PACKAGE.rglob("*.py")}
+    assert parts <= set(FLOOR)
+
+
+def test_models_know_keras_alone():
+    allowed = {"keras", "math", "numbers", "keras_i3d"}
+    for path, part, module in imports():
+        if part == "models":
+            assert module.split(".")[0] in allowed, f"{path.name} imports {module}"
+
+
+def test_heavy_packages_are_imported_in_their_places():
+    for path, part, module in imports():
+        root = module.split(".")[0]
+        assert part in RESERVED.get(root, {part}), f"{path.name} imports {module}"
+
+
+def test_heavy_packages_are_imported_where_they_are_used():
+    """At the top of no module: importing the package must not cost what a user does not use."""
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "flow/kernels.py"}:  # itself imported where it is used
+        for node in ast.parse(path.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
+            for name in names:
+                assert name is None or name.split(".")[0] not in {*RESERVED, "tqdm", "filelock"}, path

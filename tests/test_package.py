@@ -1,0 +1,102 @@
+"""The package from outside: what importing it costs, and that the models need no TensorFlow."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import synthetic
+from conftest import ROOT
+
+import keras_i3d
+from keras_i3d.models.inception import inception_i3d
+
+
+def python(code, folder=None, **environment):
+    """Runs code in a fresh interpreter and returns what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_import_is_light():
+    out = python(
+        """
+        import sys, time
+        import keras
+        before, start = set(sys.modules), time.perf_counter()
+        import keras_i3d
+        seconds = time.perf_counter() - start
+        heavy = {"cv2", "av", "matplotlib", "requests", "tqdm", "numba", "filelock", "apache_beam", "scipy"}
+        print(sorted(heavy & (set(sys.modules) - before)), seconds < 1)
+        """
+    )
+    assert out.strip() == "[] True"
+
+
+def test_public_names():
+    assert keras_i3d.__all__ == sorted(
+        keras_i3d.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
+    )
+    for name in keras_i3d.__all__:
+        assert getattr(keras_i3d, name).__doc__, name
+
+
+def test_a_saved_model_loads_where_the_package_is_only_imported(tmp_path):
+    inception_i3d(classes=4, depth_multiplier=0.1).save(tmp_path / "x.keras")
+    out = python(
+        "import keras_i3d; import keras; print(keras.models.load_model('x.keras').output.shape)", folder=tmp_path
+    )
+    assert out.strip() == "(None, 4)"
+
+
+def test_models_on_jax_where_all_else_is_absent(tmp_path):
+    """With TensorFlow and every optional package blocked: any size at run time, small and large maps, the values that
+    TensorFlow computes, the refusal of short clips, both streams."""
+    model = inception_i3d(input_shape=(None, None, None, 3), classes=4, depth_multiplier=0.1)
+    model.save_weights(tmp_path / "x.weights.h5")
+    clips = {f"clip{i}": synthetic.clip((1, *size, 3), i) for i, size in enumerate(((9, 32, 40), (10, 232, 256)))}
+    np.savez(tmp_path / "clips.npz", **clips)
+    out = python(
+        """
+        import sys
+
+        class Blocked:
+            names = {"tensorflow", "cv2", "av", "requests", "tqdm", "filelock", "matplotlib", "numba", "torch"}
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] in self.names:
+                    raise ModuleNotFoundError(f"{name} is blocked", name=name)
+
+        sys.meta_path.insert(0, Blocked())
+        import keras, numpy as np
+        import keras_i3d
+        assert keras.backend.backend() == "jax"
+        assert keras_i3d.preprocess_input(np.full((1, 3), 255)).max() == 1
+        settings = dict(input_shape=(None, None, None, 3), classes=4, depth_multiplier=0.1)
+        model = keras_i3d.I3D(weights="x.weights.h5", **settings)
+        for clip in np.load("clips.npz").values():
+            print(*model.predict_on_batch(clip)[0])
+        try:
+            model.predict_on_batch(np.zeros((1, 8, 32, 32, 3), "float32"))
+        except ValueError as error:
+            assert "at least 9 frames" in str(error)
+        else:
+            raise AssertionError("8 frames passed")
+        two = keras_i3d.TwoStreamI3D(weights=None, input_shape=(9, 32, 32), classes=4, depth_multiplier=0.1)
+        assert two.output.shape == (None, 4)
+        """,
+        folder=tmp_path,
+        KERAS_BACKEND="jax",
+        XLA_FLAGS="--xla_backend_optimization_level=0",  # compiling is most of this test
+    )
+    for line, clip in zip(out.splitlines(), clips.values(), strict=True):
+        assert [float(v) for v in line.split()] == pytest.approx(model.predict_on_batch(clip)[0], rel=1e-4)

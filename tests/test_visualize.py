@@ -1,0 +1,45 @@
+"""The colour-wheel code of flow."""
+
+import numpy as np
+import pytest
+
+from keras_i3d import visualize
+
+
+def test_still_is_white_and_directions_have_their_hues():
+    flow = np.float32([[0, 0], [20, 0], [-20, 0], [0, 20], [0, -20]])
+    still, right, left, down, up = visualize.flow_to_color(flow[None])[0]
+    assert tuple(still) == (255, 255, 255)
+    assert tuple(right) == (255, 0, 0)
+    assert left[0] == 0
+    assert min(left[1:]) > 100  # cyan to blue
+    assert down[0] > 100
+    assert down[1] > 200
+    assert down[2] == 0  # yellow
+    assert up[2] == 255  # blue to magenta
+    assert len({tuple(c) for c in (right, left, down, up)}) == 4
+
+
+def test_speed_is_saturation_up_to_the_bound():
+    colors = visualize.flow_to_color(np.float32([[0, 0], [5, 0], [10, 0], [20, 0], [40, 0]])[None])[0].astype(int)
+    assert list(colors[:, 1]) == sorted(colors[:, 1], reverse=True)
+    np.testing.assert_array_equal(colors[2], visualize.flow_to_color(np.float32([[[5, 0]]]), bound=10)[0, 0])
+    assert colors[4, 0] < colors[3, 0], "beyond the bound it is darkened"
+
+
+def test_wheel_has_no_seam():
+    angles = np.linspace(0, 2 * np.pi, 2000)
+    flow = 20 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)[None]
+    colors = visualize.flow_to_color(flow * 0.999)[0].astype(int)
+    assert abs(np.diff(colors, axis=0)).max() <= 5
+    assert abs(colors[0] - colors[-1]).max() <= 5
+
+
+def test_shapes_and_refusals():
+    assert visualize.flow_to_color(np.zeros((3, 4, 5, 2))).shape == (3, 4, 5, 3)
+    with pytest.raises(ValueError, match="dx and dy"):
+        visualize.flow_to_color(np.zeros((4, 5, 3)))
+    with pytest.raises(ValueError, match="finite"):
+        visualize.flow_to_color(np.full((4, 5, 2), np.nan))
+    with pytest.raises(ValueError, match="bound"):
+        visualize.flow_to_color(np.zeros((4, 5, 2)), bound=0)

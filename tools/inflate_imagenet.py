@@ -1,0 +1,42 @@
+"""Inflates a 2D Inception V1 checkpoint (TF-Slim, ImageNet) to I3D weights, and checks the boring video.
+
+  python tools/inflate_imagenet.py --checkpoint=DIR/inception_v1.ckpt --stream=rgb \
+      --output=weights/imagenet_rgb.weights.h5
+"""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app, flags  # noqa: E402
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Prefix of the checkpoint.", required=True)
+_STREAM = flags.DEFINE_enum("stream", "rgb", ["rgb", "flow"], "Which stream's weights to make.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write; ends in .weights.h5.", required=True)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"no arguments beside the flags. Received: {argv[1:]}")
+    import keras_i3d
+    from keras_i3d.download import sha256
+    from keras_i3d.weights import save_h5
+
+    try:
+        model = keras_i3d.I3D(include_top=False, weights=None, stream=_STREAM.value)
+        keras_i3d.inflate(_CHECKPOINT.value, model)
+        errors = keras_i3d.boring_video_error(model)
+        source = f"inflated from {pathlib.Path(_CHECKPOINT.value).name}"
+        save_h5(model, _OUTPUT.value, stream=_STREAM.value, classes=None, labels=None, source=source)
+    except (keras_i3d.KerasI3DError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    print("Boring video, relative difference from the 2D network at the middle step:")
+    for endpoint, error in errors.items():
+        print(f"  {endpoint:18} {error:.2e}")
+    print(f"{_STREAM.value} stream, no class layer -> {_OUTPUT.value}")
+    print(f"sha256 {sha256(pathlib.Path(_OUTPUT.value))}")
+
+
+if __name__ == "__main__":
+    app.run(main)
