@@ -25,6 +25,7 @@ setup(
         "h5py",
         "av>=14",
         "numba",
+        "pillow>=10.2",
         "filelock",
         "requests",
         "tqdm",

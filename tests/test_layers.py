@@ -10,8 +10,8 @@ FLOORS = (
     {"version", "messages"},
     {"specs"},
     {"models"},
-    {"conversion", "registry", "video", "flow", "data", "visualize"},
-    {"download"},
+    {"conversion", "registry", "video", "flow", "visualize"},
+    {"download", "data"},
     {"weights"},
     {"applications"},
     {"inference", "training", "evaluation", "features", "export"},
@@ -26,6 +26,8 @@ RESERVED = {
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
+    "PIL": {"data", "visualize"},
+    "apache_beam": {"data"},
     "requests": {"download"},
 }
 
