@@ -1,0 +1,106 @@
+"""What a folder of records holds: `SPLIT.json` beside the shards of each split."""
+
+import dataclasses
+import json
+import os
+import re
+import uuid
+
+from keras_i3d.data.records import RecordSpec
+from keras_i3d.version import __version__
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of records, complete: its name, the ids of its records in their order, its size in bytes."""
+
+    name: str
+    ids: tuple
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A split of a data set of records.
+
+    Attributes:
+        split: "train", ...
+        labels: class names, the place in the list being the class index.
+        spec: how every record was made.
+        shards: in order.
+        failed: {"id", "path", "reason"} of each video that could not be used.
+        missing: {"id", "path"} of each video that was listed and not there.
+        source: what it was built from, for people.
+        version: the package's, when it was built.
+    """
+
+    split: str
+    labels: tuple
+    spec: RecordSpec
+    shards: tuple
+    failed: tuple = ()
+    missing: tuple = ()
+    source: str = ""
+    version: str = __version__
+
+    @property
+    def records(self):
+        """How many records the split has."""
+        return sum(len(shard.ids) for shard in self.shards)
+
+    def write(self, folder):
+        """Writes `folder`/SPLIT.json, aside first; returns its path."""
+        path = os.path.join(folder, f"{self.split}.json")
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
+        return path
+
+
+def read(path):
+    """Reads a Manifest, or raises ValueError with what is wrong with the file."""
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            content = json.load(file)
+        if content.pop("format") != FORMAT:
+            raise ValueError("another format")
+        shards = tuple(Shard(s["name"], tuple(s["ids"]), s["bytes"]) for s in content.pop("shards"))
+        lists = {name: tuple(content.pop(name)) for name in ("labels", "failed", "missing")}
+        return Manifest(spec=RecordSpec(**content.pop("spec")), shards=shards, **lists, **content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a manifest of records that this version reads: {error!r}") from error
+
+
+def of_shard(path):
+    """Returns the Manifest that a file of records belongs to, or None for a foreign file."""
+    import tensorflow as tf
+
+    split = re.fullmatch(r"(.+)-\d{5}-of-\d{5}\.tfrecord", os.path.basename(path))
+    beside = split and os.path.join(os.path.dirname(path), f"{split[1]}.json")
+    return read(beside) if beside and tf.io.gfile.exists(beside) else None
+
+
+def shard_name(split, number, count):
+    """Returns "SPLIT-00000-of-00004.tfrecord"."""
+    return f"{split}-{number:05}-of-{count:05}.tfrecord"
+
+
+def check_same(name, first, second, where_first, where_second):
+    """Raises ValueError with both values where two dataclasses of one kind, such as RecordSpec, disagree."""
+    if first != second:
+        a, b = dataclasses.asdict(first), dataclasses.asdict(second)
+        differing = "; ".join(f"{key}: {a[key]!r} and {b[key]!r}" for key in a if a[key] != b[key])
+        raise ValueError(f"{name} of {where_first} and {where_second} must agree. Received: {differing}")
+
+
+def write_json(path, content):
+    """Writes a JSON file aside and renames it, by `tf.io.gfile`."""
+    import tensorflow as tf
+
+    aside = f"{path}.{uuid.uuid4().hex[:8]}.part"
+    with tf.io.gfile.GFile(aside, "w") as file:
+        json.dump(content, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    tf.io.gfile.rename(aside, path, overwrite=True)
