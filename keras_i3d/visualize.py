@@ -1,8 +1,12 @@
 """Pictures of what the models see."""
 
+import os
+import pathlib
+
 import numpy as np
 
-from keras_i3d.specs import FLOW_BOUND
+from keras_i3d.messages import missing_package
+from keras_i3d.specs import FLOW_BOUND, FPS
 
 # Steps of each colour range of the wheel: red to yellow, green, cyan, blue, magenta, red
 # (Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011).
@@ -34,6 +38,105 @@ def flow_to_color(flow, bound=FLOW_BOUND):
     hue = wheel[first] * (1 - part) + wheel[(first + 1) % len(wheel)] * part
     color = np.where(speed <= 1, 1 - speed * (1 - hue), hue * 0.75)
     return np.rint(color * 255).astype(np.uint8)
+
+
+def sheet(frames, flow=None, title="", fps=FPS, columns=6, count=12, width=160, bound=FLOW_BOUND):
+    """Lays out pictures of a clip, each frame over the flow that leads to the next one, with their times.
+
+    Args:
+        frames: uint8 (T, H, W, 3), RGB.
+        flow: float (T - 1, H, W, 2) or (T, H, W, 2) in pixels per frame, or None for frames alone.
+        title: a line above.
+        fps: frames per second, for the times.
+        columns: pictures in a row.
+        count: pictures at most, spread evenly over the clip.
+        width: pixels of a picture.
+        bound: pixels per frame of full colour.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    frames, flow = _checked(frames, flow)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
+    if flow is not None:
+        chosen = np.unique(np.minimum(chosen, len(flow) - 1))
+    cells = [
+        _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, bound) for i in chosen.tolist()
+    ]
+    blank = np.full_like(cells[0], 255)
+    columns = min(columns, len(cells))
+    cells += [blank] * (-len(cells) % columns)
+    rows = [np.concatenate(cells[at : at + columns], axis=1) for at in range(0, len(cells), columns)]
+    return np.concatenate([_text_line(title, rows[0].shape[1]), *rows])
+
+
+def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND):
+    """Writes a sheet of a clip as `.png`, or the clip itself over its flow as an animated `.gif`.
+
+    Args:
+        path: ends in .png or .gif.
+        frames, flow, title, fps, bound: as for `sheet`.
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in (".png", ".gif"):
+        raise ValueError(f"A picture's name ends in .png or .gif. Received: {path.name}")
+    if path.suffix == ".png":
+        pictures = [sheet(frames, flow, title, fps, bound=bound)]
+    else:
+        frames, flow = _checked(frames, flow)
+        length = len(frames) if flow is None else min(len(frames), len(flow))
+        pictures = [
+            np.concatenate([_text_line(title, cell.shape[1]), cell])
+            for cell in (
+                _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", 256, bound)
+                for i in range(length)
+            )
+        ]
+    first, *rest = [_pillow("Image").fromarray(picture) for picture in pictures]
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        settings = {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
+        first.save(aside, **settings)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _checked(frames, flow):
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise ValueError(f"Frames are uint8 (T, H, W, 3). Received: {frames.dtype} {frames.shape}")
+    if flow is not None and (len(flow) == 0 or np.shape(flow)[1:3] != frames.shape[1:3]):
+        raise ValueError(f"Flow belongs to frames of {frames.shape[1:3]}. Received: {np.shape(flow)}")
+    return frames, flow
+
+
+def _cell(frame, field, time, width, bound):
+    """A frame with its time, over its flow, uint8; white lines at the right and below."""
+    pictures = [frame] if field is None else [frame, flow_to_color(field, bound)]
+    height = max(round(width * frame.shape[0] / frame.shape[1]), 1)
+    scaled = [np.asarray(_pillow("Image").fromarray(picture).resize((width, height))) for picture in pictures]
+    cell = np.concatenate([*scaled, _text_line(time, width)])
+    return np.pad(cell, ((0, 2), (0, 2), (0, 0)), constant_values=255)
+
+
+def _text_line(text, width):
+    """Black on white, uint8 (h, width, 3); text that does not fit goes on in further lines."""
+    image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
+    size = max((width - 4) // 6, 1)  # characters of the built-in font in a line
+    lines = [text[at : at + size] for at in range(0, len(text), size)] or [""]
+    image = image_module.new("RGB", (width, 14 * len(lines)), "white")
+    draw_module.Draw(image).multiline_text((3, 1), "\n".join(lines), fill="black", spacing=3)
+    return np.asarray(image)
+
+
+def _pillow(module):
+    try:
+        import PIL.Image
+        import PIL.ImageDraw
+    except ImportError as error:
+        raise missing_package("PIL", "pillow", "Making a picture") from error
+    return getattr(PIL, module)
 
 
 def _wheel():

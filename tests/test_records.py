@@ -129,3 +129,11 @@ def test_unknown_scheme_is_refused():
     image = records.encode_flow(np.zeros((16, 16, 2)), RecordSpec())
     with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown keras_i3d/flow/scheme"):
         records.decode_flow(image, 20.0, tf.constant("other"))
+
+
+def test_decode(record):
+    decoded = records.decode(record)
+    assert (decoded["id"], decoded["label"], decoded["index"]) == ("a/b.mp4", "run", 3)
+    assert (decoded["rgb"].shape, decoded["rgb"].dtype) == ((6, 48, 64, 3), np.uint8)
+    assert abs(decoded["flow"] - flow.tvl1(frames())).mean() < 0.08
+    assert records.decode(records.encode(frames(3), RecordSpec(flow_method=None), id="a"))["flow"] is None

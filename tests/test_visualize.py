@@ -43,3 +43,38 @@ def test_shapes_and_refusals():
         visualize.flow_to_color(np.full((4, 5, 2), np.nan))
     with pytest.raises(ValueError, match="bound"):
         visualize.flow_to_color(np.zeros((4, 5, 2)), bound=0)
+
+
+def test_sheet_lays_frames_over_their_flow():
+    frames = np.zeros((5, 20, 40, 3), "uint8")
+    frames[3] = (0, 0, 255)
+    flow = np.zeros((4, 20, 40, 2), "float32")
+    flow[3, ..., 0] = 20
+    picture = visualize.sheet(frames, flow, "run", columns=2, count=5, width=40)
+    cell = (20 + 20 + 14 + 2, 40 + 2)  # frame, flow, time, lines
+    assert picture.shape == (14 + 2 * cell[0], 2 * cell[1], 3)
+    at = 14 + cell[0]  # the second row: frames 2 and 3
+    np.testing.assert_array_equal(picture[at + 10, 42 + 20], (0, 0, 255))
+    np.testing.assert_array_equal(picture[at + 30, 42 + 20], (255, 0, 0))
+    np.testing.assert_array_equal(picture[at + 30, 20], (255, 255, 255))
+
+
+@pytest.mark.parametrize(("name", "pictures"), [("a.png", 1), ("a.gif", 4)])
+def test_save(tmp_path, name, pictures):
+    from PIL import Image
+
+    frames = np.random.default_rng(0).integers(0, 255, (5, 20, 40, 3), "uint8")
+    visualize.save(tmp_path / name, frames, np.zeros((4, 20, 40, 2)), "run")
+    with Image.open(tmp_path / name) as image:
+        assert getattr(image, "n_frames", 1) == pictures
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_pictures_of_nothing_are_refused(tmp_path):
+    frames = np.zeros((5, 20, 40, 3), "uint8")
+    with pytest.raises(ValueError, match=r"ends in .png or .gif"):
+        visualize.save(tmp_path / "a.jpg", frames)
+    with pytest.raises(ValueError, match="uint8"):
+        visualize.sheet(frames / 255)
+    with pytest.raises(ValueError, match="Flow belongs to frames"):
+        visualize.sheet(frames, np.zeros((4, 10, 40, 2)))

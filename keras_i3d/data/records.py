@@ -193,6 +193,27 @@ def parse(serialized):
     }
 
 
+def decode(serialized):
+    """Decodes a whole SequenceExample, eagerly.
+
+    Args:
+        serialized: bytes.
+
+    Returns:
+        What `parse` gives, as NumPy values and text, with "rgb" as uint8 (T, H, W, 3) and "flow" as float32
+        (T - 1, H, W, 2) in pixels per frame, or None.
+    """
+    parsed = parse(serialized)
+    bound, scheme = parsed["flow_bound"], parsed["flow_scheme"]
+    flow = [decode_flow(image, bound, scheme).numpy() for image in parsed["flow"]]
+    values = {key: value.numpy() for key, value in parsed.items()}
+    return {
+        **{key: value.decode(errors="replace") if isinstance(value, bytes) else value for key, value in values.items()},
+        "rgb": np.stack([decode_rgb(image).numpy() for image in parsed["rgb"]]),
+        "flow": np.stack(flow) if flow else None,
+    }
+
+
 def fingerprints(images):
     """Returns int64 (T,): a 62-bit hash of each of a list or tensor of JPEGs; also inside a graph."""
     import tensorflow as tf
