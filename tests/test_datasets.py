@@ -80,7 +80,7 @@ def test_kinetics(tmp_path, clips, capsys):
     assert pickle.loads(pickle.dumps(listing)) == listing
 
 
-@pytest.mark.parametrize("how", ["bom", "crlf", "no header", "columns in another order", "blank lines", "floats"])
+@pytest.mark.parametrize("how", ["bom", "crlf", "no header", "other column order", "blank lines", "floats", "spaces"])
 def test_kinetics_spellings_of_one_file(tmp_path, clips, how):
     plain = datasets.kinetics(text(tmp_path / "a.csv", HEADER + ROWS), clips)
     content, encoding = HEADER + ROWS, "utf-8"
@@ -90,7 +90,7 @@ def test_kinetics_spellings_of_one_file(tmp_path, clips, how):
         content = content.replace("\n", "\r\n")
     elif how == "no header":
         content = ROWS
-    elif how == "columns in another order":
+    elif how == "other column order":
         content = "YouTube_id,time_start,time_end,label,split\n" + (
             "-bcdefghi_k,17,27,playing cricket,train\nAAAAAAAAAAA,0,10,playing cricket,train\n"
             "BBBBBBBBBBB,63,73,massaging person's head,train\n"
@@ -100,6 +100,8 @@ def test_kinetics_spellings_of_one_file(tmp_path, clips, how):
         content = content.replace("\n", "\n\n")
     elif how == "floats":
         content = content.replace("17,27", "17.0,27.0")
+    elif how == "spaces":
+        content = content.replace('\n"', '\n "').replace(",17,", " , 17 , ")
     assert datasets.kinetics(text(tmp_path / "b.csv", content, encoding), clips) == plain
 
 
@@ -197,6 +199,7 @@ def test_kinetics_one_video_with_two_clips(tmp_path):
         (HEADER + "yoga,A,1,11,,0\n", "line 2: split is empty"),
         (HEADER + "yoga,A,1,11,train,0\n,B,1,11,train,0\n", "line 3: the label is empty"),
         (HEADER + 'yoga,A,1,11,train,0\n"yoga,B,1,11,train,0\nyoga,C,1,11,train,0\n', "line 3: not a row"),
+        (HEADER + 'yoga,A,1,11,train,0\n"hot\nyoga",B,1,11,train,0\nyoga,C,2,1,train,0\n', "line 5: 0 <= start"),
         (
             HEADER + "yoga,A,1,11,train,0\nyoga,B,1,11,train,0\nyoga,A,1,11,train,0\n",
             "line 4: A_000001_000011 is .*line 2",
@@ -321,6 +324,13 @@ def test_ucf101(ucf):
     ]
     assert paths(test, videos)[1] == "handstandpushups/v_HandstandPushups_g01_c01.mp4"
     assert ids(datasets.ucf101(lists, videos, "train", 2)) == ["YoYo/v_YoYo_g01_c01.avi"]
+
+
+def test_ucf101_class_in_another_case(ucf):
+    lists, videos = ucf
+    text(lists / "trainlist01.txt", "HandStandPushups/v_HandStandPushups_g08_c01.avi 2\n")
+    (example,) = datasets.ucf101(lists, videos).examples
+    assert (example.label, example.index) == ("HandstandPushups", 1)
 
 
 def test_ucf101_in_one_flat_folder(ucf, tmp_path):
