@@ -3,13 +3,15 @@
   python benchmarks/inference.py [--quick]
 
 Each row runs in a process of its own, so that its peak memory is its own. The limit is measured in the same
-process right before: the best of several square matrix products in the same precision. 64 frames of 224 x 224
-are 111.15 G multiply-adds (222.3 GFLOP); the rate counts those and nothing else.
+process, in turn with the model: square matrix products in the same precision, for about as long. Seconds, rates and
+the share are medians over the turns, so that other load on the machine meets both sides. 64 frames of 224 x 224 are
+111.15 G multiply-adds (222.3 GFLOP); the rate counts those and nothing else.
 """
 
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -29,18 +31,14 @@ ROWS = [
 ]
 
 
-def best(function, runs):
-    """The least of `runs` timings in seconds, after one run that is not counted."""
+def timed(function):
+    """Returns the seconds that a call takes."""
+    began = time.perf_counter()
     function()
-    seconds = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+    return time.perf_counter() - began
 
 
-def measure(precision, batch, frames, runs=3):
+def measure(precision, batch, frames, turns=5):
     """Returns one row: seconds a batch, and GFLOP/s of the model and of the matrix product."""
     import keras
     import numpy as np
@@ -52,15 +50,26 @@ def measure(precision, batch, frames, runs=3):
     size = 2048
     matrix = tf.cast(tf.random.normal((size, size)), dtype)
     product = tf.function(lambda: tf.matmul(matrix, matrix))
-    limit = 2 * size**3 / best(lambda: product().numpy(), 8) / 1e9
-
+    product().numpy()
     keras.config.set_dtype_policy(precision)
     model = keras_i3d.I3D(weights=None)
     clip = np.random.default_rng(0).uniform(-1, 1, (batch, frames, 224, 224, 3)).astype("float32")
-    seconds = best(lambda: model.predict_on_batch(clip), runs)
-    rate = batch * frames * GFLOP_PER_FRAME / seconds
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {"seconds": seconds, "rate": rate, "limit": limit, "peak": peak}
+    model.predict_on_batch(clip)
+    seconds, limits = [], []
+    for _ in range(turns):
+        products = [timed(lambda: product().numpy()) for _ in range(8)]
+        seconds.append(timed(lambda: model.predict_on_batch(clip)))
+        while sum(products) < seconds[-1]:
+            products.append(timed(lambda: product().numpy()))
+        limits.append(2 * size**3 / statistics.median(products) / 1e9)
+    rates = [batch * frames * GFLOP_PER_FRAME / s for s in seconds]
+    return {
+        "seconds": statistics.median(seconds),
+        "rate": statistics.median(rates),
+        "limit": statistics.median(limits),
+        "share": statistics.median(rate / limit for rate, limit in zip(rates, limits)),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
 
 
 def main(argv):
@@ -76,7 +85,7 @@ def main(argv):
         row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         print(
             f"{precision:15} {batch:6} {frames:7} {row['seconds']:8.2f} {batch / row['seconds']:8.2f} "
-            f"{row['rate']:8.0f} {row['limit']:15.0f} {row['rate'] / row['limit']:6.2f} {row['peak']:8.2f}",
+            f"{row['rate']:8.0f} {row['limit']:15.0f} {row['share']:6.2f} {row['peak']:8.2f}",
             flush=True,
         )
 

@@ -79,7 +79,7 @@ def read_inception_v1(prefix, channels=3):
     Raises:
         WeightsError: unreadable, or any name or shape that is not Inception V1's.
     """
-    kernels = {layer.name: layer.kernel.shape for layer in _body("rgb").layers if hasattr(layer, "kernel")}
+    shapes = layer_shapes(_body("rgb"))
     weights, unmatched = {}, []
     for name, value in _read_checkpoint(prefix).items():
         match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
@@ -92,15 +92,15 @@ def read_inception_v1(prefix, channels=3):
         kind, variable = SLIM_SUFFIXES[match[2]].split("/")
         layer = f"{unit}_{kind}"
         if variable == "w":
-            if layer not in kernels:
+            if layer not in shapes:
                 unmatched.append(name)
                 continue
-            value = _inflate_kernel(value, kernels[layer][0])
+            value = _inflate_kernel(value, shapes[layer][0][0])
         weights.setdefault(layer, {})[variable] = value
     if unmatched:
         raise WeightsError(f"{prefix}: {len(unmatched)} variables are not Inception V1's: {_listed(unmatched)}")
     weights = _in_keras_order(weights)
-    check_match(weights, layer_shapes(_body("rgb")), prefix)
+    check_match(weights, shapes, prefix)
     if channels != 3:
         first = weights[f"{FIRST_UNIT}_conv_3d"]
         first[0] = np.repeat(first[0].mean(axis=3, keepdims=True), channels, axis=3)

@@ -11,6 +11,7 @@ import pytest  # noqa: E402
 import synthetic  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+NARROW = 0.1  # the width of a network whose numbers do not matter
 
 
 @pytest.fixture(autouse=True)
@@ -50,18 +51,36 @@ def checkpoints(tmp_path_factory, goldens):
 
 
 @pytest.fixture(scope="session")
-def mirror(tmp_path_factory, checkpoints):
-    """A folder laid out as the original repository, with synthetic checkpoints and labels."""
+def full_mirror(tmp_path_factory, checkpoints):
+    """A folder laid out as the original repository, with the goldens' checkpoints and made-up labels."""
+    goldens = {("kinetics", "rgb"): "rgb_t16", ("kinetics", "flow"): "flow_t12", ("kinetics600", "rgb"): "kin600_t9"}
+    return _mirror(tmp_path_factory.mktemp("full_mirror"), {key: checkpoints[name] for key, name in goldens.items()})
+
+
+@pytest.fixture(scope="session")
+def narrow_mirror(tmp_path_factory):
+    """The same for the network that `narrow` leaves, a hundredth of the bytes."""
     from keras_i3d import registry
 
-    folder = tmp_path_factory.mktemp("mirror")
-    entries = {("kinetics", "rgb"): "rgb_t16", ("kinetics", "flow"): "flow_t12", ("kinetics600", "rgb"): "kin600_t9"}
-    for key, golden in entries.items():
+    folder = tmp_path_factory.mktemp("narrow_checkpoints")
+    prefixes = {}
+    for key, entry in registry.CHECKPOINTS.items():
+        kin600 = entry.weights == "kinetics600"
+        shapes = synthetic.i3d_shapes(entry.stream, entry.classes, NARROW)
+        shapes = synthetic.sonnet_shapes(shapes, "" if kin600 else synthetic.SCOPES[entry.stream], kin600)
+        prefixes[key] = synthetic.write(shapes, 5, folder / entry.name / "model.ckpt")
+    return _mirror(tmp_path_factory.mktemp("narrow_mirror"), prefixes)
+
+
+def _mirror(folder, prefixes):
+    from keras_i3d import registry
+
+    for key, prefix in prefixes.items():
         entry = registry.CHECKPOINTS[key]
         for remote, suffix in ((entry.index, ".index"), (entry.data, ".data-00000-of-00001")):
             path = folder / remote.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.link(checkpoints[golden] + suffix, path)
+            os.link(prefix + suffix, path)
     for labels in registry.LABELS.values():
         path = folder / labels.file.path
         path.write_text("".join(f"label {i}\n" for i in range(labels.classes)))
@@ -69,13 +88,35 @@ def mirror(tmp_path_factory, checkpoints):
 
 
 @pytest.fixture
-def repository(mirror, monkeypatch):
-    """The mirror in use, with the registry's sizes and hashes those of its files."""
+def full_repository(full_mirror, monkeypatch):
+    """The full-size mirror in use, with the registry's sizes and hashes those of its files."""
+    return _use(full_mirror, monkeypatch)
+
+
+@pytest.fixture
+def repository(narrow_mirror, monkeypatch):
+    """The narrow mirror in use, and every I3D built as narrow: for what does not depend on the width."""
+    narrow(monkeypatch.setattr)
+    return _use(narrow_mirror, monkeypatch)
+
+
+def _use(mirror, monkeypatch):
     from keras_i3d import registry
 
     register(mirror, registry, monkeypatch.setitem)
     monkeypatch.setenv("KERAS_I3D_MIRROR", str(mirror))
     return mirror
+
+
+def narrow(setattr):
+    """Makes the architecture's table a tenth as wide, so that everything that builds an I3D builds a small one."""
+    from keras_i3d.models import inception
+
+    def scaled(setting):
+        return max(8, round(setting * NARROW)) if isinstance(setting, int) else setting
+
+    table = tuple((name, kind, *map(scaled, settings)) for name, kind, *settings in inception.LAYERS)
+    setattr(inception, "LAYERS", table)
 
 
 def register(mirror, registry, setitem):

@@ -52,6 +52,18 @@ def sonnet_shapes(layers, scope="RGB/inception_i3d/", kin600=False):
     return shapes
 
 
+def slim_shapes(layers):
+    """{TF-Slim variable name: shape} of the 2D Inception V1 that an I3D inflates, its class layer left out."""
+    names = {"conv_3d/w": "weights", **{f"batch_norm/{v}": f"BatchNorm/{v}" for v in VARIABLES["batch_norm"]}}
+    shapes = {}
+    for name, shape in sonnet_shapes(layers, scope="InceptionV1/").items():
+        unit, kind, variable = name.rsplit("/", 2)
+        if "/Logits" not in name:
+            name = f"{unit.replace('Conv3d', 'Conv2d')}/{names[f'{kind}/{variable}']}"
+            shapes[name] = tuple(shape[1:] if len(shape) == 5 else shape)
+    return shapes
+
+
 def write(shapes, seed, prefix):
     """Writes `prefix`.index and `prefix`.data-00000-of-00001, and returns `prefix` as a string."""
     import tensorflow as tf

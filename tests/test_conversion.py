@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import synthetic
-from conftest import ROOT
+from conftest import NARROW, ROOT
+from conftest import narrow as narrow_network
 
 import keras_i3d
 from keras_i3d import WeightsError, conversion
@@ -20,10 +21,28 @@ def image_network():
 
 
 @pytest.fixture(scope="module")
-def slim(image_network, tmp_path_factory):
+def full_slim(image_network, tmp_path_factory):
     """Prefix of the seeded 2D checkpoint."""
     prefix = tmp_path_factory.mktemp("slim") / "inception_v1.ckpt"
     return synthetic.write(image_network["variables"], image_network["weights_seed"], prefix)
+
+
+@pytest.fixture(scope="module")
+def narrow_slim(tmp_path_factory):
+    shapes = synthetic.slim_shapes(synthetic.i3d_shapes(depth_multiplier=NARROW))
+    return synthetic.write(shapes, 17, tmp_path_factory.mktemp("narrow_slim") / "inception_v1.ckpt")
+
+
+@pytest.fixture
+def slim(narrow_slim, monkeypatch):
+    """Prefix of a narrow 2D checkpoint, and every I3D built as narrow: for what does not depend on the width."""
+    narrow_network(monkeypatch.setattr)
+    return narrow_slim
+
+
+def test_narrow_checkpoints_differ_from_the_published_in_width_alone(image_network):
+    published = {n: tuple(s) for n, s in image_network["variables"].items() if "/Logits/" not in n}
+    assert synthetic.slim_shapes(synthetic.i3d_shapes()) == published
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +141,8 @@ def test_data_file_missing(narrow, tmp_path):
         conversion.read_sonnet(prefix)
 
 
-def test_inflated_kernels_sum_to_the_2d_ones(slim):
-    weights = conversion.read_inception_v1(slim)
+def test_inflated_kernels_sum_to_the_2d_ones(full_slim):
+    weights = conversion.read_inception_v1(full_slim)
     flat = synthetic.weight("InceptionV1/Conv2d_1a_7x7/weights", (7, 7, 3, 64), 17)
     assert weights[FIRST][0].shape == (7, 7, 7, 3, 64)
     np.testing.assert_allclose(weights[FIRST][0].sum(axis=0), flat, atol=1e-6)
@@ -132,10 +151,10 @@ def test_inflated_kernels_sum_to_the_2d_ones(slim):
     assert HEAD not in weights
 
 
-def test_boring_video_is_the_2d_network(slim, image_network):
+def test_boring_video_is_the_2d_network(full_slim, image_network):
     """At the middle step of a long boring video, every endpoint is TF-Slim's on the image."""
     model = keras_i3d.I3D(include_top=False, weights=None)
-    assert keras_i3d.inflate(slim, model) is model
+    assert keras_i3d.inflate(full_slim, model) is model
     image = synthetic.clip((1, 224, 224, 3), image_network["image_seed"])[0]
     endpoints = _middle_of_boring_video(model, image)
     for name, value in endpoints.items():
@@ -151,11 +170,9 @@ def _middle_of_boring_video(model, image):
     import keras
 
     names = [row[0] for row in LAYERS]
-    body = inception_i3d(False, (None, *image.shape))
-    conversion.assign(body, conversion.layer_weights(model), "model")
-    body = keras.Model(body.input, {name: body.get_layer(name).output for name in names})
-    values = body.predict_on_batch(np.broadcast_to(image, (1, 104, *image.shape)))
-    return {name: value[0, value.shape[1] // 2] for name, value in values.items()}
+    body = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+    values = body(np.broadcast_to(image, (1, 104, *image.shape)), training=False)
+    return {name: np.asarray(value[0, value.shape[1] // 2]) for name, value in values.items()}
 
 
 def test_boring_video_error_is_small_inflated_and_large_at_the_borders(slim, tmp_path):
@@ -167,7 +184,7 @@ def test_boring_video_error_is_small_inflated_and_large_at_the_borders(slim, tmp
     assert max(errors.values()) < 1e-4
     # In 9 frames every step is near a border, where zero padding takes part of the kernel.
     assert keras_i3d.boring_video_error(model, image, frames=9)["Mixed_5c"] > 0.05
-    reference = {"Conv3d_1a_7x7": np.ones((32, 32, 64), "float32")}
+    reference = {"Conv3d_1a_7x7": np.ones((32, 32, 8), "float32")}
     assert keras_i3d.boring_video_error(model, image, reference=reference)["Conv3d_1a_7x7"] > 0.05
 
 
@@ -205,7 +222,7 @@ def test_flow_takes_the_mean_of_the_rgb_kernel(slim, capsys):
     model = keras_i3d.I3D(weights=None, stream="flow", classes=5)
     head = model.get_layer(HEAD).get_weights()
     keras_i3d.inflate(slim, model)
-    flat = synthetic.weight("InceptionV1/Conv2d_1a_7x7/weights", (7, 7, 3, 64), 17).mean(axis=2) / 7
+    flat = synthetic.weight("InceptionV1/Conv2d_1a_7x7/weights", (7, 7, 3, 8), 17).mean(axis=2) / 7
     for channel in range(2):
         np.testing.assert_allclose(model.get_layer(FIRST).get_weights()[0][3, :, :, channel], flat, atol=1e-7)
     for a, b in zip(head, model.get_layer(HEAD).get_weights()):
@@ -213,9 +230,10 @@ def test_flow_takes_the_mean_of_the_rgb_kernel(slim, capsys):
     assert "averaged over RGB and repeated for 2 flow channels" in capsys.readouterr().err
 
 
-def test_first_checkpoint_format(slim, image_network, tmp_path):
+def test_first_checkpoint_format(slim, tmp_path):
     """The published archive holds a checkpoint of TensorFlow's first format, one file."""
-    path = synthetic.write_first_format(image_network["variables"], 17, tmp_path / "inception_v1.ckpt")
+    shapes = synthetic.slim_shapes(synthetic.i3d_shapes(depth_multiplier=NARROW))
+    path = synthetic.write_first_format(shapes, 17, tmp_path / "inception_v1.ckpt")
     first, second = conversion.read_inception_v1(path), conversion.read_inception_v1(slim)
     assert sorted(first) == sorted(second)
     for name, arrays in first.items():
@@ -223,6 +241,6 @@ def test_first_checkpoint_format(slim, image_network, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-def test_what_is_not_inception_v1(checkpoints):
+def test_what_is_not_inception_v1(narrow, tmp_path):
     with pytest.raises(WeightsError, match="are not Inception V1's"):
-        conversion.read_inception_v1(checkpoints["rgb_t16"])
+        conversion.read_inception_v1(write(narrow, tmp_path / "model.ckpt"))

@@ -1,7 +1,6 @@
 """Weights by name: first use, second use, and every way in which it can go wrong."""
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 import synthetic
-from conftest import ROOT
+from conftest import NARROW, ROOT
+from conftest import narrow as narrow_network
 
 import keras_i3d
 from keras_i3d import WeightsError, conversion, registry, weights
@@ -33,15 +33,17 @@ def narrow():
         ("kin600_t9", {"weights": "kinetics600"}),
     ],
 )
-def test_from_file_to_logits(name, arguments, repository, goldens, cache, monkeypatch):
+def test_from_file_to_logits(name, arguments, full_repository, goldens, cache, monkeypatch):
     """The whole path, file to converter to cached file to model, gives DeepMind's logits, also the second time."""
     case = goldens[name]
     clip = synthetic.clip((1, case["frames"], 224, 224, case["channels"]), case["clip_seed"])
-    assert relative(_logits(keras_i3d.I3D(**arguments), clip), case["logits"]) < 1e-5
+    first = keras_i3d.I3D(**arguments, classifier_activation=None)
+    assert relative(np.asarray(first(clip, training=False))[0], case["logits"]) < 1e-5
     # The second use needs neither mirror nor network nor converter.
     monkeypatch.setenv("KERAS_I3D_MIRROR", "/nowhere")
     monkeypatch.setattr(conversion, "read_sonnet", None)
-    assert relative(_logits(keras_i3d.I3D(**arguments), clip), case["logits"]) < 1e-5
+    for a, b in zip(first.get_weights(), keras_i3d.I3D(**arguments).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
     assert not list(cache.glob("downloads/**/*.ckpt*")), "the converted download should be gone"
 
 
@@ -60,21 +62,19 @@ def test_what_the_cached_file_says(repository, cache):
 
 
 def test_flipped_bit_in_the_cache_is_fetched_again(repository, cache, capsys):
-    before = keras_i3d.I3D().get_weights()
-    (path,) = cache.glob("*.weights.h5")
+    path = weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
+    before = conversion.layer_weights(keras_i3d.I3D())
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    for a, b in zip(before, keras_i3d.I3D().get_weights()):
-        np.testing.assert_array_equal(a, b)
+    np.testing.assert_equal(conversion.layer_weights(keras_i3d.I3D()), before)
     assert "does not match its checksum" in capsys.readouterr().err
-    assert keras_i3d.I3D() is not None
+    weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
     assert "does not match" not in capsys.readouterr().err
 
 
-def test_flipped_bit_and_no_network_is_an_error(repository, cache, monkeypatch, tmp_path):
-    keras_i3d.I3D()
-    (path,) = cache.glob("*.weights.h5")
+def test_flipped_bit_and_no_network_is_an_error(repository, monkeypatch, tmp_path):
+    path = weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
@@ -86,7 +86,7 @@ def test_flipped_bit_and_no_network_is_an_error(repository, cache, monkeypatch, 
 def test_a_read_only_cache_serves(repository, cache, monkeypatch):
     from keras_i3d import download
 
-    keras_i3d.I3D()
+    weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
 
     def refuse(folder):
         raise WeightsError("read-only")
@@ -97,7 +97,7 @@ def test_a_read_only_cache_serves(repository, cache, monkeypatch):
 
 def test_two_processes_at_once(repository, cache):
     code = (
-        "import pathlib, conftest; from keras_i3d import registry; import keras_i3d;"
+        "import pathlib, conftest; from keras_i3d import registry; import keras_i3d; conftest.narrow(setattr);"
         f"conftest.register(pathlib.Path({str(repository)!r}), registry, lambda d, k, v: d.__setitem__(k, v));"
         "print(sum(float(abs(w).sum()) for w in keras_i3d.I3D().get_weights()))"
     )
@@ -132,7 +132,7 @@ def test_another_number_of_classes_keeps_the_body(repository, capsys):
 
 
 def test_no_top_and_own_classes(repository, capsys):
-    assert keras_i3d.I3D(include_top=False, pooling="avg").output.shape == (None, 1024)
+    assert keras_i3d.I3D(include_top=False, pooling="avg").output.shape == (None, 102)  # 1024 in full width
     assert keras_i3d.I3D(weights="kinetics600").output.shape == (None, 600)
     assert "must be trained" not in capsys.readouterr().err
 
@@ -217,8 +217,9 @@ def test_flow_checkpoint_in_the_rgb_place(repository, monkeypatch, cache):
 
 
 def test_imagenet_archive(tmp_path, monkeypatch, cache, capsys):
-    case = json.loads((ROOT / "tests/goldens/inception_v1_2d.json").read_text())
-    checkpoint = synthetic.write_first_format(case["variables"], 17, tmp_path / "inception_v1.ckpt")
+    shapes = synthetic.slim_shapes(synthetic.i3d_shapes(depth_multiplier=NARROW))
+    checkpoint = synthetic.write_first_format(shapes, 17, tmp_path / "inception_v1.ckpt")
+    narrow_network(monkeypatch.setattr)
     archive = tmp_path / "mirror" / registry.INCEPTION_V1.path
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
@@ -243,6 +244,7 @@ def test_imagenet_archive(tmp_path, monkeypatch, cache, capsys):
 
 
 def test_imagenet_archive_without_the_checkpoint(tmp_path, monkeypatch, cache):
+    narrow_network(monkeypatch.setattr)
     archive = tmp_path / registry.INCEPTION_V1.path
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
@@ -278,7 +280,7 @@ def test_rgb_and_flow_at_once_share_the_labels(repository):
 
 
 def test_labels_come_with_the_weights(repository, monkeypatch):
-    keras_i3d.I3D()
+    weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
     monkeypatch.setenv("KERAS_I3D_MIRROR", "/nowhere")
     assert len(weights.read_labels("kinetics400")) == 400
 
@@ -291,12 +293,16 @@ def test_damaged_labels_are_fetched_again(repository, cache, capsys):
     assert "git blob id" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["binary checksum", "empty checksum", "no checksum"])
-def test_checksums_that_are_none(damage, repository, cache):
-    keras_i3d.I3D()
+def test_checksums_that_are_none(repository, cache, capsys):
+    entry = registry.CHECKPOINTS["kinetics", "rgb"]
+    path = weights.published(entry)
     (checksum,) = cache.glob("*.sha256")
-    checksum.unlink() if damage == "no checksum" else checksum.write_bytes(b"\xff\xfe" * (damage[0] == "b"))
-    assert keras_i3d.I3D() is not None
+    good = checksum.read_bytes()
+    for content in (b"\xff\xfe", b"", None):
+        checksum.unlink() if content is None else checksum.write_bytes(content)
+        assert weights.published(entry) == path
+        assert "does not match its checksum" in capsys.readouterr().err
+        assert checksum.read_bytes() == good
 
 
 def test_cache_folder_that_is_a_file(repository, tmp_path, monkeypatch):
@@ -330,14 +336,15 @@ def test_bfloat16_weights(tmp_path):
     np.testing.assert_array_equal(loaded.get_layer(name).get_weights()[0], expected)
 
 
-def test_label_files(tmp_path, checkpoints):
+def test_label_files(repository, tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa cat\r\na dog\n\n")
     assert weights.read_labels(tmp_path / "a.txt") == ["a cat", "a dog"]
     (tmp_path / "b.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(ValueError, match="UTF-8"):
         weights.read_labels(tmp_path / "b.txt")
+    checkpoint = repository / "data/checkpoints/rgb_imagenet/model.ckpt"
     with pytest.raises(ValueError, match="2 labels for 400 classes"):
-        weights.convert_sonnet(checkpoints["rgb_t16"], tmp_path / "x.weights.h5", tmp_path / "a.txt")
+        weights.convert_sonnet(checkpoint, tmp_path / "x.weights.h5", tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize(
@@ -371,18 +378,19 @@ def test_decode_predictions(repository):
         keras_i3d.decode_predictions(scores, top=-1)
 
 
-def test_conversion_tool(checkpoints, tmp_path):
+def test_conversion_tool(repository, tmp_path):
     output = tmp_path / "mine.weights.h5"
-    printed = _tool("convert_sonnet.py", f"--checkpoint={checkpoints['kin600_t9']}", f"--output={output}")
+    checkpoint = repository / "data/checkpoints/rgb_scratch_kin600/model.ckpt"
+    printed = _tool("convert_sonnet.py", f"--checkpoint={checkpoint}", f"--output={output}")
     assert "not a published checkpoint" in printed
     assert "rgb stream, 600 classes" in printed
     model = keras_i3d.I3D(weights=output)
-    expected = conversion.read_sonnet(checkpoints["kin600_t9"])
+    expected = conversion.read_sonnet(checkpoint)
     np.testing.assert_array_equal(model.get_layer(HEAD).get_weights()[1], expected[HEAD][1])
 
 
-def test_conversion_tool_names_published_checkpoints(checkpoints, tmp_path, monkeypatch):
-    prefix = checkpoints["rgb_t16"]
+def test_conversion_tool_names_published_checkpoints(repository, tmp_path, monkeypatch):
+    prefix = f"{repository}/data/checkpoints/rgb_imagenet/model.ckpt"
     digest = registry.crc_digest(registry.read_index(prefix + ".index"))
     entry = dataclasses.replace(registry.CHECKPOINTS["kinetics-scratch", "rgb"], crc_digest=digest)
     monkeypatch.setitem(registry.CHECKPOINTS, ("kinetics-scratch", "rgb"), entry)
@@ -400,16 +408,13 @@ def test_tools_report_errors_in_a_line(tmp_path):
 
 
 def _tool(name, *arguments, fails=False):
-    command = [sys.executable, str(ROOT / "tools" / name), *arguments]
-    result = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
-    )
+    code = "import conftest, runpy, sys; conftest.narrow(setattr); del sys.argv[0]; "
+    code += "runpy.run_path(sys.argv[0], None, '__main__')"
+    command = [sys.executable, "-c", code, str(ROOT / "tools" / name)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    result = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, check=False)
     assert (result.returncode != 0) == fails, result.stderr
     return result.stdout + result.stderr
-
-
-def _logits(model, clip):
-    return keras.Model(model.input, model.get_layer("Logits").output).predict_on_batch(clip)[0]
 
 
 def relative(value, reference):
