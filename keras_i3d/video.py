@@ -164,7 +164,8 @@ class Reader:
             import av
         except ImportError as error:
             raise missing_package("av", "av", "Reading a video") from error
-        av.logging.set_level(av.logging.PANIC)
+        # Its logging stays off, as it is by default: set to any level, even PANIC, FFmpeg's decoding threads call
+        # into Python for each error and wait for the lock that this thread holds, for ever.
         source = self.source
         if isinstance(source, bytes | bytearray):
             source = io.BytesIO(source)

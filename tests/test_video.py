@@ -1,10 +1,15 @@
 """Video files to frames: timing, size, colour, rotation, and files that are broken."""
 
 import io
+import os
+import subprocess
+import sys
+import textwrap
 
 import films
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from keras_i3d import VideoError, video
 
@@ -178,6 +183,36 @@ def test_damage_is_counted(mp4):
     frames = sum(1 for _ in reader)
     assert reader.damaged > 0
     assert frames > 0
+
+
+def test_damaged_h264_does_not_hang(tmp_path):
+    """FFmpeg's decoding threads complain of it; a callback in Python would wait for a lock that the reader holds."""
+    draw = np.random.default_rng(0)
+    film = bytearray(films.film([draw.integers(0, 255, (240, 320, 3), "uint8") for _ in range(40)], "mp4", "libx264"))
+    for at in range(20_000, len(film) - 60_000, 3001):
+        film[at : at + 200] = draw.bytes(200)
+    (tmp_path / "x.mp4").write_bytes(film)
+    code = """
+        import av
+        from keras_i3d import video
+        reader = video.Reader("x.mp4")
+        for taken in range(1, 21):
+            frames = iter(reader)
+            for _ in range(taken):
+                next(frames, None)
+            frames.close()
+        print(sum(1 for _ in reader), reader.damaged, av.logging.get_level())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "numpy"}  # which starts sooner
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    frames, damaged, level = result.stdout.split()
+    assert int(frames) > 0
+    assert int(damaged) > 0
+    assert level == "None", "log callbacks are on: this hangs in two runs of three"
 
 
 def test_a_file_cut_short_says_so():
