@@ -1,11 +1,16 @@
 """Files over HTTP or from a mirror: resumed, verified, then moved into place."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import pathlib
+import queue
 import shutil
+import socket
+import threading
 import time
+import urllib.parse
 
 from keras_i3d.messages import WeightsError, WeightsUnreachableError, notice
 
@@ -176,6 +181,42 @@ def _download(url, remote, part, attempts):
     )
 
 
+def _reach(url):
+    """Raises requests.ConnectTimeout unless the host, or the proxy to it, takes a connection within CONNECT_SECONDS.
+
+    The time-out that requests knows is one address's, without the time to resolve the name; a host of eight
+    addresses behind a firewall that drops packets would take eight times as long.
+    """
+    import requests
+
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or url
+    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}")
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 1080 if "socks" in parts.scheme else 80)
+    answer = queue.SimpleQueue()  # of the first address that answers, or of an error that requests will explain
+
+    def connect(address):
+        with contextlib.suppress(OSError), socket.create_connection(address[:2], CONNECT_SECONDS):
+            answer.put(True)
+
+    def resolve():
+        try:
+            addresses = {info[4] for info in socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)}
+        except OSError:
+            return answer.put(False)
+        threads = [threading.Thread(target=connect, args=(address,), daemon=True) for address in sorted(addresses)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return answer.put(False)
+
+    threading.Thread(target=resolve, daemon=True).start()
+    try:
+        answer.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        raise requests.ConnectTimeout(f"no connection to {parts.hostname} within {CONNECT_SECONDS} seconds") from None
+
+
 def _receive(url, remote, part):
     import requests
     from tqdm import tqdm
@@ -183,6 +224,7 @@ def _receive(url, remote, part):
     have = part.stat().st_size if part.exists() else 0
     if remote.bytes is not None and have >= remote.bytes:
         return
+    _reach(url)
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
         response.raise_for_status()

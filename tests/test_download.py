@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -63,7 +64,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.mode, server.asked, server.pause = "good", [], 0
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("KERAS_I3D_MIRROR", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     yield server
@@ -123,6 +124,8 @@ def test_connecting_is_given_up(monkeypatch, tmp_path):
     """The time-outs that requests gets: 5 seconds to connect, and few tries."""
     import requests
 
+    monkeypatch.setattr(download, "_reach", lambda url: None)
+
     seen = []
 
     def get(url, timeout, **settings):
@@ -134,6 +137,31 @@ def test_connecting_is_given_up(monkeypatch, tmp_path):
     with pytest.raises(WeightsUnreachableError, match="timed out"):
         download.fetch(REMOTE, tmp_path)
     assert seen == [(5, 30)] * 3
+
+
+def test_many_silent_addresses_take_no_longer_than_one(monkeypatch, tmp_path):
+    """A firewall that drops packets answers no address of a host; neither may a name that does not resolve wait on."""
+    hosts = [f"127.0.0.{i}" for i in range(1, 9)]
+    with contextlib.ExitStack() as sockets:
+        port = 0
+        for host in hosts:
+            server = sockets.enter_context(socket.socket())
+            server.bind((host, port))
+            server.listen(0)
+            port = server.getsockname()[1]
+            for _ in range(4):  # once its queue is full, it leaves further connections without an answer
+                client = sockets.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex((host, port))
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+        monkeypatch.setattr(download, "CONNECT_SECONDS", 0.5)
+        monkeypatch.setenv("KERAS_I3D_MIRROR", "http://silent.example")
+        for getaddrinfo in (lambda *a, **k: addresses, lambda *a, **k: time.sleep(4) or addresses):
+            monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+            began = time.monotonic()
+            with pytest.raises(WeightsUnreachableError, match=r"no connection to silent.example within 0.5 seconds"):
+                download.fetch(REMOTE, tmp_path, attempts=1)
+            assert time.monotonic() - began < 3  # eight addresses, one after the other, take 4
 
 
 def test_part_of_another_file_is_thrown_away(server, tmp_path):
