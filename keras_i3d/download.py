@@ -145,12 +145,18 @@ def _digest(path, digest):
 
 
 def _check_space(part, remote):
-    free = shutil.disk_usage(part.parent).free
-    have = part.stat().st_size if part.exists() else 0
-    if remote.bytes is not None and free < remote.bytes - have:
+    if remote.bytes is not None:
+        have = part.stat().st_size if part.exists() else 0
+        check_space(part.parent, remote.bytes - have, remote.path)
+
+
+def check_space(folder, needed, name):
+    """Raises WeightsError unless `needed` bytes, of what is called `name`, fit into `folder`."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
         raise WeightsError(
-            f"The disk is too full for {remote.path}: {remote.bytes - have:,} bytes are missing, "
-            f"{free:,} are free in {part.parent}. Free some space, or set KERAS_HOME to another folder."
+            f"The disk is too full for {name}: {needed:,} bytes are missing, "
+            f"{free:,} are free in {folder}. Free some space, or set KERAS_HOME to another folder."
         )
 
 

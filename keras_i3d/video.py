@@ -172,7 +172,8 @@ class Reader:
         elif isinstance(source, str | os.PathLike):
             source = os.path.abspath(os.fspath(source))  # a colon in a relative path would name a protocol
             if not os.path.isfile(source):
-                raise VideoError(self.name, "a folder, not a file" if os.path.isdir(source) else "no such file")
+                odd = "a folder" if os.path.isdir(source) else "a pipe or device"
+                raise VideoError(self.name, f"{odd}, not a file" if os.path.exists(source) else "no such file")
             if os.path.getsize(source) == 0:
                 raise VideoError(self.name, "the file is empty")
         else:

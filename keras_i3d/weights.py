@@ -19,6 +19,7 @@ from keras_i3d.specs import CHANNELS
 from keras_i3d.version import __version__
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
+HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
 FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
 
 
@@ -220,6 +221,8 @@ def save_h5(model, path, **facts):
         raise ValueError(f"The name of a weights file ends in .weights.h5. Received: {path.name}")
     if not path.parent.is_dir():
         raise ValueError(f"No such folder to write in: {path.parent}. Make it first.")
+    # Found out before HDF5 does, which after a failed write neither closes its file nor leaves the process whole.
+    download.check_space(path.parent, sum(w.nbytes for w in model.get_weights()) + HDF5_OVERHEAD, path.name)
     aside = path.with_name(f".{os.getpid()}-{path.name}")
     expected = conversion.fingerprint(conversion.layer_shapes(model))
     try:

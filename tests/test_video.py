@@ -253,6 +253,9 @@ def test_missing_and_folder(tmp_path):
         video.read(tmp_path / "none.mp4")
     with pytest.raises(VideoError, match="a folder"):
         video.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VideoError, match="a pipe or device, not a file"):
+        video.read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("settings", [{"fps": 0}, {"fps": -1}, {"short_side": 0}])

@@ -355,6 +355,19 @@ def test_odd_weights(value, message):
         keras_i3d.I3D(weights=value)
 
 
+def test_no_space_for_the_converted_file(repository, cache, monkeypatch):
+    """The download fits, what is made of it does not: said before HDF5 runs into it, and the download is kept."""
+    from keras_i3d import download
+
+    entry = registry.CHECKPOINTS["kinetics", "rgb"]
+    usage = download.shutil.disk_usage(repository)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: usage._replace(free=entry.data.bytes + 1000))
+    with pytest.raises(WeightsError, match=r"too full for rgb_imagenet-1.weights.h5: .* bytes are missing"):
+        weights.published(entry)
+    assert not list(cache.glob("*.weights.h5*"))
+    assert len(list(cache.glob("downloads/**/model.ckpt.*"))) == 2
+
+
 def test_no_such_folder_for_the_output(narrow, tmp_path):
     with pytest.raises(ValueError, match="No such folder"):
         weights.save_h5(narrow, tmp_path / "none/x.weights.h5")
