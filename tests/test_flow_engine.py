@@ -6,14 +6,12 @@ for another instruction set, OpenCV differs from itself by 0.004 px on average, 
 
 import itertools
 import pathlib
-import subprocess
 import sys
 import threading
 import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from keras_i3d import flow, video
 from keras_i3d.flow import engine
@@ -262,7 +260,19 @@ def test_bad_frames_are_refused(frames, error, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("tau", 0.3), ("theta", 0), ("scale_step", 1.0), ("median", 4), ("warps", 0)]
+    ("name", "value"),
+    [
+        ("tau", 0.3),
+        ("theta", 0),
+        ("lambda_", float("inf")),
+        ("epsilon", float("nan")),
+        ("scale_step", 1.0),
+        ("median", 4),
+        ("warps", 0),
+        ("nscales", 2.5),
+        ("inner_iterations", 1.5),
+        ("outer_iterations", 5.5),
+    ],
 )
 def test_bad_parameters_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .* Received: {value}"):
@@ -333,20 +343,23 @@ def test_memory_of_a_worker_is_as_documented(kernels):
 # Compilation.
 
 
-def test_missing_numba_names_the_remedy():
-    code = """
-import sys
-sys.modules["numba"] = None
-import numpy
-from keras_i3d import flow
-try:
-    flow.tvl1(numpy.zeros((2, 8, 8), numpy.uint8))
-except ImportError as error:
-    assert "pip install numba" in str(error)
-else:
-    raise SystemExit("no error")
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+@pytest.fixture
+def fresh(monkeypatch):
+    """The engine as in a new process: nothing loaded."""
+    monkeypatch.delitem(sys.modules, "keras_i3d.flow.kernels", raising=False)
+    monkeypatch.delattr(flow, "kernels", raising=False)
+    monkeypatch.setattr(engine, "_load_kernels", engine._load_kernels.__wrapped__)
+
+
+def test_missing_numba_names_the_remedy(fresh, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match="pip install numba"):
+        flow.tvl1(np.zeros((2, 8, 8), np.uint8))
+
+
+def test_kernels_are_compiled_when_they_are_loaded(fresh):
+    kernels = engine._kernels()
+    assert all(k.signatures for k in (kernels.resize, kernels.gradient, kernels.warp, kernels.minimise))
 
 
 def double(x):
@@ -362,6 +375,36 @@ def test_kernels_work_where_no_cache_can_be_written(kernels, monkeypatch):
     assert compiled.stats.cache_path is None
 
 
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_damaged_cache_files_are_made_anew(kernels, monkeypatch, tmp_path, suffix):
+    from numba.core import config
+
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    assert kernels.kernel(double)(21) == 42
+    whole = {path: path.read_bytes() for path in tmp_path.rglob(f"*{suffix}")}
+    for path, content in whole.items():
+        path.write_bytes(content[: len(content) // 2])
+    assert kernels.kernel(double)(21) == 42
+    again = kernels.kernel(double)
+    assert again(21) == 42
+    assert whole
+    assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_a_full_disk_does_not_stop_the_kernels(kernels, monkeypatch, tmp_path, capsys):
+    from numba.core import caching, config
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    kernels._not_kept.cache_clear()
+    for _ in range(2):
+        assert kernels.kernel(double)(21) == 42
+    assert capsys.readouterr().err.count("could not be kept (No space left on device); set NUMBA_CACHE_DIR") == 1
+
+
 def test_kernels_work_in_a_read_only_package(kernels, monkeypatch, tmp_path):
     from numba.core import caching
 
@@ -370,15 +413,6 @@ def test_kernels_work_in_a_read_only_package(kernels, monkeypatch, tmp_path):
     compiled = kernels.kernel(double)
     assert compiled(21) == 42
     assert str(pathlib.Path(__file__).parent / "__pycache__") != compiled.stats.cache_path
-
-
-def test_kernels_are_compiled_when_they_are_loaded():
-    code = """
-from keras_i3d.flow import engine
-kernels = engine._kernels()
-assert all(k.signatures for k in (kernels.resize, kernels.gradient, kernels.warp, kernels.minimise))
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_compiling_is_announced_once(kernels, capsys, monkeypatch):

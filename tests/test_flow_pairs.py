@@ -64,6 +64,28 @@ def test_stream_is_lazy_and_in_order(clip):
     assert np.abs(first[5] - first[0]).max() > 1  # from the last frame back to the first
 
 
+def test_opencv_says_which_frames_it_refuses(clip):
+    with pytest.raises(ValueError, match="refuses frames of 8 x 9 pixels"):
+        flow.tvl1(clip[:2, :8, :9], "dis")
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5])
+def test_workers_are_counted(workers, clip):
+    with pytest.raises(ValueError, match="workers must be a whole number of at least 1"):
+        flow.tvl1(clip, workers=workers)
+
+
+@pytest.mark.parametrize("shape", [(20, 24, 3), (1, 4, 20, 24, 3), (20, 24)])
+def test_a_single_frame_or_a_batch_is_no_clip(shape):
+    with pytest.raises(ValueError, match=r"A clip is \(T, H, W, 3\)"):
+        flow.tvl1(np.zeros(shape, np.uint8))
+
+
+def test_an_iterator_is_no_clip(clip):
+    with pytest.raises(ValueError, match="Received: generator. Pass iterators to `stream`"):
+        flow.tvl1(frame for frame in clip)
+
+
 def test_unknown_method(clip):
     with pytest.raises(ValueError, match="'tvl1', 'opencv', 'dis'"):
         flow.tvl1(clip, "farneback")
@@ -105,3 +127,5 @@ def test_parameters_reach_opencv(clip):
     assert np.abs(one - five).max() > 0.01
     with pytest.raises(ValueError, match="params are for TV-L1"):
         flow.tvl1(clip, "dis", flow.TVL1Params())
+    with pytest.raises(ValueError, match="params must be a TVL1Params"):
+        flow.tvl1(clip, params={"warps": 2})

@@ -52,3 +52,12 @@ def test_refusals():
         quantize_flow(np.float32([np.nan]))
     with pytest.raises(ValueError, match="'exact', 'rounded', 'mediapipe'"):
         dequantize_flow(np.uint8([1]), scheme="other")
+    for bound in (0, -20, np.nan, np.inf):
+        with pytest.raises(ValueError, match="bound must be positive"):
+            quantize_flow(np.float32([1]), bound)
+        with pytest.raises(ValueError, match="bound must be positive"):
+            dequantize_flow(np.uint8([1]), bound)
+
+
+def test_levels_may_be_a_list():
+    np.testing.assert_array_equal(dequantize_flow([0, 127, 254]), dequantize_flow(np.uint8([0, 127, 254])))

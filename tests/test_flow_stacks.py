@@ -31,6 +31,8 @@ def test_bidirectional_takes_an_even_length(length, frames):
         flow.bidirectional(frames, length)
     with pytest.raises(ValueError, match="need 3 frames. Received: 5"):
         flow.bidirectional(frames, 2)
+    with pytest.raises(ValueError, match="array or a list of frames. Received: generator"):
+        flow.bidirectional((frame for frame in frames), 2)
 
 
 def test_mean_is_taken_from_each_field():
@@ -66,3 +68,21 @@ def test_trajectories_read_between_pixels():
     fields[0, ..., 0] = 0.5
     fields[1, ..., 0] = np.arange(6)
     np.testing.assert_allclose(flow.stack_along_trajectories(fields)[0, :5, 1], np.arange(5) + 0.5)
+
+
+@pytest.mark.parametrize("function", [flow.stack, flow.stack_along_trajectories, flow.subtract_mean])
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5, 3), (0, 4, 5, 2)])
+def test_other_shapes_are_refused(function, shape):
+    with pytest.raises(ValueError, match=r"Flow must be .* Received: shape \("):
+        function(np.zeros(shape))
+
+
+def test_one_field_is_no_stack_but_has_a_mean():
+    with pytest.raises(ValueError, match="L, H, W, 2"):
+        flow.stack(np.zeros((4, 5, 2)))
+    assert flow.subtract_mean(np.ones((4, 5, 2))).max() == 0
+
+
+def test_trajectories_need_finite_flow():
+    with pytest.raises(ValueError, match="finite"):
+        flow.stack_along_trajectories(np.full((2, 4, 5, 2), np.nan))

@@ -14,8 +14,14 @@ bicubic sample that leaves the image reads zeros, as OpenCV's constant border do
 Indices are unsigned where NumPy's negative indices would otherwise cost a test a pixel.
 """
 
+import contextlib
+import functools
+
 import numba
 import numpy as np
+from numba.core import caching
+
+from keras_i3d.messages import notice
 
 APRON = 5  # samples are cut two pixels outside the image, their base is one more, their taps two more
 LANES = 8  # floats of a vector register
@@ -31,10 +37,33 @@ _f32 = np.float32
 
 def kernel(function):
     """Compiles at the first call and keeps the result on disk where any cache folder can be written."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # Numba found no folder to write to
-        return numba.njit(**_OPTIONS)(function)
+    compiled = numba.njit(**_OPTIONS)(function)
+    with contextlib.suppress(RuntimeError):  # Numba found no folder to write to
+        compiled._cache = _Cache(function)  # what cache=True would set, but for the failures below
+    return compiled
+
+
+class _Cache(caching.FunctionCache):
+    """Numba's files of compiled kernels: a damaged one is made anew, and a line says where none can be written."""
+
+    def load_overload(self, signature, target_context):
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception:  # whatever a file cut short or overwritten makes of unpickling
+            with contextlib.suppress(OSError):  # then saving fails as well, and says so
+                self.flush()
+            return None
+
+    def save_overload(self, signature, data):
+        try:
+            super().save_overload(signature, data)
+        except OSError as error:
+            _not_kept(error.strerror)
+
+
+@functools.cache
+def _not_kept(reason):
+    notice(f"the compiled TV-L1 kernels could not be kept ({reason}); set NUMBA_CACHE_DIR to a folder with some room")
 
 
 def is_kept():

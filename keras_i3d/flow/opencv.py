@@ -37,7 +37,7 @@ def tvl1_solver(params):
     def convert(frame):
         return frame if frame.dtype == np.uint8 else frame / np.float32(255)  # OpenCV's floats are in [0, 1]
 
-    return _solver(make, convert)
+    return _solver(cv2, make, convert)
 
 
 def dis_solver(params):
@@ -51,7 +51,7 @@ def dis_solver(params):
     def convert(frame):
         return frame if frame.dtype == np.uint8 else np.uint8(np.rint(np.clip(frame, 0, 255)))
 
-    return _solver(make, convert)
+    return _solver(cv2, make, convert)
 
 
 _streams = {"lock": threading.Lock(), "open": 0, "threads": None}
@@ -75,7 +75,7 @@ def one_thread_a_call():
                 cv2.setNumThreads(_streams["threads"])
 
 
-def _solver(make, convert):
+def _solver(cv2, make, convert):
     """Keeps one OpenCV object a shape: its pyramid's depth sticks to the first frames it sees."""
     made = {}
 
@@ -83,7 +83,13 @@ def _solver(make, convert):
         if previous.shape not in made:
             made.clear()
             made[previous.shape] = make()
-        flow = made[previous.shape].calc(convert(previous), convert(following), None)
+        try:
+            flow = made[previous.shape].calc(convert(previous), convert(following), None)
+        except cv2.error as error:
+            h, w = previous.shape
+            raise ValueError(
+                f'OpenCV refuses frames of {h} x {w} pixels: {error.err}. method="tvl1" takes any size.'
+            ) from error
         return flow.astype(np.float32, copy=False)
 
     return solve

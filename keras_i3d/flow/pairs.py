@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import numbers
 import os
 import threading
 
@@ -42,6 +43,16 @@ def tvl1(frames, method="tvl1", params=None, workers=None, progress=False):
         ValueError: fewer than two frames, or frames of another shape, dtype or range.
         ImportError: the method's package is not installed; the message has the install line.
     """
+    if not hasattr(frames, "__len__"):
+        raise ValueError(
+            f"A clip is an array or a list of frames. Received: {type(frames).__name__}. Pass iterators to `stream`."
+        )
+    shape = getattr(frames, "shape", ())
+    if shape and (len(shape) not in (3, 4) or len(shape) == 3 and shape[-1] == 3):
+        raise ValueError(
+            f"A clip is (T, H, W, 3), (T, H, W, 1) or (T, H, W). Received: shape {tuple(shape)}. Stack single RGB "
+            "frames, and pass the clips of a batch one by one."
+        )
     if len(frames) < 2:
         raise ValueError(f"Flow needs at least 2 frames. Received: {len(frames)}.")
     fields = stream(frames, method, params, workers)
@@ -72,6 +83,10 @@ def stream(frames, method="tvl1", params=None, workers=None):
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}. Received: method={method!r}")
     if params is not None and method == "dis":
         raise ValueError('params are for TV-L1. Received: method="dis" with params')
+    if params is not None and not isinstance(params, engine.TVL1Params):
+        raise ValueError(f"params must be a TVL1Params. Received: {params!r}")
+    if workers is not None and not (isinstance(workers, numbers.Integral) and workers >= 1):
+        raise ValueError(f"workers must be a whole number of at least 1, or None. Received: workers={workers!r}")
     settings = params or engine.TVL1Params()
     with contextlib.nullcontext() if method == "tvl1" else opencv.one_thread_a_call():
         yield from _map_pairs(frames, lambda: METHODS[method](settings), workers or cores())

@@ -26,6 +26,7 @@ def quantize_flow(flow, bound=FLOW_BOUND):
     Returns:
         uint8 of the same shape, in [0, 254].
     """
+    _check_bound(bound)
     flow = np.asarray(flow)
     if not np.isfinite(flow).all():
         raise ValueError("Flow to quantise must be finite. Received: NaN or infinity.")
@@ -47,8 +48,14 @@ def dequantize_flow(levels, bound=FLOW_BOUND, scheme="exact"):
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(map(repr, SCHEMES))}. Received: scheme={scheme!r}")
+    _check_bound(bound)
     steps, offset = SCHEMES[scheme]
-    if isinstance(levels, np.ndarray):
-        levels = levels.astype(np.float32)
+    if isinstance(levels, (np.ndarray, np.generic, list, tuple)):
+        levels = np.asarray(levels, np.float32)
     # In this order zero stays exactly zero in float32.
     return (levels + (offset - steps / 2)) * (2 * bound / steps)
+
+
+def _check_bound(bound):
+    if not 0 < bound < np.inf:
+        raise ValueError(f"bound must be positive and finite, in pixels per frame. Received: bound={bound!r}")

@@ -1,7 +1,18 @@
 """Flow inputs of the older two-stream literature, over the fields of `stream` or `tvl1`.
 
-Simonyan and Zisserman, "Two-Stream Convolutional Networks for Action Recognition in Videos", 2014, section 3.
-I3D's flow stream needs none of them: it takes the fields as they are, (T, H, W, 2).
+Simonyan and Zisserman, "Two-Stream Convolutional Networks for Action Recognition in Videos" (NIPS 2014), sections 3
+and 6. What they found, top-1 of the temporal stream alone on UCF101 split 1 (their table 1b):
+
+    input                          as it is   mean subtracted
+    1 field                                    73.9%
+    5 fields at fixed points                   80.4%
+    10 fields at fixed points        79.9%     81.0%
+    10 fields along trajectories     79.6%     80.2%
+    10 fields, bi-directional                  81.2%
+
+So the number of fields matters most, subtracting the mean helps by about a point, and following the motion does not
+help. I3D's flow stream needs none of these: it takes the fields as they are, (T, H, W, 2), and its authors subtract no
+mean.
 """
 
 import numpy as np
@@ -23,6 +34,8 @@ def bidirectional(frames, length, method="tvl1", params=None, workers=None):
     """
     if length < 2 or length % 2:
         raise ValueError(f"length must be an even number of fields. Received: length={length}")
+    if not hasattr(frames, "__len__"):
+        raise ValueError(f"A clip is an array or a list of frames. Received: {type(frames).__name__}.")
     if len(frames) != length + 1:
         raise ValueError(f"{length} fields around a middle frame need {length + 1} frames. Received: {len(frames)}")
     middle = length // 2
@@ -40,7 +53,7 @@ def subtract_mean(flow):
     Returns:
         float32 of the same shape.
     """
-    flow = np.asarray(flow, np.float32)
+    flow = _checked(flow, any_batch=True)
     return flow - flow.mean(axis=(-3, -2), keepdims=True)
 
 
@@ -53,7 +66,7 @@ def stack(flow):
     Returns:
         float32 (H, W, 2 * L): [x1 ... xL, y1 ... yL], each field read at the same points of the frame.
     """
-    flow = np.asarray(flow, np.float32)
+    flow = _checked(flow)
     return np.concatenate([np.moveaxis(flow[..., axis], 0, -1) for axis in (0, 1)], axis=-1)
 
 
@@ -68,7 +81,9 @@ def stack_along_trajectories(flow):
     Returns:
         float32 (H, W, 2 * L): [x1 ... xL, y1 ... yL] along the motion.
     """
-    flow = np.asarray(flow, np.float32)
+    flow = _checked(flow)
+    if not np.isfinite(flow).all():
+        raise ValueError("Flow to follow must be finite. Received: NaN or infinity.")
     height, width = flow.shape[1:3]
     at = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
     read = []
@@ -76,6 +91,14 @@ def stack_along_trajectories(flow):
         read.append(_bilinear(field, at))
         at = np.clip(at + read[-1], 0, (width - 1, height - 1)).astype(np.float32)
     return stack(np.stack(read))
+
+
+def _checked(flow, any_batch=False):
+    flow = np.asarray(flow, np.float32)
+    if flow.ndim < 3 or (flow.ndim != 4 and not any_batch) or flow.shape[-1] != 2 or 0 in flow.shape:
+        axes = "(..., H, W, 2)" if any_batch else "(L, H, W, 2), of at least one field"
+        raise ValueError(f"Flow must be {axes}. Received: shape {flow.shape}.")
+    return flow
 
 
 def _bilinear(field, at):
