@@ -1,11 +1,15 @@
-"""Speed and answers of the TV-L1 engine beside OpenCV's DualTVL1 and DIS, all measured in one run.
+"""Speed and answers of the TV-L1 engine and layer beside OpenCV's DualTVL1 and DIS, all measured in one run.
 
-  python benchmarks/flow.py [--video=clip.mp4] [--pairs=12] [--baseline]
+  python benchmarks/flow.py [--video=clip.mp4] [--pairs=12] [--baseline] [--device=auto]
 
-Every pair goes to DualTVL1, the engine and DIS in turn, so that the ratios share the load of the machine. `--baseline`
-adds DualTVL1 held to the instructions of any x86-64: how far OpenCV's own answers lie apart.
+Every pair goes to DualTVL1, the engine, DIS and the layer in turn, so that the ratios share the load of the machine.
+`--baseline` adds DualTVL1 held to the instructions of any x86-64: how far OpenCV's own answers lie apart.
+
+The layer runs on JAX: pair by pair on the CPU, and where JAX sees a CUDA GPU in batches there, beside all cores
+running the engine and all cores running DualTVL1. `--device=cpu` takes the way of the GPU without one.
 """
 
+import functools
 import itertools
 import os
 import pathlib
@@ -15,17 +19,26 @@ import tempfile
 import time
 import tracemalloc
 
-import cv2
-import numpy as np
-from absl import app, flags
+os.environ["KERAS_BACKEND"] = "jax"
 
-from keras_i3d import flow, video
-from keras_i3d.flow import engine
-from keras_i3d.flow import pairs as flow_pairs
+import cv2  # noqa: E402
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from absl import app, flags  # noqa: E402
+
+from keras_i3d import flow, video  # noqa: E402
+from keras_i3d.flow import engine  # noqa: E402
+from keras_i3d.flow import pairs as flow_pairs  # noqa: E402
+from keras_i3d.flow.layer import QUALITIES  # noqa: E402
 
 _VIDEO = flags.DEFINE_string("video", None, "A real video; without one, only the synthetic pairs are measured.")
 _PAIRS = flags.DEFINE_integer("pairs", 8, "Pairs of each kind.", lower_bound=1)
 _BASELINE = flags.DEFINE_bool("baseline", False, "Also compare OpenCV with itself on fewer instructions.")
+
+
+_DEVICE = flags.DEFINE_enum("device", "auto", ["auto", "cpu", "none"], "Where the layer takes batches; auto: a GPU.")
+_LAYER = flags.DEFINE_bool("layer", True, "Also run the layer on the CPU.")
+_BATCH = flags.DEFINE_integer("batch", 64, "Pairs in a batch there.", lower_bound=1)
 
 
 def synthetic_pair(rng, h=256, w=341):
@@ -54,10 +67,14 @@ def timed(function, *args, clock=time.thread_time):
 
 
 def agreement(flows, expected):
-    """Mean endpoint difference in pixels, and the shares of 8-bit values that are equal and within one level."""
+    """Mean endpoint difference in pixels, and the shares of 8-bit values that are equal and within one level.
+
+    Then the same shares of pixels, which count where both of their values do.
+    """
     difference = np.hypot(*np.moveaxis(flows - expected, -1, 0)).mean()
     a, b = (np.rint((np.clip(f, -20, 20) + 20) * 255 / 40) for f in (flows, expected))
-    return difference, np.mean(a == b), np.mean(abs(a - b) <= 1)
+    near = [abs(a - b) <= levels for levels in (0, 1)]
+    return difference, *(np.mean(n) for n in near), *(np.mean(n.all(axis=-1)) for n in near)
 
 
 def baseline_flows(pairs):
@@ -95,6 +112,39 @@ def scaling(frames, repeats=3):
     return wall, processor
 
 
+@functools.cache
+def compiled_layer(quality, device, shape):
+    """A function of grey frames (B, 2, H, W) to flow (B, H, W, 2), compiled for that shape."""
+    layer = jax.jit(flow.TVL1(quality, name=f"{quality}_{device.platform}"))
+
+    def run(frames):
+        return np.asarray(layer(jax.device_put(frames[..., None], device)))[:, 0]
+
+    run(np.zeros(shape, np.uint8))
+    return run
+
+
+def accelerated(frames, device, batch):
+    """Pairs a second, on the wall, of the layer in batches, and of the engine and DualTVL1 on all cores."""
+    frames = np.stack(frames)
+    batch = min(batch, len(frames) - 1)
+    pairs = np.stack([frames[:batch], frames[1 : batch + 1]], axis=1)
+    cores = flow_pairs.cores()
+    methods = {
+        f"layer {quality}, {device.device_kind}, batches of {batch}": compiled_layer(quality, device, pairs.shape)
+        for quality in QUALITIES
+    }
+    methods[f"engine, {cores} cores"] = lambda pairs: list(flow.stream(frames[: batch + 1]))
+    methods[f"DualTVL1, {cores} cores"] = lambda pairs: list(flow.stream(frames[: batch + 1], "opencv"))
+    methods["DualTVL1, one core"] = lambda pairs: list(flow.stream(frames[: batch + 1], "opencv", workers=1))
+    best = dict.fromkeys(methods, np.inf)
+    for _, method in itertools.product(range(2), methods):
+        best[method] = min(best[method], timed(methods[method], pairs, clock=time.perf_counter)[0] / batch)
+    print(f"\n{'wall clock':56}{'pairs/s':>9}{'DualTVL1 cores':>16}")
+    for method, seconds in best.items():
+        print(f"{method:56}{1 / seconds:9.2f}{best['DualTVL1, one core'] / seconds:16.1f}")
+
+
 def report(name, pairs, stream, baseline):
     dual, dis = cv2.optflow.DualTVL1OpticalFlow_create(), cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     solver = engine._Solver(pairs[0][0].shape, engine.TVL1Params(), engine._kernels())
@@ -103,12 +153,18 @@ def report(name, pairs, stream, baseline):
         "engine, one core": lambda a, b: solver(flow_pairs.prepare(a), flow_pairs.prepare(b)),
         "DIS medium, one thread": lambda a, b: dis.calc(a, b, None),
     }
+    cpu = jax.devices("cpu")[0]
+    for quality in QUALITIES if _LAYER.value else ():
+        run = compiled_layer(quality, cpu, (1, 2, *pairs[0][0].shape))
+        methods[f"layer {quality}, CPU"] = lambda a, b, run=run: run(np.stack([a, b])[None])[0]
     seconds, flows = dict.fromkeys(methods, 0.0), {method: [] for method in methods}
     ratios = []
     for pair in pairs:
         taken = {}
         for method, function in methods.items():
-            taken[method], flow = timed(function, *pair)
+            # The layer works on threads of its own: the processor time of the process.
+            clock = time.process_time if method.startswith("layer") else time.thread_time
+            taken[method], flow = timed(function, *pair, clock=clock)
             seconds[method] += taken[method] / len(pairs)
             flows[method].append(flow)
         ratios.append(taken["DualTVL1, one thread"] / taken["engine, one core"])
@@ -117,21 +173,30 @@ def report(name, pairs, stream, baseline):
         flows["DualTVL1, baseline build"] = baseline_flows(pairs)
     h, w = pairs[0][0].shape
     print(f"\n{name}: {len(pairs)} pairs of {h} x {w}, OpenCV {cv2.__version__}")
-    print(f"{'':26}{'s a pair':>10}{'speed':>8}{'px apart':>10}{'equal':>9}{'within 1':>10}")
+    print(f"{'':44}  values:             pixels:")
+    print(
+        f"{'':24}{'s a pair':>10}{'speed':>8}{'px apart':>10}{'equal':>9}{'within 1':>10}{'equal':>9}{'within 1':>10}"
+    )
     expected, slowest = flows["DualTVL1, one thread"], seconds["DualTVL1, one thread"]
     for method, stack in flows.items():
         took = f"{seconds[method]:10.4f}{slowest / seconds[method]:8.1f}" if method in seconds else " " * 18
-        apart, equal, within = agreement(stack, expected)
-        print(f"{method:26}{took}{apart:10.5f}{equal:9.2%}{within:10.3%}")
+        apart, *shares = agreement(stack, expected)
+        print(f"{method:24}{took}{apart:10.5f}{shares[0]:9.2%}{shares[1]:10.3%}{shares[2]:9.2%}{shares[3]:10.3%}")
     print(f"engine against DualTVL1, pair by pair: {min(ratios):.1f} to {max(ratios):.1f} times as fast")
-    wall, processor = scaling(stream)
+    wall, processor = scaling(stream[:25])
     for workers in wall:
         print(
             f"stream on {workers} workers: {wall[workers]:.4f} s a pair, {wall[1] / wall[workers]:.2f} times one; "
-            f"processor time a pair {processor[workers]:.4f} s, {processor[workers] / processor[1]:.2f} times one"
+            f"processor time a pair {processor[workers]:.4f} s, {processor[workers] / processor[1]:.2f} times one; "
+            f"cores busy {processor[workers] / wall[workers] / workers:.0%}"
         )
     peak = worker_memory(*(flow_pairs.prepare(frame) for frame in pairs[0]))
     print(f"memory of a worker: {peak / 2**20:.1f} MiB, {peak / (h * w):.0f} bytes a pixel")
+    gpus = [device for device in jax.devices() if device.platform == "gpu"]
+    if _DEVICE.value == "cpu" or (_DEVICE.value == "auto" and gpus):
+        accelerated(stream, cpu if _DEVICE.value == "cpu" else gpus[0], _BATCH.value)
+    elif _DEVICE.value == "auto":
+        print(f"no GPU: JAX sees {', '.join(str(device) for device in jax.devices())} alone")
 
 
 def main(argv):
@@ -139,10 +204,12 @@ def main(argv):
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
     synthetic = [synthetic_pair(rng) for _ in range(_PAIRS.value)]
-    report("synthetic", synthetic, list(itertools.islice(itertools.cycle(synthetic[0]), 25)), _BASELINE.value)
+    stream = list(itertools.islice(itertools.cycle(synthetic[0]), _BATCH.value + 1))
+    report("synthetic", synthetic, stream, _BASELINE.value)
     if _VIDEO.value:
         frames = [engine.to_grey(frame) for frame in video.Reader(_VIDEO.value, fps=None)]
-        report(pathlib.Path(_VIDEO.value).name, spread(frames, _PAIRS.value), frames[:25], _BASELINE.value)
+        pairs = spread(frames, _PAIRS.value)
+        report(pathlib.Path(_VIDEO.value).name, pairs, frames[: _BATCH.value + 1], _BASELINE.value)
 
 
 if __name__ == "__main__":

@@ -339,12 +339,21 @@ def _primal(first, last, p, flow, dual, data, step, theta):
 
 
 @kernel
-def _dual(first, last, p, u, px, py, step):
+def _dual(first, last, p, flow, dual, step):
+    """Dual step of the pixels first..last, of both components: one division serves the two."""
+    u, v = flow
+    pux, puy, pvx, pvy = dual
     for i in range(first, last):
-        dx, dy = u[i + _one] - u[i], u[i + p] - u[i]
-        shrink = _f32(1) / (_f32(1) + step * np.sqrt(dx * dx + dy * dy))
-        px[i] = (px[i] + step * dx) * shrink
-        py[i] = (py[i] + step * dy) * shrink
+        ux, uy = u[i + _one] - u[i], u[i + p] - u[i]
+        vx, vy = v[i + _one] - v[i], v[i + p] - v[i]
+        u_scale = _f32(1) + step * np.sqrt(ux * ux + uy * uy)
+        v_scale = _f32(1) + step * np.sqrt(vx * vx + vy * vy)
+        shrink = _f32(1) / (u_scale * v_scale)
+        u_shrink, v_shrink = v_scale * shrink, u_scale * shrink
+        pux[i] = (pux[i] + step * ux) * u_shrink
+        puy[i] = (puy[i] + step * uy) * u_shrink
+        pvx[i] = (pvx[i] + step * vx) * v_shrink
+        pvy[i] = (pvy[i] + step * vy) * v_shrink
 
 
 @kernel
@@ -365,8 +374,7 @@ def _sweep(h, w, flow, dual, data, step, theta, dual_step):
                 u[i], v[i] = u[i - p], v[i - p]
             last += p
         first, last = max(first - p, p), last - p
-        _dual(first, last, p, u, pux, puy, dual_step)
-        _dual(first, last, p, v, pvx, pvy, dual_step)
+        _dual(first, last, p, flow, dual, dual_step)
         for i in range(first + p - _one, last, p):
             pux[i] = puy[i] = pvx[i] = pvy[i] = 0
     return change
