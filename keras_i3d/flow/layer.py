@@ -28,17 +28,17 @@ class TVL1(keras.layers.Layer):
     Takes frames (batch, time, height, width, channels) of 3 channels (RGB) or 1 (grey): integers or floats, both
     in [0, 255]. Returns float32 (batch, time - 1, height, width, 2): dx, dy in pixels per frame, unclipped.
 
-    With quality="opencv" the flow is that of OpenCV 5's DualTVL1 up to rounding. The others cost, on pairs of a
-    256 x 341 sports video with 1.6 px of motion on average (EPE: mean distance to OpenCV's flow):
+    With quality="opencv" the flow is that of OpenCV 5's DualTVL1 up to rounding. The price of each, on eight pairs of a
+    256 x 341 sports video: mean distance to OpenCV's flow (EPE), pixels within one of its 8-bit levels, and seconds
+    of processor time a pair, compiled by XLA for one CPU core that takes OpenCV 0.84 s and `flow.tvl1` 0.05 s:
 
-        quality    pyramid          warps  epsilon  EPE       time
-        "opencv"   5 levels by 0.8  5      0.01     0.007 px  1
-        "fast"     4 levels by 0.5  3      0.01     0.11 px   0.4
-        "fastest"  4 levels by 0.5  2      0.02     0.17 px   0.2
+        quality    pyramid          warps  epsilon  EPE       1 level  time
+        "opencv"   5 levels by 0.8  5      0.01     0.004 px  99.96%   0.38 s
+        "fast"     4 levels by 0.5  3      0.01     0.05 px   97.5%    0.15 s
+        "fastest"  4 levels by 0.5  2      0.02     0.13 px   84.8%    0.08 s
 
-    Compiled by XLA for two shared CPU cores, a time of 1 was 0.2 to 0.6 of what OpenCV takes on one thread (2.2 to
-    2.6 s a pair); TensorFlow without XLA took 1.0 to 1.5 of it.
-    "fastest" may lose a motion of 15 px that the others follow.
+    `benchmarks/flow.py` measures them. TensorFlow without XLA took 1.0 to 1.5 times as long as OpenCV.
+    "fastest" may lose a motion of 15 px that the others follow. NaN in a pair makes NaN of that pair's flow alone.
 
     Always computes in float32, whatever the dtype policy, and passes no gradient. Compile it: with `jax.jit`,
     with `tf.function(layer, jit_compile=True)`, or as part of a compiled model. JAX uncompiled
