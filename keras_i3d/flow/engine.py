@@ -77,7 +77,9 @@ def to_grey(frames):
         return frames[..., 0]
     red, green, blue = (frames[..., channel] for channel in range(3))
     if frames.dtype == np.uint8:
-        return ((red * _GREY[0] + green * _GREY[1] + blue * _GREY[2] + (1 << 14)) >> 15).astype(np.uint8)
+        # NumPy 1 would take 16 bits, which hold either factor.
+        red, green, blue = (np.multiply(part, _GREY[i], dtype=np.uint32) for i, part in enumerate((red, green, blue)))
+        return ((red + green + blue + (1 << 14)) >> 15).astype(np.uint8)
     return (red * 0.299 + green * 0.587 + blue * 0.114).astype(np.float32)
 
 
