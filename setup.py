@@ -8,6 +8,11 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "keras_i3d/version.py").read_text(), re.MULTILINE)[1]
 
+# The last releases of tensorflow-io (0.37.1, a plug-in that loads into the TensorFlow of its build alone) and of
+# tf-models-official that is no nightly (2.16) go with TensorFlow 2.16. It brings numpy < 2, protobuf < 5 and
+# ml-dtypes 0.3 by itself, has wheels for Python 3.9 to 3.12, and runs with today's Keras 3.
+TF_216 = ["tensorflow>=2.16.2,<2.17"]  # 2.16.2: the last of 2.16
+
 setup(
     name="keras-i3d",
     version=VERSION,
@@ -32,7 +37,18 @@ setup(
     ],
     extras_require={
         "opencv": ["opencv-contrib-python-headless"],  # flow by method="opencv" and "dis"
+        # s3://, az:// and hdfs://.
+        "io": [*TF_216, "tensorflow-io==0.37.1"],
+        # RandAugment. tensorflow-datasets, which it imports, asks for any tensorflow-metadata; from 1.21 on its
+        # modules import google.protobuf.runtime_version, which is in protobuf 5 and not in TensorFlow 2.16's 4.25.
+        "official": [*TF_216, "tf-models-official==2.16.0", "tensorflow-metadata<1.18"],
+        # Records at scale. Beam has the extra from 2.70 on and takes numpy 2.4 from 2.71 on. It refuses protobuf 7 and
+        # numpy 2.5, which TensorFlow takes: with Beam, pip resolves to protobuf 6.33 and numpy 2.4, which suit both.
+        "beam": ["apache-beam[tfrecord]>=2.71"],
         "test": ["pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"],
+        # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
+        # ml-dtypes 0.3; the last OpenCV for numpy < 2.
+        "compat": ["pytest", "moto[server]", "boto3", "jax==0.4.30", "opencv-contrib-python-headless==4.11.0.86"],
     },
     entry_points={"console_scripts": ["keras-i3d = keras_i3d.cli:run"]},
     classifiers=[

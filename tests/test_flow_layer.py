@@ -18,6 +18,7 @@ from keras_i3d.flow import TVL1, tvl1
 from keras_i3d.flow.layer import QUALITIES, _grey, _median, _resize, _warp, _with_gradient
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is the oracle: pip install opencv-contrib-python-headless==5.0.0.93")
+OPENCV_5 = int(cv2.__version__.split(".")[0]) >= 5  # older ones round the places that they sample to 1/32 pixel
 COMPILED = {}
 QUICK = {"nscales": 2, "median": 1}  # settings that compile fast, where only the plumbing is tested
 
@@ -83,6 +84,7 @@ def test_resize(size):
     np.testing.assert_allclose(_resize(down[None, None], size)[0, 0], up, atol=1e-3)
 
 
+@pytest.mark.skipif(not OPENCV_5, reason="OpenCV before 5 samples at multiples of 1/32 pixel")
 def test_warp():
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 255, (24, 31)).astype("float32")
@@ -114,7 +116,8 @@ def test_known_motion(dx, dy):
     assert_alike(ours[inner], theirs[inner])
     assert_alike(ours[inner], tvl1(frames)[inner])
     truth = np.float32([dx, dy])
-    assert endpoint(ours[inner], truth).mean() <= endpoint(theirs[inner], truth).mean() + 0.001
+    if OPENCV_5:
+        assert endpoint(ours[inner], truth).mean() <= endpoint(theirs[inner], truth).mean() + 0.001
     assert endpoint(ours[inner], truth).mean() <= 0.05
 
 
@@ -168,7 +171,7 @@ def test_odd_and_tiny_frames(height, width):
     ours = flow(frames[None])[0]
     assert ours.shape == (1, height, width, 2)
     assert np.isfinite(ours).all()
-    if min(height, width) > 2:
+    if min(height, width) > 2 and OPENCV_5:
         assert_alike(ours, opencv(frames))
 
 
