@@ -1,17 +1,9 @@
 """Flow inputs of the older two-stream literature, over the fields of `stream` or `tvl1`.
 
 Simonyan and Zisserman, "Two-Stream Convolutional Networks for Action Recognition in Videos" (NIPS 2014), sections 3
-and 6. What they found, top-1 of the temporal stream alone on UCF101 split 1 (their table 1b):
-
-    input                          as it is   mean subtracted
-    1 field                                    73.9%
-    5 fields at fixed points                   80.4%
-    10 fields at fixed points        79.9%     81.0%
-    10 fields along trajectories     79.6%     80.2%
-    10 fields, bi-directional                  81.2%
-
-So the number of fields matters most, subtracting the mean helps by about a point, and following the motion does not
-help. I3D's flow stream needs none of these: it takes the fields as they are, (T, H, W, 2), and its authors subtract no
+and 6. What they found for the temporal stream alone: stacking several fields matters most, subtracting the mean
+helps a little, following the motion is no better than fixed points, and both directions are as good as one.
+I3D's flow stream needs none of these: it takes the fields as they are, (T, H, W, 2), and its authors subtract no
 mean.
 """
 
