@@ -6,6 +6,7 @@ decoded planes to RGB in one step and averages over the covered area when it shr
 
 import contextlib
 import io
+import itertools
 import math
 import os
 from fractions import Fraction
@@ -19,46 +20,52 @@ LONG_GAP = 30  # seconds without a new frame that are worth a line
 NOT_VIDEO = {"tty"}  # FFmpeg would film a text file as it scrolls by
 
 
-def read(source, fps=FPS, short_side=SHORT_SIDE):
-    """Reads a whole video into memory.
+def read(source, fps=FPS, short_side=SHORT_SIDE, start=None, end=None):
+    """Reads a whole video, or its part from `start` to `end`, into memory.
 
     Args, errors: as for `Reader`.
 
     Returns:
         uint8 (T, H, W, 3), RGB.
     """
-    return np.stack(list(Reader(source, fps, short_side)))
+    return np.stack(list(Reader(source, fps, short_side, start, end)))
 
 
 class Reader:
     """Iterates over a video's frames, uint8 (H, W, 3), RGB, in bounded memory; each iteration starts anew.
 
     Frames are resampled by their timestamps, variable frame rates included: frame k shows what was
-    nearest to k / fps seconds after the first frame. Rotation metadata is obeyed.
+    nearest to start + k / fps seconds after the first frame. Rotation metadata is obeyed.
 
     Args:
         source: a path, the bytes of a file, or a binary file object that can seek. Whatever FFmpeg
             decodes: mp4, avi, webm, mkv, mov, gif and more.
         fps: frames per second, or None for each frame as it is stored.
         short_side: pixels of the shorter side, the aspect kept, or None for the stored size.
+        start, end: seconds after the first frame between which the video is read; None for its own ends. Decoding
+            begins at the keyframe before `start` where the file can seek, and stops at `end`.
 
     Attributes:
         name: what messages call the video.
         frames: how many frames the last iteration gave so far.
-        damaged: how many packets of it could not be decoded, or only with errors.
+        damaged: how many packets of it could not be decoded, or only with errors; of the part read, if it is one.
 
     Raises:
-        VideoError: while iterating, when the file is missing, is not a video, or gives no frame.
+        VideoError: while iterating, when the file is missing, is not a video, gives no frame, or ends before `start`.
     """
 
-    def __init__(self, source, fps=FPS, short_side=SHORT_SIDE):
+    def __init__(self, source, fps=FPS, short_side=SHORT_SIDE, start=None, end=None):
         if fps is not None and not fps > 0:
             raise ValueError(f"fps must be positive, or None. Received: fps={fps!r}")
         if short_side is not None and not short_side >= 1:
             raise ValueError(f"short_side must be a number of pixels, or None. Received: short_side={short_side!r}")
+        if not 0 <= (start or 0) < (math.inf if end is None else end):
+            raise ValueError(f"start and end must be seconds, 0 <= start < end. Received: start={start!r}, end={end!r}")
         self.source = source
         self.fps = None if fps is None else Fraction(fps).limit_denominator(1001)
         self.short_side = short_side
+        self.start = Fraction(start or 0).limit_denominator(10**6)
+        self.end = None if end is None else Fraction(end).limit_denominator(10**6)
         if not isinstance(source, str | os.PathLike | bytes | bytearray) and not hasattr(source, "seek"):
             raise ValueError(
                 "A video is a path, the bytes of a file, or a binary file object that can seek. "
@@ -87,22 +94,35 @@ class Reader:
 
     def _resampled(self):
         """Yields (decoded frame, how many times it is shown)."""
-        if self.fps is None:
-            yield from ((frame, 1) for _, _, frame in self._timed())
-            return
         shown, begin, previous, now, length = 0, None, None, None, None
+        limit = math.inf if self.end is None else self.end - self.start  # seconds, then frames
+        if self.fps is not None and self.end is not None:
+            limit = max(_nearest(limit * self.fps), 1)
         for time, duration, frame in self._timed():
-            begin = time if begin is None else begin
-            if previous is not None:
+            begin = time + self.start if begin is None else begin
+            if self.fps is None:
+                if time - begin >= limit:
+                    break
+                if time >= begin:
+                    shown += 1
+                    yield frame, 1
+            elif previous is not None:
                 # Until half way between the two, the previous frame is the nearer one.
-                due = math.ceil(((now + time) / 2 - begin) * self.fps)
+                due = min(math.ceil(((now + time) / 2 - begin) * self.fps), limit)
                 if due > shown:
                     yield previous, due - shown
                     shown = due
+                if shown == limit:
+                    return
             previous, now, length = frame, time, duration
-        total = max(math.floor((now + length - begin) * self.fps + Fraction(1, 2)), 1)
-        if total > shown:
-            yield previous, total - shown
+        left = now + length - begin
+        if left <= 0 or (self.fps is None and not shown):
+            last = float(left + self.start)
+            raise VideoError(self.name, f"it ends after {last:.2f} s, before the start at {float(self.start):.2f} s")
+        if self.fps is not None:
+            total = min(max(_nearest(left * self.fps), 1), limit)
+            if total > shown:
+                yield previous, total - shown
 
     def _timed(self):
         """Yields (seconds, duration in seconds, frame), times as exact fractions that only grow."""
@@ -117,32 +137,81 @@ class Reader:
             yield latest, duration, frame
 
     def _decoded(self):
-        """Yields (frame, nominal duration in seconds) for each frame that can be decoded."""
-        import av
+        """Yields (frame, nominal duration in seconds) for each frame that can be decoded.
 
+        With `start`, the first frame, whose time is zero, and then those from the keyframe before `start`.
+        """
+        skipped = 0
+        if self.start:
+            try:
+                yield from self._through(jump=True)
+                return
+            except _CannotSeekError:  # after the first frame
+                skipped = 1
+        yield from itertools.islice(self._through(), skipped, None)
+
+    def _through(self, jump=False):
+        """Yields (frame, nominal duration), from the first frame to the last; `jump` as `_decoded` says."""
         self.damaged = 0
-        found = False
         with self._open() as container:
             stream = _video_stream(container)
             if stream is None:
                 raise VideoError(self.name, "it has no video stream")
             stream.thread_type = "AUTO"
-            rate = stream.average_rate or stream.guessed_rate or FPS
-            packets = 0
-            for packet in self._packets(container, stream):
-                packets += packet.size > 0
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    self.damaged += 1
-                    continue
-                for frame in frames:
-                    found = True
-                    self.damaged += bool(frame.is_corrupt)
-                    yield frame, 1 / Fraction(rate)
+            nominal = 1 / Fraction(stream.average_rate or stream.guessed_rate or FPS)
+            first = None
+            for frame in self._frames(container, stream):
+                yield frame, nominal
+                if jump:
+                    first = frame
+                    break
+            if first is not None:
+                frames = self._after(first, container, stream)
+                yield from ((frame, nominal) for frame in frames)
+
+    def _after(self, first, container, stream):
+        """Yields the frames from the keyframe before `start`, or raises _CannotSeekError before it yields any."""
+        import av
+
+        target = None if first.pts is None else first.pts + math.floor(self.start / first.time_base)
+        try:
+            if target is None:
+                raise _CannotSeekError
+            container.seek(target, stream=stream)
+        except (av.error.FFmpegError, OSError) as error:
+            raise _CannotSeekError from error
+        landed = False
+        for frame in self._frames(container, stream, timed=True):
+            if not landed and (frame.pts is None or frame.pts > target):
+                raise _CannotSeekError
+            landed = True
+            if frame.pts is None or frame.pts > first.pts:
+                yield frame
+        if not landed:
+            raise _CannotSeekError
+
+    def _frames(self, container, stream, timed=False):
+        """Yields the frames from where the container stands; `timed`: packets without times cannot be sought in."""
+        import av
+
+        packets, found = 0, False
+        for packet in self._packets(container, stream):
+            packets += packet.size > 0
+            if timed and not found and packet.size and packet.pts is None:
+                raise _CannotSeekError
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self.damaged += 1
+                continue
+            for frame in frames:
+                found = True
+                self.damaged += bool(frame.is_corrupt)
+                yield frame
+        if not timed:
             self.damaged += max(stream.frames - packets, 0)  # a file cut short has fewer than its header says
-        if not found:
-            raise VideoError(self.name, f"no frame of it could be decoded ({self.damaged} damaged packets)")
+            if not found:
+                raise VideoError(self.name, f"no frame of it could be decoded ({self.damaged} damaged packets)")
 
     def _packets(self, container, stream):
         import av
@@ -199,6 +268,15 @@ class Reader:
         image = frame.reformat(width, height, format="rgb24", interpolation="BILINEAR").to_ndarray()
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+class _CannotSeekError(Exception):
+    """The file has to be decoded from its first frame."""
+
+
+def _nearest(number):
+    """The nearest whole number, halves upwards."""
+    return math.floor(number + Fraction(1, 2))
 
 
 def scaled_size(width, height, short_side):

@@ -14,12 +14,14 @@ def picture(index, height=48, width=64):
     return image
 
 
-def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yuv420p", sound=False):
+def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yuv420p", gap=None, b_frames=0):
     """Encodes pictures.
 
     Args:
         frames: a list of (H, W, 3) uint8.
         times: the frames' times in milliseconds, for a variable rate.
+        gap: frames from a keyframe to the next.
+        b_frames: how many of them in a row are B-frames.
 
     Returns:
         The bytes of the file.
@@ -35,6 +37,9 @@ def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yu
         stream.pix_fmt = pixels
         if codec in ("mpeg4", "libvpx"):
             stream.bit_rate = 4_000_000
+        if gap:
+            stream.codec_context.gop_size = gap
+            stream.codec_context.max_b_frames = b_frames
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
         for i, image in enumerate(frames):

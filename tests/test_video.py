@@ -258,10 +258,58 @@ def test_missing_and_folder(tmp_path):
         video.read(tmp_path / "pipe")
 
 
-@pytest.mark.parametrize("settings", [{"fps": 0}, {"fps": -1}, {"short_side": 0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"fps": 0}, {"fps": -1}, {"short_side": 0}, {"start": -1}, {"end": 0}, {"start": 2, "end": 2}, {"start": 1e400}],
+)
 def test_bad_settings(settings, mp4):
     with pytest.raises(ValueError, match="must be"):
         video.read(mp4, **settings)
+
+
+def gops(container, codec, **settings):
+    """80 frames at 30 per second, a keyframe every 12."""
+    return films.film([films.picture(i // 2) for i in range(80)], container, codec, 30, gap=12, **settings)
+
+
+TRIMMED = {
+    "mp4, B-frames": gops("mp4", "libx264", b_frames=2),
+    "mp4": gops("mp4", "mpeg4"),
+    "avi": gops("avi", "mpeg4"),
+    "avi, B-frames": gops("avi", "mpeg4", b_frames=2),
+    "webm": gops("webm", "libvpx"),
+    "mpegts": gops("mpegts", "libx264", b_frames=2),
+}
+
+
+@pytest.mark.parametrize("film", TRIMMED.values(), ids=TRIMMED)
+def test_a_trim_is_a_slice_of_the_whole(film):
+    whole = video.read(film, short_side=24)
+    assert len(whole) == 67
+    for first, last in ((0, 20), (1, 3), (11, 12), (25, 60), (50, None), (66, 67), (60, 90)):
+        reader = video.Reader(film, 25, 24, first / 25, last and last / 25)
+        np.testing.assert_array_equal(np.stack(list(reader)), whole[first:last], err_msg=f"{first} to {last}")
+        assert reader.count() == reader.frames == len(whole[first:last])
+        assert reader.damaged == 0
+    stored = video.read(film, None, 24)
+    np.testing.assert_array_equal(video.read(film, None, 24, start=1.0, end=2.0), stored[30:60])
+
+
+@pytest.mark.parametrize("name", ["mp4, B-frames", "webm"])
+def test_a_trim_decodes_only_what_it_shows(name, monkeypatch):
+    reader = video.Reader(TRIMMED[name], short_side=24, start=1.6, end=1.8)  # frames 48 to 54, a keyframe at 48
+    decoded, original = [], reader._timed
+    monkeypatch.setattr(reader, "_timed", lambda: (decoded.append(item[0]) or item for item in original()))
+    assert sum(1 for _ in reader) == 5
+    assert len(decoded) <= 12
+    assert min(decoded[1:]) - decoded[0] >= 1.19
+
+
+@pytest.mark.parametrize("name", TRIMMED)
+def test_a_start_beyond_the_end(name):
+    for fps in (25, None):
+        with pytest.raises(VideoError, match=r"it ends after 2\.6\d s, before the start at 9.00 s"):
+            video.read(TRIMMED[name], fps, start=9)
 
 
 def test_the_real_video(shared):
