@@ -16,6 +16,10 @@ class VideoError(KerasI3DError):
         self.reason = reason
 
 
+class BuildError(KerasI3DError):
+    """A build of records that could not run to its end. What is complete is kept; the same command goes on."""
+
+
 class WeightsError(KerasI3DError):
     """Weights that cannot be fetched, verified, converted or matched to the model."""
 

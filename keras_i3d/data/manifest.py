@@ -34,6 +34,8 @@ class Manifest:
         missing: {"id", "path"} of each video that was listed and not there.
         source: what it was built from, for people.
         version: the package's, when it was built.
+        damaged: {"id", "path", "packets"} of each video written of which so many packets could not be decoded.
+        plan: a hash of all that the shards were made from.
     """
 
     split: str
@@ -44,6 +46,8 @@ class Manifest:
     missing: tuple = ()
     source: str = ""
     version: str = __version__
+    damaged: tuple = ()
+    plan: str = ""
 
     @property
     def records(self):
@@ -67,7 +71,7 @@ def read(path):
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
         shards = tuple(Shard(s["name"], tuple(s["ids"]), s["bytes"]) for s in content.pop("shards"))
-        lists = {name: tuple(content.pop(name)) for name in ("labels", "failed", "missing")}
+        lists = {name: tuple(content.pop(name)) for name in ("labels", "failed", "missing", "damaged")}
         return Manifest(spec=RecordSpec(**content.pop("spec")), shards=shards, **lists, **content)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a manifest of records that this version reads: {error!r}") from error
