@@ -15,7 +15,7 @@ import io
 import numpy as np
 
 from keras_i3d.flow.pairs import METHODS, stream
-from keras_i3d.flow.quantize import SCHEMES, dequantize_flow, quantize_flow
+from keras_i3d.flow.quantize import SCHEMES, quantize_flow
 from keras_i3d.messages import missing_package
 from keras_i3d.specs import FLOW_BOUND, FPS, SHORT_SIDE
 from keras_i3d.version import __version__
@@ -240,16 +240,25 @@ def decode_flow(image, bound, scheme, window=None):
     """
     import tensorflow as tf
 
-    levels = tf.cast(decode_rgb(image, window)[..., :2], tf.float32)
-    known = tf.reduce_any(tf.equal(scheme, list(SCHEMES)))
-    check = tf.debugging.Assert(known, ["Unknown keras_i3d/flow/scheme in a record:", scheme])
+    shift, factor = flow_scaling(bound, scheme)
+    return (tf.cast(decode_rgb(image, window)[..., :2], tf.float32) + shift) * factor
+
+
+def flow_scaling(bound, scheme):
+    """Returns scalar float32 tensors (shift, factor): pixels per frame = (level + shift) * factor.
+
+    Raises:
+        InvalidArgumentError: inside the graph, a scheme that is not one of `flow.quantize.SCHEMES`.
+    """
+    import tensorflow as tf
+
+    equal = tf.equal(scheme, list(SCHEMES))
+    check = tf.debugging.Assert(tf.reduce_any(equal), ["Unknown keras_i3d/flow/scheme in a record:", scheme])
     with tf.control_dependencies([check]):
-        return tf.add_n(
-            [
-                tf.where(tf.equal(scheme, name), dequantize_flow(levels, bound, name), tf.zeros_like(levels))
-                for name in SCHEMES
-            ]
-        )
+        which = tf.argmax(equal)
+    steps = tf.gather([float(steps) for steps, _ in SCHEMES.values()], which)
+    offset = tf.gather([float(offset) for _, offset in SCHEMES.values()], which)
+    return offset - steps / 2, 2 * bound / steps  # the order of `flow.dequantize_flow`: zero stays exactly zero
 
 
 def _jpeg(image, **settings):
