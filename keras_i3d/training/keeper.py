@@ -1,0 +1,127 @@
+"""What a run writes while it goes, and when it stops."""
+
+import contextlib
+import csv
+import math
+import os
+import signal
+
+import keras
+
+from keras_i3d import weights as weights_lib
+from keras_i3d.messages import notice
+from keras_i3d.training import workers
+from keras_i3d.training.state import Checkpoints
+from keras_i3d.training.workers import TrainingError
+
+
+class Keeper(keras.callbacks.Callback):
+    """Writes checkpoints, the log and the best weights of a run, and stops it where it no longer makes sense."""
+
+    def __init__(self, model, plan, output):
+        super().__init__()
+        self.plan, self.output = plan, output
+        self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
+        self.step, self.rows, self.best, self.stop = 0, [], None, False
+        recipe = plan.recipe
+        self.total = recipe.steps * recipe.accumulate
+        self.every = recipe.validate_every * recipe.accumulate
+        self.save_every = recipe.save_every * recipe.accumulate
+
+    def resume(self):
+        restored = self.checkpoints.restore()
+        if restored:
+            self.step, self.rows, self.best = restored["step"], restored["rows"], restored["best"]
+        return restored
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise TrainingError(f"The loss is {loss} at step {self.step}. {self._remedy()}")
+        ends_epoch = self.step % self.every == 0 or self.step == self.total
+        if not ends_epoch and (self.stop or self.step % self.save_every == 0):
+            self._save()
+        if self.stop and not ends_epoch:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "clips_per_second", "waiting")
+        row = {"epoch": epoch + 1, "step": self.step // self.plan.recipe.accumulate}
+        self.rows.append({**row, **{name: float(logs[name]) for name in names if name in logs}})
+        better = "val_top1" in logs and (self.best is None or logs["val_top1"] > self.best)
+        if better:
+            self.best = float(logs["val_top1"])
+        if workers.is_chief():
+            self._write_log()
+            if better:
+                self._write_best()
+        self._save()
+        if self.stop:
+            raise KeyboardInterrupt
+
+    def _write_log(self):
+        aside = self.output / ".log.csv.part"
+        with open(aside, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(aside, self.output / "log.csv")
+
+    def _write_best(self):
+        labels = list(self.plan.labels)
+        source = f"trained on {self.plan.records}, step {self.step}, val_top1 {self.best:.4f}"
+        facts = {"stream": self.plan.stream, "classes": len(labels), "labels": labels, "source": source}
+        weights_lib.save_h5(self.model, self.output / "best.weights.h5", **facts)
+
+    def _save(self):
+        try:
+            self.checkpoints.save(self.step, rows=self.rows, best=self.best)
+        except OSError as error:
+            raise TrainingError(
+                f"The checkpoint of step {self.step} could not be written ({error.strerror or error}). The one before "
+                f"it is untouched: free some space in {self.output}, and start the same command again."
+            ) from error
+        except FloatingPointError as error:
+            raise TrainingError(f"{error}. {self._remedy()}") from error
+
+    def _remedy(self):
+        return (
+            "Start again with a lower learning_rate, with clip_norm, or with precision=float32, in another output; "
+            f"the last checkpoint in {self.checkpoints.folder} is good."
+        )
+
+    @contextlib.contextmanager
+    def interruptible(self):
+        """On one machine, the first Ctrl-C or SIGTERM ends the step with a checkpoint, the second ends at once."""
+
+        def ask(signum, frame):
+            del frame
+            notice("stopping after this step; once more to stop at once")
+            self.stop = True
+            signal.signal(signum, before[signum])
+
+        before = {}
+        if workers.shard()[1] > 1:  # the others would wait for this one
+            yield
+            return
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, ask)
+        except ValueError:  # not the main thread, which alone may do so
+            pass
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def write_text(path, text):
+    """Writes a small file aside and renames it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        aside.write_text(text)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""What a run shows while it goes: loss, accuracy, clips a second, and the share of time spent waiting for data."""
+
+import time
+
+import keras
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar over the whole run.
+
+    Args:
+        total: batches of the run.
+        done: batches done before.
+        batch_size: clips a batch.
+        show: whether there is a bar; the figures are in the logs in any case.
+    """
+
+    def __init__(self, total, done, batch_size, show):
+        super().__init__()
+        from tqdm import tqdm
+
+        self.batch_size = batch_size
+        self.bar = tqdm(total=total, initial=done, unit="batch", disable=None if show else True)
+        self.arrived = None
+
+    def on_train_begin(self, logs=None):
+        if self.arrived is None:
+            self.arrived = note_arrival(self.model)  # once, for one run may call `fit` several times
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.bar.set_description(f"epoch {epoch + 1}")
+        self.begin, self.waited, self.batches = None, 0.0, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.asked = time.time()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+        if self.begin is None:  # the first batch of an epoch may compile the step, or fill the shuffle buffer
+            self.begin = time.time()
+            return
+        self.batches += 1
+        self.waited += max(self.arrived() - self.asked, 0)
+        self.bar.set_postfix_str(
+            ", ".join(f"{name} {float(value):.3g}" for name, value in logs.items())
+            + f", {self.clips_a_second():.2f} clips/s, {self.waiting():.0%} waiting for data"
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None and self.batches:
+            logs |= {"clips_per_second": self.clips_a_second(), "waiting": self.waiting()}
+
+    def clips_a_second(self):
+        """Clips a second of the epoch so far, its first batch left out."""
+        return self.batches * self.batch_size / max(time.time() - self.begin, 1e-9)
+
+    def waiting(self):
+        """The share of the epoch so far in which the step waited for its batch."""
+        return self.waited / max(time.time() - self.begin, 1e-9)
+
+    def close(self):
+        self.bar.close()
+
+
+def note_arrival(model):
+    """Makes a model's training step note when its batch has arrived.
+
+    Returns:
+        A function without arguments to that time, in seconds since 1970; 0 where it is not known, because XLA compiles
+        the step or several devices take part.
+    """
+    import tensorflow as tf
+
+    model.batch_arrived = 0.0  # several workers fetch their batches themselves, and say so here
+    if model.jit_compile or tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return lambda: model.batch_arrived
+    arrived = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+    step = model.train_step
+
+    def train_step(batch):
+        with tf.control_dependencies(tf.nest.flatten(batch)):
+            arrived.assign(tf.timestamp())
+        return step(batch)
+
+    model.train_step = train_step
+    return lambda: float(arrived)

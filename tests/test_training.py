@@ -1,0 +1,292 @@
+"""Training runs: what they write, that they go on to the step, and what stops them."""
+
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tiny
+from conftest import ROOT
+
+from keras_i3d import training, weights
+from keras_i3d.conversion import layer_weights
+from keras_i3d.training import recipes, run, workers
+from keras_i3d.training.keeper import Keeper
+from keras_i3d.training.objective import Schedule, SmoothedCrossentropy
+from keras_i3d.training.state import Checkpoints
+from keras_i3d.training.workers import TrainingError
+
+RECIPE = training.Recipe(
+    steps=7, batch_size=4, learning_rate=0.05, depth_multiplier=0.125, clip_frames=9, size=32, save_every=2,
+    precision="float32", clip_norm=5.0, warmup_steps=2, boundaries=(5,), rates=(0.01,), weight_decay=1e-4,
+    color_jitter=0.2, short_sides=(32, 40),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    tiny.shorten(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    tiny.write(folder)
+    return tiny.write(folder, "test", videos=6)
+
+
+def train(records, output, recipe=RECIPE, **settings):
+    settings = {"weights": None, "validation": f"{records}/test-*", "seed": 3, "progress": False, **settings}
+    return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
+
+
+@pytest.fixture(scope="module")
+def finished(records, tmp_path_factory):
+    """A run that nothing interrupted, and its model."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shorten(patch)
+        output = tmp_path_factory.mktemp("run")
+        return output, train(records, output)
+
+
+def state(output):
+    """{name: array} of the newest checkpoint."""
+    newest = sorted((output / "checkpoints").glob("*.npz"))[-1]
+    with np.load(newest) as file:
+        return {name: file[name] for name in file.files if name != "about"}
+
+
+def test_what_a_run_writes(finished, records):
+    output, model = finished
+    assert sorted(p.name for p in output.iterdir() if p.name != "tensorboard") == [
+        "best.weights.h5", "best.weights.h5.sha256", "checkpoints", "labels.txt", "log.csv", "model.keras", "run.json"
+    ]  # fmt: skip
+    assert (output / "labels.txt").read_text().split() == list(tiny.LABELS)
+    plan = json.loads((output / "run.json").read_text())
+    assert plan["spec"]["short_side"] == 32
+    assert (plan["stream"], plan["clips"], plan["recipe"]["validate_every"]) == ("rgb", 9, 3)
+    assert plan["recipe"]["bn_momentum"] == recipes.bn_momentum(7) == 0.9
+    rows = list(csv.DictReader((output / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["3", "6", "7"]
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("top1", "top5", "val_top1"))
+    assert [0 <= float(row["waiting"]) <= 1 for row in rows[:2]] == [True, True]
+    assert rows[2]["clips_per_second"] == ""  # an epoch of one step, which may have compiled it
+    assert len(list((output / "checkpoints").iterdir())) == 2
+    clip = np.random.default_rng(0).uniform(-1, 1, (2, 12, 48, 40, 3)).astype("float32")
+    scores = keras.models.load_model(output / "model.keras").predict_on_batch(clip)
+    np.testing.assert_allclose(scores, model.predict_on_batch(clip), rtol=1e-5)
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, rtol=1e-5)
+    facts = weights.facts_of(output / "best.weights.h5")
+    assert facts["labels"] == list(tiny.LABELS)
+    best = max(float(row["val_top1"]) for row in rows)
+    assert f"val_top1 {best:.4f}" in facts["source"]
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[3])
+import tiny
+tiny.shorten()
+import test_training
+from keras_i3d.training.keeper import Keeper
+whole = Keeper.on_train_batch_end
+def end(self, batch, logs=None):
+    whole(self, batch, logs)
+    if self.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+Keeper.on_train_batch_end = end
+import pathlib
+test_training.train(sys.argv[1], pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, capsys):
+    """Killed in the middle of an epoch, one step after a checkpoint."""
+    command = [sys.executable, "-c", KILLED, str(records), str(tmp_path), str(ROOT / "tests")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
+    train(records, tmp_path)
+    assert "going on after step 4 of 7" in capsys.readouterr().err
+    expected = state(finished[0])
+    for name, value in state(tmp_path).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    logs = [
+        [(row["step"], row["loss"], row["top1"], row["val_loss"]) for row in csv.DictReader((o / "log.csv").open())]
+        for o in (finished[0], tmp_path)
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_path, monkeypatch, capsys):
+    shutil.copytree(finished[0], tmp_path / "done")
+    before = state(finished[0])
+    train(records, tmp_path / "done")
+    assert "after step 7 of 7" in capsys.readouterr().err
+    np.testing.assert_array_equal(state(tmp_path / "done")["00000"], before["00000"])
+
+    whole = Keeper.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        whole(self, batch, logs)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(records, tmp_path / "stopped")
+    assert "stopping after this step" in capsys.readouterr().err
+    assert (tmp_path / "stopped/checkpoints/step-000000005.npz").exists()
+
+
+@pytest.mark.parametrize("stream", ["rgb", "flow"])
+def test_fixed_leaves_the_body_as_it_is(records, tmp_path, stream, finished):
+    """Not one bit of it may change, moving statistics included."""
+    source = finished[0] / "best.weights.h5" if stream == "rgb" else None
+    recipe = training.Recipe(**{**vars(RECIPE), "steps": 2, "part": "head"})
+    settings = {"stream": stream, "weights": source, "validation": None}
+    keras.utils.set_random_seed(3)
+    model = train(records, tmp_path, recipe, **settings)
+    after = layer_weights(model)
+    if source:
+        before = weights.read_h5(source)
+    else:
+        keras.utils.set_random_seed(3)
+        before = layer_weights(run._model(run.read_plan(tmp_path)))
+    changed = [n for n in after if any((a != b).any() for a, b in zip(after[n], before[n]))]
+    assert changed == ["Logits_Conv3d_0c_1x1_conv_3d"]
+
+
+def test_another_recipe_in_the_same_folder_is_refused(finished, records):
+    with pytest.raises(ValueError, match="learning_rate: 0.05 and 0.1"):
+        train(records, finished[0], settings={"learning_rate": "0.1"})
+    with pytest.raises(ValueError, match="seed: 3 and 4"):
+        train(records, finished[0], seed=4)
+
+
+def test_a_run_that_cannot_be_kept_does_not_start(records, tmp_path, monkeypatch):
+    usage = shutil._ntuple_diskusage(10**9, 10**9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(TrainingError, match="Free some space, or choose another output"):
+        train(records, tmp_path / "full")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="Cannot write in"):
+        train(records, tmp_path / "file")
+
+
+def test_devices_and_batches_that_do_not_divide(records, tmp_path):
+    with pytest.raises(ValueError, match="at least 1, or None"):
+        training.Recipe(steps=1, batch_size=1, learning_rate=0.1, validate_every=0)
+    with pytest.raises(ValueError, match="a divisor of batch_size=4"):
+        training.Recipe(steps=1, batch_size=4, accumulate=3, learning_rate=0.1)
+
+
+def small_model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def test_checkpoints(tmp_path, capsys):
+    model = small_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    assert checkpoints.restore() is None
+    for step in (1, 2, 3):
+        model.train_on_batch(np.ones((2, 3)), np.zeros((2, 2)))
+        checkpoints.save(step, rows=[step])
+        kept = [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["step-000000002.npz", "step-000000003.npz"]
+    other = small_model()
+    (tmp_path / "step-000000009.77.part").write_bytes(b"half")
+    assert Checkpoints(tmp_path, other).restore()["rows"] == [3]
+    for variable, value in zip((*other.variables, *other.optimizer.variables), kept):
+        np.testing.assert_array_equal(variable, value)
+    content = bytearray((tmp_path / "step-000000003.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "step-000000003.npz").write_bytes(content)
+    assert Checkpoints(tmp_path, other).restore()["step"] == 2
+    assert "the checkpoint before it is taken" in capsys.readouterr().err
+    wider = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    wider.compile("sgd", "mse")
+    wider.optimizer.build(wider.trainable_variables)
+    with pytest.raises(ValueError, match="belongs to another model or optimizer"):
+        Checkpoints(tmp_path, wider).restore()
+
+
+def test_a_checkpoint_that_fails_leaves_the_last_good_one(tmp_path, monkeypatch):
+    model = small_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(1)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(OSError, match="No space"):
+            checkpoints.save(2)
+    model.layers[0].kernel.assign(np.full((3, 2), np.nan))
+    with pytest.raises(FloatingPointError, match="not finite after step 2"):
+        checkpoints.save(2)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000000001.npz"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(records, tmp_path):
+    with pytest.raises(TrainingError, match=r"The loss is nan at step \d.*lower learning_rate"):
+        train(records, tmp_path, settings={"learning_rate": 1e25, "warmup_steps": 0, "clip_norm": None})
+
+
+def test_schedule():
+    schedule = Schedule(0.1, (10, 20), (0.01, 0.1), warmup_steps=4)
+    rates = [float(schedule(step)) for step in (0, 1, 4, 9, 10, 19, 20)]
+    np.testing.assert_allclose(rates, [0.02, 0.04, 0.1, 0.1, 0.01, 0.01, 0.1], rtol=1e-6)
+    assert Schedule.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
+def test_crossentropy_is_kerass():
+    logits = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    y = np.array([0, 4, 2, 2])
+    ours = SmoothedCrossentropy(0.1)(y, logits)
+    kerass = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(np.eye(5)[y], logits)
+    np.testing.assert_allclose(ours, kerass, rtol=1e-6)
+
+
+def test_released_schedules():
+    """kinetics-i3d README: 115k and 155k steps, minibatch 6 on 64 replicas."""
+    rgb, flow = recipes.find("kinetics-rgb"), recipes.find("kinetics-flow")
+    assert (rgb.steps, rgb.boundaries, rgb.rates, rgb.weight_decay) == (115_000, (97_000, 108_000), (0.01, 0.001), 1e-7)
+    assert (flow.steps, flow.boundaries[2], flow.rates[2]) == (155_000, 115_000, 0.1)
+    small = rgb.with_settings({"batch_size": "24"}).scaled()
+    assert (small.steps, small.boundaries, small.reference_batch) == (1_840_000, (1_552_000, 1_728_000), None)
+    np.testing.assert_allclose([small.learning_rate, *small.rates], [0.00625, 0.000625, 0.0000625])
+    assert rgb.scaled().steps == 115_000
+
+
+def test_settings_refuse_typos():
+    with pytest.raises(ValueError, match="A recipe has no learningrate. Its fields: steps"):
+        RECIPE.with_settings({"learningrate": "1"})
+    with pytest.raises(ValueError, match="takes a number"):
+        RECIPE.with_settings({"steps": "many"})
+    changed = RECIPE.with_settings({"clip_norm": "none", "freeze_bn": "true", "precision": "float32", "rates": "[0.5]"})
+    assert (changed.clip_norm, changed.freeze_bn, changed.precision, changed.rates) == (None, True, "float32", (0.5,))
+    with pytest.raises(ValueError, match="recipe must be one of kinetics-rgb"):
+        recipes.find("best")
+
+
+def test_no_run_there(tmp_path):
+    with pytest.raises(ValueError, match="is no training run"):
+        run.read_plan(tmp_path)
+
+
+def test_best_precision_is_a_policy():
+    assert workers.best_precision() in ("float32", "mixed_bfloat16", "mixed_float16")
