@@ -78,7 +78,7 @@ def side(height, width, size, short_side=None):
     short = tf.minimum(height, width)
     if short_side is None:
         return tf.minimum(short, size)
-    part = tf.cast(short, tf.float32) * size / tf.cast(short_side, tf.float32)
+    part = tf.cast(short * size, tf.float32) / tf.cast(short_side, tf.float32)
     return tf.clip_by_value(tf.cast(tf.round(part), tf.int32), 1, short)
 
 

@@ -1,0 +1,141 @@
+"""`data.load`: frames a second beside bare JPEG decoding, the wait for the first batch, and memory over many clips.
+
+  python benchmarks/pipeline.py [--quick]
+
+The limit is `tf.io.decode_jpeg` alone, on the very frames that `load` decodes, in `tf.data` with the same parallelism,
+in the same process, in turn with it. On top of it `load` reads, checks fingerprints, crops, flips, scales to float32
+and batches; it saves some by decoding only the crop. Both are given as the best of several rounds, by the clock and by
+processor time; with other work on the machine the second says more.
+"""
+
+import os
+import resource
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl import app, flags  # noqa: E402
+
+_QUICK = flags.DEFINE_bool("quick", False, "Fewer rounds, and memory over 200 clips.")
+
+HEIGHT, WIDTH, FRAMES, CLIP, RECORDS = 256, 340, 80, 64, 16
+
+
+def video():
+    """A texture that moves over another one, with noise, as uint8 (FRAMES, HEIGHT, WIDTH, 3)."""
+    import numpy as np
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    back, front = tf.image.resize(rng.uniform(0, 255, (2, 40, 60, 3)), (HEIGHT, 2 * WIDTH), "bicubic").numpy()
+    clip = np.stack([back[:, i : i + WIDTH] for i in range(FRAMES)])
+    for i in range(FRAMES):
+        clip[i, 80:180, 3 * i % 200 : 3 * i % 200 + 100] = front[80:180, :100]
+    return (clip + rng.normal(0, 2, clip.shape)).clip(0, 255).astype("uint8")
+
+
+def write(folder):
+    """Writes RECORDS records with TV-L1 flow; returns their JPEGs by stream."""
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_i3d.data import manifest, records
+
+    spec = records.RecordSpec()
+    example = tf.train.SequenceExample.FromString(records.encode(video(), spec, id="v", label="run", index=0))
+    shards = []
+    for number in range(4):
+        name = manifest.shard_name("train", number, 4)
+        ids = tuple(f"v{i}" for i in range(number, RECORDS, 4))
+        with tf.io.TFRecordWriter(os.path.join(folder, name)) as file:
+            for id in ids:
+                example.context.feature["example/id"].bytes_list.value[0] = id.encode()
+                file.write(example.SerializeToString())
+        shards.append(manifest.Shard(name, ids, os.path.getsize(os.path.join(folder, name))))
+    manifest.Manifest("train", ("run",), spec, tuple(shards)).write(folder)
+    parsed = records.parse(example.SerializeToString())
+    print({stream: f"{np.mean([len(j) for j in parsed[stream].numpy()]):.0f} bytes a frame" for stream in STREAMS})
+    return {stream: parsed[stream][:CLIP] for stream in STREAMS}
+
+
+STREAMS = ("rgb", "flow")
+
+
+def spent(function):
+    """Returns (seconds, processor seconds) of a call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def rates(folder, images, stream, rounds, training):
+    """Returns {name: (frames a second, frames a processor second)} of load and of bare decoding, the best of each."""
+    import tensorflow as tf
+
+    from keras_i3d.data import load
+
+    streams = STREAMS if stream == "both" else (stream,)
+    jpegs = tf.concat([images[s] for s in streams], 0)
+    bare = tf.data.Dataset.from_tensor_slices(jpegs).repeat(RECORDS)
+    bare = bare.map(lambda j: tf.io.decode_jpeg(j, 3), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    loaded = iter(load(folder, stream, CLIP, training, batch_size=2, seed=0, repeat=True))
+    next(loaded)
+    frames = RECORDS * len(jpegs)
+
+    def decode():
+        for _ in bare:
+            pass
+
+    def clips():
+        for _ in range(RECORDS // 2):
+            next(loaded)
+
+    best = {}
+    for _ in range(rounds):
+        for name, function in (("bare", decode), ("load", clips)):
+            seconds = spent(function)
+            best[name] = tuple(map(min, seconds, best.get(name, seconds)))
+    return {name: tuple(frames / s for s in seconds) for name, seconds in best.items()}
+
+
+def memory(folder, clips):
+    """Resident megabytes after each tenth of so many clips of 16 frames of both streams."""
+    from keras_i3d.data import load
+
+    found = []
+    for i, _ in enumerate(load(folder, "both", 16, True, batch_size=4, seed=0, repeat=True).take(clips // 4), 1):
+        if i % (clips // 40) == 0:
+            with open("/proc/self/statm") as file:
+                found.append(round(int(file.read().split()[1]) * resource.getpagesize() / 1e6))
+    return found
+
+
+def main(argv):
+    del argv
+    from keras_i3d.data import load
+
+    with tempfile.TemporaryDirectory() as folder:
+        images = write(folder)
+        for stream in (*STREAMS, "both"):
+
+            def first(stream=stream):
+                next(iter(load(folder, stream, CLIP, True, batch_size=2, seed=0)))
+
+            print(f"{stream:5} first batch of 2 clips: {spent(first)[0]:.2f} s")
+        print("stream  training  load frames/s  bare  ratio   by processor time: load  bare  ratio")
+        for stream in (*STREAMS, "both"):
+            for training in (True, False):
+                best = rates(folder, images, stream, 2 if _QUICK.value else 5, training)
+                (wall, cpu), (bare_wall, bare_cpu) = best["load"], best["bare"]
+                print(
+                    f"{stream:7} {training!s:8} {wall:14.0f} {bare_wall:5.0f} {wall / bare_wall:6.2f} "
+                    f"{cpu:26.0f} {bare_cpu:5.0f} {cpu / bare_cpu:6.2f}",
+                    flush=True,
+                )
+        clips = 200 if _QUICK.value else 2000
+        print(f"resident MB at each tenth of {clips} clips of 16 frames, both streams: {memory(folder, clips)}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,265 @@
+"""From a record to its clip: the stages `select` and `decode` of `pipeline.load`."""
+
+import dataclasses
+
+from keras_i3d.data import augment, records
+from keras_i3d.flow.quantize import SCHEMES
+from keras_i3d.specs import CHANNELS, MIN_FRAMES
+
+STREAMS = {"rgb": ("rgb",), "flow": ("flow",), "both": ("rgb", "flow")}
+
+# Why an example is dropped with errors="count". Statuses of an element; 0 is sound.
+LOST, DAMAGED, UNDECODABLE, CUT = 1, 2, 3, 4
+KINDS = {
+    LOST: "lost",  # named by the manifest, and its file does not give it
+    DAMAGED: "damaged",  # a frame that is not what was written
+    UNDECODABLE: "undecodable",  # no JPEG that can be decoded
+    CUT: "cut",  # the unreadable end of a file without a manifest; how many records it held is unknown
+}
+REASONS = {
+    LOST: "lost: the manifest names this record, and its file does not give it",
+    DAMAGED: "damaged: a frame is not the one that was written",
+    UNDECODABLE: "undecodable: its frames cannot be decoded",
+    CUT: "cut: the file cannot be read from here to its end; how many records that loses is unknown",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a clip is to be: arguments of `load`."""
+
+    stream: str
+    clip_frames: int | None
+    training: bool
+    size: int
+    views: tuple | None
+    frame_stride: int
+    short_sides: tuple | None
+    color_jitter: float
+    randaugment: tuple | None
+    flow_scheme: str | None
+
+    def __post_init__(self):
+        views_fit = self.views is None or (
+            len(self.views) == 2 and self.views[0] >= 1 and self.views[1] in augment.CROPS
+        )
+        low, high = self.short_sides or (self.size, self.size)
+        for name, holds, rule in (
+            ("stream", self.stream in STREAMS, f"one of {', '.join(map(repr, STREAMS))}"),
+            ("clip_frames", self.clip_frames is None or self.clip_frames >= 1, "at least 1, or None"),
+            ("size", self.size >= 1, "at least 1 pixel"),
+            ("frame_stride", self.frame_stride >= 1, "at least 1"),
+            ("views", views_fit, f"(clips, crops) with crops one of {', '.join(map(str, augment.CROPS))}"),
+            ("short_sides", self.size <= low <= high, f"(low, high) with size <= low <= high, size={self.size}"),
+            ("color_jitter", 0 <= self.color_jitter < 1, "in [0, 1)"),
+            ("flow_scheme", self.flow_scheme in (None, *SCHEMES), f"None or one of {', '.join(map(repr, SCHEMES))}"),
+        ):
+            if not holds:
+                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+        for name in ("short_sides", "color_jitter", "randaugment"):
+            if getattr(self, name) and not self.training:
+                raise ValueError(f"{name} is for training=True. Received: {name}={getattr(self, name)!r}")
+        for name in ("color_jitter", "randaugment"):
+            if getattr(self, name) and self.stream == "flow":
+                raise ValueError(f'{name} is for rgb. Received: {name}={getattr(self, name)!r} and stream="flow"')
+        if self.views and (self.training or self.clip_frames is None):
+            raise ValueError(f"views is for evaluation by clips. Received: {self}")
+        if self.training and self.clip_frames is None:
+            raise ValueError("Training takes clips of one length. Received: clip_frames=None")
+
+    @property
+    def streams(self):
+        return STREAMS[self.stream]
+
+    @property
+    def clips(self):
+        return self.views[0] if self.views else 1
+
+    @property
+    def crops(self):
+        return self.views[1] if self.views else 1
+
+
+class Clips:
+    """From a record to its clip."""
+
+    def __init__(self, settings, wanted, errors):
+        self.settings, self.wanted, self.errors = settings, wanted, errors
+        self.randaugment = settings.randaugment and augment.rand_augment(*settings.randaugment)
+
+    def select(self, record, seed):
+        """Parses a record and takes the JPEGs of its clips, each once; checks them against their fingerprints."""
+        import tensorflow as tf
+
+        settings = self.settings
+        parsed = records.parse(record["record"])
+        gone = record["status"] > 0
+        id = tf.where(gone | (parsed["id"] == ""), record["id"], parsed["id"])
+        id = tf.where(id == "", tf.strings.join(["record ", tf.strings.as_string(record["place"])]), id)
+        facts = record["file"], id
+        lengths = {stream: tf.size(parsed[stream]) for stream in settings.streams}
+        available = tf.reduce_min(list(lengths.values()))
+        checks = [
+            self._rule(gone | (record["id"] == "") | (record["id"] == id), facts, "the manifest has", record["id"]),
+            *(
+                self._rule(gone | (length > 0), facts, f"a record without {stream}, for stream={settings.stream!r}")
+                for stream, length in lengths.items()
+            ),
+        ]
+        if settings.training:
+            labelled = gone | (parsed["index"] >= 0)
+            checks.append(self._rule(labelled, facts, "a record without a label cannot be trained on"))
+        with tf.control_dependencies(checks):
+            available = tf.identity(available)
+        stride = settings.frame_stride
+        frames = settings.clip_frames or tf.maximum((available + stride - 1) // stride, MIN_FRAMES)
+        start = augment.starts(available, frames, stride, seed if settings.training else None, settings.clips)
+        numbers = tf.reshape(augment.frame_numbers(start, available, frames, stride), [-1])
+        used, order = tf.unique(numbers)
+        used = used[: tf.where(gone, 0, tf.size(used))]
+        images = {stream: tf.gather(parsed[stream], used) for stream in settings.streams}
+        same = [self._same(images[stream], parsed[f"{stream}_fingerprint"], used) for stream in settings.streams]
+        status = tf.where(gone, record["status"], tf.where(tf.reduce_all(same), 0, DAMAGED))
+        scheme = parsed["flow_scheme"]
+        if settings.flow_scheme:
+            scheme = tf.where(parsed["flow_method"] == "", settings.flow_scheme, scheme)
+        return {
+            "file": record["file"],
+            "id": id,
+            "y": self._class(parsed),
+            "status": self._sound(status, facts),
+            "seed": seed,
+            "order": order,
+            "images": images,
+            "bound": parsed["flow_bound"],
+            "scheme": scheme,
+        }
+
+    def decoded(self, dataset):
+        """Decodes the elements that are sound; what cannot be decoded comes as an element that says so."""
+        import tensorflow as tf
+
+        def one(element):
+            facts = {name: element[name] for name in ("file", "id", "y")}
+            element_only = tf.data.Dataset.from_tensors(element)
+            sound = element_only.filter(lambda e: e["status"] == 0)
+            sound = sound.map(lambda e: {**facts, "status": 0, "x": self.decode(e)}).ignore_errors(log_warning=True)
+            status = tf.where(element["status"] == 0, UNDECODABLE, element["status"])
+            unsound = element_only.map(lambda _: {**facts, "status": status, "x": self._nothing()})
+            return sound.concatenate(unsound).take(1)
+
+        calls = tf.data.AUTOTUNE
+        dataset = dataset.interleave(one, cycle_length=calls, num_parallel_calls=calls, deterministic=True)
+
+        def shaped(element):
+            status = self._sound(element["status"], (element["file"], element["id"]))
+            x = {s: tf.ensure_shape(element["x"][s], self._shape(s)) for s in self.settings.streams}
+            return {**element, "status": status, "x": x if len(x) > 1 else x[self.settings.stream]}
+
+        return dataset.map(shaped)
+
+    def decode(self, element):
+        """Returns {stream: float32 (T, size, size, C)}, or with views (clips * crops, T, size, size, C)."""
+        import tensorflow as tf
+
+        settings, seed, x = self.settings, element["seed"], {}
+        flipped = settings.training and augment.draw(seed, "flip", 0, 1) == 1
+        short_side = settings.short_sides and augment.draw(seed, "short side", *settings.short_sides)
+        for stream in settings.streams:
+            images = element["images"][stream]
+            height, width = tf.unstack(tf.io.extract_jpeg_shape(images[0])[:2])
+            side = augment.side(height, width, settings.size, short_side)
+            if settings.training:
+                windows = augment.random_window(height, width, side, seed)[None]
+            else:
+                windows = augment.windows(height, width, side, settings.crops)
+            clip = self._frames(images, stream, windows[0] if settings.crops == 1 else None)
+            clip = tf.cond(
+                tf.size(images) == tf.size(element["order"]),
+                lambda c=clip: c,
+                lambda c=clip: tf.gather(c, element["order"]),
+            )
+            views = []
+            for place, window in zip(augment.CROPS[settings.crops], tf.unstack(windows, settings.crops)):
+                view = clip if settings.crops == 1 else tf.image.crop_to_bounding_box(clip, *tf.unstack(window))
+                view = self._values(view, stream, element)
+                view = augment.resize(view, settings.size, stream)
+                if stream == "rgb" and settings.color_jitter:
+                    view = augment.jitter_colour(view, seed, settings.color_jitter)
+                if stream == "rgb" and self.randaugment:
+                    view = self.randaugment(view)
+                if settings.training or place.flipped:
+                    view = augment.flip(view, stream, flipped if settings.training else True)
+                views.append(augment.scale(view, stream))
+            x[stream] = self._arranged(views) if settings.views else views[0]
+        return x
+
+    def _frames(self, images, stream, window):
+        import tensorflow as tf
+
+        channels = CHANNELS[stream]
+        return tf.map_fn(
+            lambda image: records.decode_rgb(image, window)[..., :channels],
+            images,
+            fn_output_signature=tf.TensorSpec((None, None, channels), tf.uint8),
+        )
+
+    def _values(self, view, stream, element):
+        """Flow levels as flow; rgb as it is."""
+        import tensorflow as tf
+
+        if stream == "rgb":
+            return view
+        shift, factor = records.flow_scaling(element["bound"], element["scheme"])
+        return (tf.cast(view, tf.float32) + shift) * factor
+
+    def _arranged(self, views):
+        """Returns views, each (clips * T, ...), as (clips * crops, T, ...)."""
+        import tensorflow as tf
+
+        frames, size = self.settings.clip_frames, self.settings.size
+        by_clip = [tf.reshape(view, (self.settings.clips, frames, size, size, view.shape[-1])) for view in views]
+        stacked = tf.stack(by_clip, axis=1)
+        return tf.reshape(stacked, (-1, *stacked.shape[2:]))
+
+    def _shape(self, stream):
+        settings = self.settings
+        shape = settings.clip_frames, settings.size, settings.size, CHANNELS[stream]
+        return (settings.clips * settings.crops, *shape) if settings.views else shape
+
+    def _nothing(self):
+        import tensorflow as tf
+
+        return {s: tf.zeros([side or 0 for side in self._shape(s)]) for s in self.settings.streams}
+
+    def _same(self, images, fingerprints, used):
+        import tensorflow as tf
+
+        def compared():
+            return tf.reduce_all(records.fingerprints(images) == tf.gather(fingerprints, used))
+
+        return tf.cond(tf.size(fingerprints) > 0, compared, lambda: True)  # records of others have none
+
+    def _class(self, parsed):
+        import tensorflow as tf
+
+        if self.wanted is None:
+            return parsed["index"]
+        equal = tf.equal(parsed["label" if self.wanted.dtype == object else "index"], self.wanted.tolist())
+        return tf.where(tf.reduce_any(equal), tf.argmax(equal), -1)
+
+    def _rule(self, holds, facts, *words):
+        """Raises InvalidArgumentError "FILE: ID: words" in the graph."""
+        import tensorflow as tf
+
+        return tf.debugging.Assert(holds, [tf.strings.join([*facts, tf.strings.join(words, " ")], ": ")])
+
+    def _sound(self, status, facts):
+        """Returns the status; raises where it is not 0 and errors are not counted."""
+        import tensorflow as tf
+
+        if self.errors == "count":
+            return status
+        reason = tf.gather(["", *REASONS.values()], status)
+        with tf.control_dependencies([self._rule(status == 0, facts, reason)]):
+            return tf.identity(status)
