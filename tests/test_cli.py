@@ -78,7 +78,7 @@ def test_text(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the first word must be one of: classify, version"),
+        ([], "the first word must be one of: classify, records, version"),
         (["dance"], "Received: 'dance'"),
         (["classify"], "at least one video"),
     ],

@@ -76,6 +76,7 @@ def build(listing, output, spec, shards=None, workers=None, runner=None, beam_ar
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers!r}")
     began = time.monotonic()
+    spec = dataclasses.replace(spec, fps=float(spec.fps), flow_bound=float(spec.flow_bound))  # one way to write 25
     work = Work(listing, os.fspath(output), spec, plan(listing, shards))
     complete = work.complete()
     if complete:

@@ -54,11 +54,12 @@ def manifests(output):
     if not tf.io.gfile.isdir(output):
         return []
     return [
-        manifest.read(os.path.join(output, name)) for name in sorted(tf.io.gfile.listdir(output)) if _is_manifest(name)
+        manifest.read(os.path.join(output, name)) for name in sorted(tf.io.gfile.listdir(output)) if is_manifest(name)
     ]
 
 
-def _is_manifest(name):
+def is_manifest(name):
+    """Whether a file of an output folder is named as a manifest is."""
     return name.endswith(".json") and not name.startswith(".")
 
 
@@ -82,8 +83,11 @@ class Work:
             "videos": len(listing.examples),
             "missing": [dataclasses.asdict(video) for video in listing.missing],
         }
-        digest = hashlib.sha256(_line(self.head) + b"".join(lines)).hexdigest()
-        self.head["digest"] = digest
+        # Of what the records depend on: a data set may be moved between two calls.
+        names = [[os.path.basename(video.path) for video in videos] for videos in shards]
+        facts = [[dataclasses.replace(video, path=name) for video, name in zip(*pair)] for pair in zip(shards, names)]
+        content = [self.head, *([dataclasses.asdict(video) for video in videos] for videos in facts)]
+        self.head["digest"] = hashlib.sha256(b"".join(map(_line, content))).hexdigest()
         head = _line(self.head)
         self.plan = head + b"".join(lines)
         self.offsets, at = [], len(head)
@@ -129,7 +133,8 @@ class Work:
                     pending = [number for number in range(len(self.shards)) if not self._is_there(number)]
                 yield pending
             except BaseException:
-                if not self._resumed and not self._done() and not self._shards():
+                planned = tf.io.gfile.exists(os.path.join(self.folder, "plan.jsonl"))
+                if not planned or not (self._resumed or self._done() or self._shards()):
                     self.remove()  # nothing is there: leave nothing
                 raise
 
@@ -156,7 +161,7 @@ class Work:
             lock.release()
 
     def _plan(self):
-        """Writes the plan, or checks that the one that is there is the same."""
+        """Writes the plan; one that is there must be the same, but for the folder of the videos."""
         import tensorflow as tf
 
         path = os.path.join(self.folder, "plan.jsonl")
@@ -174,9 +179,7 @@ class Work:
                     f"{self.folder} is of another plan: {self._facts(head)}. "
                     f"Received: {self._facts(self.head)}. {remedy}"
                 )
-            return
-        shards = self._shards()
-        if shards:
+        elif shards := self._shards():
             raise ValueError(f"{self.output} holds {shards[0]}, of no known build. Remove it, or choose another output")
         aside = f"{path}.part"
         with tf.io.gfile.GFile(aside, "wb") as file:
