@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 
-from keras_i3d.data import manifest
+from keras_i3d.data import manifest, records
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.messages import missing_package
 
@@ -81,6 +81,24 @@ def find(pattern):
     if not files:
         raise FileNotFoundError(f"No files of records: pattern={pattern!r}. {_REMEDY}")
     return _source(files, manifests)
+
+
+def read_one(pattern, which):
+    """Returns one record, decoded, as `records.decode` gives it.
+
+    Args:
+        pattern: as for `find`.
+        which: its id, or its place among all records, from 0, as text.
+
+    Raises:
+        ValueError: there is no such record; and as `find`.
+    """
+    import tensorflow as tf
+
+    for place, serialized in enumerate(tf.data.TFRecordDataset(list(find(pattern).files))):
+        if which in (str(place), records.parse(serialized)["id"].numpy().decode(errors="replace")):
+            return records.decode(serialized.numpy())
+    raise ValueError(f"{pattern} has no record {which!r}: give a place from 0, or an id of its manifest.")
 
 
 _REMEDY = "Give a folder, a glob such as FOLDER/train-*, or a list of files; `keras-i3d records` writes them."

@@ -1,0 +1,77 @@
+"""keras-i3d VERB ...: video action recognition from the shell.
+
+  keras-i3d classify VIDEO...     names what happens in each video
+  keras-i3d records ...           videos to TFRecords with both streams, ready for training; checks them too
+  keras-i3d show VIDEO|RECORDS    a picture of frames over their flow
+  keras-i3d train ...             trains one stream on records, or goes on with a run that was stopped
+  keras-i3d version               prints the version
+
+`keras-i3d VERB --help` says more.
+
+Published weights are fetched at first use and cached in $KERAS_HOME/keras_i3d (~/.keras/keras_i3d).
+KERAS_I3D_MIRROR names a URL or a folder to fetch them from instead.
+"""
+
+import importlib
+import os
+import sys
+
+from absl import flags
+
+from keras_i3d.messages import KerasI3DError
+from keras_i3d.version import __version__
+
+# Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
+VERBS = ("classify", "records", "show", "train")
+
+
+class UsageError(Exception):
+    """Words or flags that a verb does not take."""
+
+
+def main(words):
+    """Runs a command, without the program's name before it; returns the exit status."""
+    verb, *words = words or [None]
+    if verb in ("help", "--help", "-h"):
+        print(__doc__.rstrip())
+        return 0
+    if verb in ("version", "--version"):
+        print(f"keras-i3d {__version__}")
+        return 0
+    if verb not in VERBS:
+        given = "no verb" if verb is None else repr(verb)
+        print(f"error: the first word must be one of: {', '.join(VERBS)}, version. Received: {given}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"keras_i3d.cli.{verb}")
+    if {"--help", "-h"} & set(words):
+        print(module.__doc__.rstrip())
+        return 0
+    try:
+        module.FLAGS.unparse_flags()  # a second command in one process begins with the defaults
+        return module.main(module.FLAGS([verb, *words])[1:])
+    except (flags.Error, UsageError) as error:
+        print(f"error: {error}\n`keras-i3d {verb} --help` says more.", file=sys.stderr)
+        return 2
+    except (KerasI3DError, ValueError, ImportError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def run():
+    """The console command."""
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(errors="backslashreplace")  # a file name need not be text
+    status = main(sys.argv[1:])
+    if (
+        "tensorflow_io" in sys.modules
+    ):  # its s3:// aborts a process that ends in the usual way (tensorflow/io issue 2039)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,102 @@
+"""keras-i3d classify VIDEO...: names what happens in each video: files, folders or quoted globs.
+
+  --streams=both|rgb|flow     which streams vote; their logits are summed
+  --rgb_weights=NAME|PATH     kinetics, kinetics-scratch, kinetics600, or a .weights.h5, a .keras, a TensorFlow
+  --flow_weights=NAME|PATH    checkpoint, or the folder of a training run
+  --labels=NAME|FILE|none     kinetics400, kinetics600, or a file with a name a line; default: the weights' own
+  --top=5                     how many classes to print
+  --flow=tvl1|opencv|dis      tvl1 is what the weights were trained on; opencv is its slow reference;
+                              dis is faster and something else
+  --precision=float32|bfloat16|float16
+  --json                      one JSON object a video, even for one that fails
+
+Examples:
+  keras-i3d classify clip.mp4
+  keras-i3d classify --streams=rgb --json videos/ > labels.jsonl
+  keras-i3d classify --rgb_weights=mine.weights.h5 --labels=mine.txt --streams=rgb 'clips/*.avi'
+"""
+
+import glob
+import json
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from keras_i3d.cli import UsageError
+from keras_i3d.messages import KerasI3DError
+
+SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm"),
+    *(".gif", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv"),
+)
+FLAGS = flags.FlagValues()
+flags.DEFINE_enum("streams", "both", ["both", "rgb", "flow"], "", FLAGS)
+flags.DEFINE_string("rgb_weights", "kinetics", "", FLAGS)
+flags.DEFINE_string("flow_weights", "kinetics", "", FLAGS)
+flags.DEFINE_string("labels", None, "", FLAGS)
+flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_enum("flow", "tvl1", ["tvl1", "opencv", "dis"], "", FLAGS)
+flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_bool("json", False, "", FLAGS)
+
+
+def main(arguments):
+    """Prints the top labels of each video; returns 0, or 1 if any of them failed."""
+    if not arguments:
+        raise UsageError("classify takes at least one video: a file, a folder or a quoted glob.")
+    videos = expand(arguments)
+    from keras_i3d.inference import Classifier
+
+    try:
+        classifier = Classifier(
+            FLAGS.streams,
+            rgb_weights=FLAGS.rgb_weights,
+            flow_weights=FLAGS.flow_weights,
+            labels=FLAGS.labels,
+            flow=FLAGS.flow,
+            precision=FLAGS.precision,
+            progress=True,
+        )
+    except (KerasI3DError, ValueError, ImportError) as error:
+        for video, _ in videos if FLAGS.json else ():
+            print(json.dumps({"video": video, "error": str(error)}))
+        raise
+    failed = 0
+    for video, problem in videos:
+        try:
+            if problem:
+                raise ValueError(f"{video}: {problem}")
+            result = classifier(video, FLAGS.top)
+            text = json.dumps(result.record(), allow_nan=False) if FLAGS.json else str(result)
+        except Exception as error:  # one bad video must not stop the rest
+            failed += 1
+            message = str(error) if video in str(error) else f"{video}: {type(error).__name__}: {error}"
+            if FLAGS.json:
+                print(json.dumps({"video": video, "error": message}), flush=True)
+            print(f"error: {message}", file=sys.stderr, flush=True)
+            continue
+        print(text, flush=True)
+    if len(videos) > 1:
+        print(f"{len(videos) - failed} classified, {failed} failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def expand(arguments):
+    """Returns [(path, problem or None)] for files, folders (searched through, sorted) and globs.
+
+    A path that exists is never taken for a glob, for some file names contain brackets.
+    """
+    found = []
+    for argument in arguments:
+        if os.path.isdir(argument):
+            files = (p for p in pathlib.Path(argument).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = sorted(map(str, files))
+            found += [(path, None) for path in inside] or [(argument, "the folder holds no video")]
+        elif not os.path.exists(argument) and glob.has_magic(argument):
+            inside = sorted(glob.glob(argument, recursive=True))
+            found += [(path, None) for path in inside] or [(argument, "the pattern matches no file")]
+        else:
+            found.append((argument, None))
+    return found

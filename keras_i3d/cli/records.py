@@ -1,0 +1,78 @@
+"""keras-i3d records ...: videos to TFRecords with both streams, ready for training.
+
+  --source=PATH|KIND:PATH     a folder of class folders, a .csv, or KIND: kinetics, ucf101, hmdb51, folder, csv
+  --annotations=PATH          kinetics: its CSV; ucf101, hmdb51: the folder of lists; csv: the CSV
+  --labels=FILE               the classes in order, a name a line
+  --split=NAME                which split of the data set; a folder or CSV is called so
+  --split_number=1            ucf101, hmdb51: which of the three published divisions
+  --output=DIR                one folder for all splits; DIR/failed.jsonl lists the videos that could not be read
+  --flow=tvl1|dis|opencv|none
+  --shards=N                  files; by default of 64 videos each, at least 8 (or one a video)
+  --workers=N                 processes; by default one a core
+  --short_side=256 --fps=25 --quality=95    smaller ones for experiments
+  --runner=NAME               a Beam runner other than local processes; its flags follow after --
+                              Stopped at any point, the same command does what is missing.
+  --check=DIR                 reads every byte of such a folder instead; prints a line for each problem
+
+Examples:
+  keras-i3d records --source=videos --output=records
+  keras-i3d records --source=ucf101:UCF-101 --split=train --output=ucf101
+  keras-i3d records --source=kinetics:gs://b/k400 --annotations=train.csv --output=gs://b/records \\
+      --runner=DataflowRunner -- --project=p --region=r --temp_location=gs://b/tmp
+"""
+
+import os
+import sys
+
+from absl import flags
+
+from keras_i3d.cli import UsageError
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("source", None, "", FLAGS)
+flags.DEFINE_string("annotations", None, "", FLAGS)
+flags.DEFINE_string("labels", None, "", FLAGS)
+flags.DEFINE_string("split", None, "", FLAGS)
+flags.DEFINE_integer("split_number", 1, "", 1, 3, FLAGS)
+flags.DEFINE_string("output", None, "", FLAGS)
+flags.DEFINE_enum("flow", "tvl1", ["tvl1", "opencv", "dis", "none"], "", FLAGS)
+flags.DEFINE_integer("shards", None, "", 1, flag_values=FLAGS)
+flags.DEFINE_integer("workers", None, "", 1, flag_values=FLAGS)
+flags.DEFINE_integer("short_side", 256, "", 1, flag_values=FLAGS)
+flags.DEFINE_float("fps", 25, "", 0, flag_values=FLAGS)
+flags.DEFINE_integer("quality", 95, "", 1, 100, FLAGS)
+flags.DEFINE_string("runner", None, "", FLAGS)
+flags.DEFINE_string("check", None, "", FLAGS)
+
+
+def main(arguments):
+    """Builds records of a data set, or checks them; returns 0, or 1 if there are problems or no record."""
+    if FLAGS.check is not None:
+        if arguments or FLAGS.source or FLAGS.output:
+            raise UsageError("records --check=DIR takes no --source, --output or further words.")
+        from keras_i3d.data.check import check
+
+        checked = check(FLAGS.check, progress=True)
+        for problem in checked.problems:
+            print(problem)
+        print(checked)
+        return 1 if checked.problems else 0
+    if not FLAGS.source or not FLAGS.output:
+        raise UsageError("records takes --source and --output, or --check=DIR.")
+    if any(not word.startswith("--") for word in arguments) or (arguments and not FLAGS.runner):
+        raise UsageError(f"records takes flags alone; those of a --runner follow after --. Received: {arguments}")
+    from keras_i3d.data import build, datasets
+    from keras_i3d.data.records import RecordSpec
+
+    spec = RecordSpec(
+        fps=FLAGS.fps,
+        short_side=FLAGS.short_side,
+        quality=FLAGS.quality,
+        flow_method=None if FLAGS.flow == "none" else FLAGS.flow,
+    )
+    listing = datasets.find(FLAGS.source, FLAGS.annotations, FLAGS.labels, FLAGS.split, FLAGS.split_number)
+    report = build.build(listing, FLAGS.output, spec, FLAGS.shards, FLAGS.workers, FLAGS.runner, arguments)
+    print(report)
+    if report.failed:
+        print(f"reasons: {os.path.join(FLAGS.output, 'failed.jsonl')}", file=sys.stderr)
+    return 0 if report.written else 1

@@ -1,0 +1,60 @@
+"""keras-i3d show VIDEO|RECORDS --output=x.png: a sheet of frames over their flow, or as .gif the clip itself.
+
+  --output=x.png|x.gif
+  --record=0                  which record of a file or folder of records: its place, or its id
+  --flow=tvl1|opencv|dis|none how the flow of a video is computed; records have theirs
+  --start=0 --seconds=10      the part of a video
+  --bound=20                  the motion, in pixels per frame, that is painted in full colour
+
+Examples:
+  keras-i3d show clip.mp4 --output=clip.png
+  keras-i3d show 'records/train-*' --record=run/007.mp4 --output=clip.gif
+"""
+
+import os
+
+from absl import flags
+
+from keras_i3d.cli import UsageError
+from keras_i3d.cli.classify import SUFFIXES
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("output", None, "", FLAGS)
+flags.DEFINE_string("record", "0", "", FLAGS)
+flags.DEFINE_enum("flow", "tvl1", ["tvl1", "opencv", "dis", "none"], "", FLAGS)
+flags.DEFINE_float("start", 0, "", 0, flag_values=FLAGS)
+flags.DEFINE_float("seconds", 10, "", 0, flag_values=FLAGS)
+flags.DEFINE_float("bound", 20, "", 0, flag_values=FLAGS)
+
+
+def main(arguments):
+    """Writes a picture of one video or record; returns 0."""
+    if len(arguments) != 1 or not FLAGS.output:
+        raise UsageError("show takes one video, or records, and --output.")
+    from keras_i3d import visualize
+
+    source = arguments[0]
+    is_video = os.path.isfile(source) and os.path.splitext(source)[1].lower() in SUFFIXES
+    frames, fields, title, fps = _video(source) if is_video else _record(source)
+    visualize.save(FLAGS.output, frames, fields, title, fps, FLAGS.bound)
+    print(f"{title}\n-> {FLAGS.output}")
+    return 0
+
+
+def _video(source):
+    from keras_i3d import flow, specs, video
+
+    frames = video.read(source, start=FLAGS.start, end=FLAGS.start + FLAGS.seconds)
+    fields = None if FLAGS.flow == "none" else flow.tvl1(frames, FLAGS.flow, progress=True)
+    title = f"{os.path.basename(source)}, {len(frames)} frames, flow: {FLAGS.flow}"
+    return frames, fields, title, specs.FPS
+
+
+def _record(source):
+    from keras_i3d.data.source import read_one
+
+    record = read_one(source, FLAGS.record)
+    label = f"{record['index']} {record['label']}" if record["index"] >= 0 else "no label"
+    method = record["flow_method"] or ("by others" if record["flow"] is not None else "none")
+    title = f"{record['id']}: {label}, {len(record['rgb'])} frames, flow: {method}"
+    return record["rgb"], record["flow"], title, float(record["fps"]) or 25.0
