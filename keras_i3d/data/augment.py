@@ -101,21 +101,23 @@ def windows(height, width, side, crops):
     return tf.concat([corners, tf.fill(tf.shape(corners), side)], axis=1)
 
 
-def flip(clip, stream, flipped=True):
-    """Mirrors a clip (..., H, W, C), left to right; what moved right moves left then, so dx changes its sign.
+def mirror(clip, flipped=True):
+    """Mirrors frames or fields (T, H, W, C) left to right; of fields `signs` has to be taken into account too.
 
     Args:
-        clip: float tensor; "rgb" may be uint8.
-        stream: "rgb" or "flow".
+        clip: a tensor; uint8 costs least.
         flipped: a Python or scalar bool tensor.
     """
     import tensorflow as tf
 
-    def mirrored():
-        turned = tf.reverse(clip, [-2])
-        return turned * tf.constant([-1, 1], clip.dtype) if stream == "flow" else turned
+    return tf.cond(tf.cast(flipped, tf.bool), lambda: tf.reverse(clip, [-2]), lambda: clip)
 
-    return tf.cond(tf.cast(flipped, tf.bool), mirrored, lambda: clip)
+
+def signs(flipped=True):
+    """Returns float32 (2,), what to multiply mirrored flow by: what moved right moves left, so dx changes its sign."""
+    import tensorflow as tf
+
+    return tf.where(flipped, [-1.0, 1.0], [1.0, 1.0])
 
 
 def resize(clip, size, stream):

@@ -182,14 +182,16 @@ class Clips:
             views = []
             for place, window in zip(augment.CROPS[settings.crops], tf.unstack(windows, settings.crops)):
                 view = clip if settings.crops == 1 else tf.image.crop_to_bounding_box(clip, *tf.unstack(window))
-                view = self._values(view, stream, element)
+                turned = flipped if settings.training else place.flipped
+                view = augment.mirror(view, turned)
+                if stream == "flow":
+                    shift, factor = records.flow_scaling(element["bound"], element["scheme"])
+                    view = (tf.cast(view, tf.float32) + shift) * (factor * augment.signs(turned))
                 view = augment.resize(view, settings.size, stream)
                 if stream == "rgb" and settings.color_jitter:
                     view = augment.jitter_colour(view, seed, settings.color_jitter)
                 if stream == "rgb" and self.randaugment:
                     view = self.randaugment(view)
-                if settings.training or place.flipped:
-                    view = augment.flip(view, stream, flipped if settings.training else True)
                 views.append(augment.scale(view, stream))
             x[stream] = self._arranged(views) if settings.views else views[0]
         return x
@@ -203,15 +205,6 @@ class Clips:
             images,
             fn_output_signature=tf.TensorSpec((None, None, channels), tf.uint8),
         )
-
-    def _values(self, view, stream, element):
-        """Flow levels as flow; rgb as it is."""
-        import tensorflow as tf
-
-        if stream == "rgb":
-            return view
-        shift, factor = records.flow_scaling(element["bound"], element["scheme"])
-        return (tf.cast(view, tf.float32) + shift) * factor
 
     def _arranged(self, views):
         """Returns views, each (clips * T, ...), as (clips * crops, T, ...)."""
