@@ -84,7 +84,8 @@ def drive():
         _end_group(0)
 
     def lost(problem):
-        print(f"{problem.exc_type.__name__}: {problem.exc_value} (out of memory?)", file=sys.stderr, flush=True)
+        why = f"{problem.exc_type.__name__} {problem.exc_value}".strip()
+        print(f"a worker process was lost, perhaps for want of memory ({why})", file=sys.stderr, flush=True)
         _end_group(0)
 
     threading.Thread(target=follow, daemon=True).start()
