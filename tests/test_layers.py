@@ -13,8 +13,9 @@ FLOORS = (
     {"conversion", "registry", "video", "flow", "visualize"},
     {"download", "data"},
     {"weights"},
-    {"applications"},
-    {"inference", "training", "evaluation", "features", "export"},
+    {"applications", "runs"},
+    {"inference", "training", "features", "export"},
+    {"evaluation"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -29,6 +30,8 @@ RESERVED = {
     "PIL": {"data", "visualize"},
     "apache_beam": {"data"},
     "requests": {"download"},
+    "matplotlib": {"evaluation"},
+    "sklearn": {"evaluation"},
 }
 
 

@@ -1,0 +1,172 @@
+"""A folder that `keras-i3d train` made, as the rest of the package reads it: its facts, its model.
+
+Wherever a stream's weights are named, the path of a run's folder will do, or of a weights file inside it.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import keras
+
+from keras_i3d import weights as weights_lib
+from keras_i3d.data.records import RecordSpec
+from keras_i3d.messages import WeightsError
+from keras_i3d.models.inception import inception_i3d
+from keras_i3d.specs import CHANNELS, check_stream
+
+FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a training run says about itself.
+
+    Attributes:
+        folder: where it lies.
+        stream: "rgb" or "flow".
+        labels: class names, the place in the list being the class index.
+        spec: the RecordSpec of the videos that it was trained on.
+        clip_frames, frame_stride, size: how its clips were taken: frames, the distance from one to the next, pixels.
+        depth_multiplier: of the model's widths.
+        precision: the Keras policy that it was trained in.
+        records, weights: what it was trained on, and from.
+        recipe: {setting: value}, all of them.
+        version: the package's, when it was started.
+    """
+
+    folder: pathlib.Path
+    stream: str
+    labels: tuple
+    spec: RecordSpec
+    clip_frames: int
+    frame_stride: int
+    size: int
+    depth_multiplier: float
+    precision: str
+    records: str
+    weights: str | None
+    recipe: dict
+    version: str
+
+    def log(self):
+        """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended."""
+        import csv
+
+        path = self.folder / "log.csv"
+        if not path.is_file():
+            return []
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
+
+
+def is_run(path):
+    """Whether a path is a run's folder, or a weights file in one."""
+    return _folder(path) is not None
+
+
+def read(folder):
+    """Reads what a run says about itself.
+
+    Args:
+        folder: the `--output` of `keras-i3d train`, or a weights file in it.
+
+    Returns:
+        A Run.
+
+    Raises:
+        ValueError: no run is there, or its `run.json` cannot be read by this version.
+    """
+    found = _folder(folder)
+    if found is None:
+        raise ValueError(f"A training run is a folder with a {FACTS}. Received: {folder}, which has none.")
+    path = found / FACTS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        recipe = content["recipe"]
+        return Run(
+            folder=found,
+            stream=check_stream(content["stream"]),
+            labels=tuple(content["labels"]),
+            spec=RecordSpec(**content["spec"]),
+            clip_frames=recipe["clip_frames"],
+            frame_stride=recipe.get("frame_stride", 1),
+            size=recipe["size"],
+            depth_multiplier=recipe.get("depth_multiplier", 1.0),
+            precision=recipe.get("precision") or "float32",
+            records=content.get("records", ""),
+            weights=content.get("weights"),
+            recipe=recipe,
+            version=content.get("version", ""),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not of a run that this version reads: {error!r}") from error
+
+
+def load_model(folder, best=None):
+    """Loads the model of a run.
+
+    Args:
+        folder: the run's folder, whose `model.keras` is the state after the last step; or the path of its
+            `best.weights.h5`, the state that did best on the validation split.
+        best: True and False choose between the two whatever the path.
+
+    Returns:
+        A functional keras.Model: float32 (B, T, H, W, C) in [-1, 1], any T, H and W, to probabilities (B, classes), in
+        the precision it was trained in. Its layer "Logits" gives what the softmax is taken of.
+
+    Raises:
+        ValueError: no run, or a run that has no such file yet.
+        keras_i3d.WeightsError: a file that cannot be read, or does not fit the run.
+    """
+    run = read(folder)
+    best = pathlib.Path(folder).name == BEST if best is None else best
+    path = run.folder / (BEST if best else MODEL)
+    if not path.is_file():
+        if best:
+            raise ValueError(f"{run.folder} has no {BEST}: no validation yet, or none asked for.")
+        instead = f" Or name {run.folder / BEST} for its best weights so far." if (run.folder / BEST).is_file() else ""
+        raise ValueError(
+            f"{run.folder} has no {MODEL}: its training has not ended. Start the same `train` command again to end it."
+            + instead
+        )
+    if best:
+        model = _built(run)
+        weights_lib.load(model, weights_lib.find(path, run.stream))
+    else:
+        try:
+            model = keras.models.load_model(path, compile=False)
+        except (ValueError, OSError, TypeError, KeyError) as error:
+            raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+    channels, classes = model.input_shape[-1], model.output_shape[-1]
+    if (channels, classes) != (CHANNELS[run.stream], len(run.labels)):
+        raise WeightsError(
+            f"{path} does not fit the {FACTS} beside it: that says {run.stream}, {len(run.labels)} classes; the model "
+            f"has {channels} channels, {classes} classes."
+        )
+    return model
+
+
+def _built(run):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(run.precision)
+    try:
+        return inception_i3d(
+            stream=run.stream,
+            classes=len(run.labels),
+            depth_multiplier=run.depth_multiplier,
+            input_shape=(None, None, None, CHANNELS[run.stream]),
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _folder(path):
+    """The run's folder that a path is, or lies in as a weights file; or None."""
+    if not isinstance(path, str | os.PathLike):
+        return None
+    path = pathlib.Path(path)
+    folder = path.parent if path.name in (MODEL, BEST) and not path.is_dir() else path
+    return folder if (folder / FACTS).is_file() else None

@@ -1,0 +1,80 @@
+"""A training run's folder, as the rest of the package reads it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import runs_made
+
+from keras_i3d import WeightsError, runs
+from keras_i3d.data.records import RecordSpec
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return runs_made.run(tmp_path_factory.mktemp("runs") / "flow", "flow", seed=1, best_seed=2)
+
+
+def test_read(folder):
+    run = runs.read(folder)
+    assert (run.stream, run.labels, run.clip_frames, run.size) == ("flow", ("left", "right", "up"), 9, 32)
+    assert run.spec == RecordSpec(short_side=40, flow_method="dis")
+    assert (run.folder, run.depth_multiplier, run.precision) == (folder, 0.01, "float32")
+    assert run.log()[1]["val_top1"] == pytest.approx(0.7)
+    assert runs.read(folder / "best.weights.h5") == run
+    assert runs.is_run(folder)
+    assert not runs.is_run(folder.parent)
+    assert not runs.is_run("kinetics")
+    assert not runs.is_run(None)
+
+
+def test_load_model_takes_the_last_or_the_best(folder):
+    last, best = (runs_made.model("flow", seed).get_weights() for seed in (1, 2))
+    for path, settings, expected in (
+        (folder, {}, last),
+        (folder / "best.weights.h5", {}, best),
+        (folder / "best.weights.h5", {"best": False}, last),
+    ):
+        model = runs.load_model(path, **settings)
+        assert model.input_shape == (None, None, None, None, 2)
+        for array, wanted in zip(model.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(array, wanted)
+    assert any((a != b).any() for a, b in zip(last, best))
+
+
+def test_what_is_no_run(folder, tmp_path):
+    with pytest.raises(ValueError, match="A training run is a folder with a run.json. Received: .*nowhere"):
+        runs.read(tmp_path / "nowhere")
+    content = json.loads((folder / "run.json").read_text())
+    for broken in (
+        "{",
+        "[]",
+        json.dumps({**content, "spec": {"colour": 3}}),
+        json.dumps({**content, "stream": "depth"}),
+    ):
+        (tmp_path / "run.json").write_text(broken)
+        with pytest.raises(ValueError, match="is not of a run that this version reads"):
+            runs.read(tmp_path)
+
+
+def test_a_run_that_has_not_ended(folder, tmp_path):
+    shutil.copy(folder / "run.json", tmp_path)
+    with pytest.raises(ValueError, match=r"no model\.keras: its training has not ended.*again to end it\.$"):
+        runs.load_model(tmp_path)
+    with pytest.raises(ValueError, match="no best.weights.h5"):
+        runs.load_model(tmp_path, best=True)
+    shutil.copy(folder / "best.weights.h5", tmp_path)
+    with pytest.raises(ValueError, match="for its best weights so far"):
+        runs.load_model(tmp_path)
+
+
+def test_a_model_that_does_not_fit(folder, tmp_path):
+    content = json.loads((folder / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**content, "labels": ["left", "right"]}))
+    shutil.copy(folder / "model.keras", tmp_path)
+    with pytest.raises(WeightsError, match="says flow, 2 classes; the model has 2 channels, 3 classes"):
+        runs.load_model(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"PK broken")
+    with pytest.raises(WeightsError, match="not a readable .keras model"):
+        runs.load_model(tmp_path)
