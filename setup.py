@@ -45,8 +45,13 @@ setup(
         # Records at scale. Beam has the extra from 2.70 on and takes numpy 2.4 from 2.71 on. It refuses protobuf 7 and
         # numpy 2.5, which TensorFlow takes: with Beam, pip resolves to protobuf 6.33 and numpy 2.4, which suit both.
         "beam": ["apache-beam[tfrecord]>=2.71"],
-        "test": ["pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"],
         "tensorboard": ["tensorboard"],  # logs of training beside log.csv
+        "report": ["matplotlib"],  # pictures and report.html of `evaluate`
+        "svm": ["scikit-learn"],  # `evaluate --fusion=svm`
+        "test": [
+            *("pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
+            *("matplotlib", "scikit-learn"),
+        ],
         # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
         # ml-dtypes 0.3; the last OpenCV for numpy < 2.
         "compat": ["pytest", "moto[server]", "boto3", "jax==0.4.30", "opencv-contrib-python-headless==4.11.0.86"],

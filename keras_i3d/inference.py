@@ -280,14 +280,35 @@ class _Scorer:
         clip = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
         if self.looped:
             clip = np.resize(clip, (self.looped, *clip.shape[1:]))
-        rows = self.model.predict_on_batch(preprocess_input(clip, self.stream)[None])[0]
-        rows = np.float64(rows).mean(axis=(1, 2))
-        rows = rows[chunk.first_row : chunk.end_row]
+        rows = _rows(self.model, preprocess_input(clip, self.stream), chunk)
         self.sum, self.steps = self.sum + rows.sum(axis=0), self.steps + len(rows)
         keep_from = self.chunks[0].start if self.chunks else chunk.stop
         del self.frames[: keep_from - self.begin]
         self.begin = keep_from
         self.clock[f"{self.stream} model"] += time.perf_counter() - began
+
+
+def score(model, clip, chunk_frames=CHUNK_FRAMES):
+    """Averages a model's logits over a whole clip that is in memory, in chunks of bounded size.
+
+    Args:
+        model: ends in the layer HEAD: (1, T, H, W, C) to one row of logits a step.
+        clip: float32 (T, H, W, C), preprocessed. One of fewer than 9 frames is looped.
+        chunk_frames: frames that go through the model at once.
+
+    Returns:
+        float32 (classes,).
+    """
+    clip = np.resize(clip, (max(len(clip), MIN_FRAMES), *clip.shape[1:]))
+    chunks = plan_chunks(len(clip), chunk_frames)
+    rows = [_rows(model, clip[chunk.start : chunk.stop], chunk) for chunk in chunks]
+    return np.float32(np.concatenate(rows).mean(axis=0))
+
+
+def _rows(model, clip, chunk):
+    """Returns float64 (steps, classes): the rows of logits that count of a preprocessed chunk."""
+    rows = np.float64(model.predict_on_batch(clip[None])[0]).mean(axis=(1, 2))
+    return rows[chunk.first_row : chunk.end_row]
 
 
 Chunk = collections.namedtuple("Chunk", "start stop first_row end_row")

@@ -70,12 +70,13 @@ def sheet(frames, flow=None, title="", fps=FPS, columns=6, count=12, width=160, 
     return np.concatenate([_text_line(title, rows[0].shape[1]), *rows])
 
 
-def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND):
+def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256):
     """Writes a sheet of a clip as `.png`, or the clip itself over its flow as an animated `.gif`.
 
     Args:
         path: ends in .png or .gif.
         frames, flow, title, fps, bound: as for `sheet`.
+        width: pixels of an animated clip.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".png", ".gif"):
@@ -88,7 +89,7 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND):
         pictures = [
             np.concatenate([_text_line(title, cell.shape[1]), cell])
             for cell in (
-                _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", 256, bound)
+                _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, bound)
                 for i in range(length)
             )
         ]

@@ -26,6 +26,18 @@ def model(stream, seed=0, classes=3):
     return made
 
 
+def small(stream, frames=None, size=None):
+    """A network of one layer that has I3D's names, for what only needs a network that tells clips apart."""
+    clip = keras.Input((frames, size, size, CHANNELS[stream]), name=stream)
+    x = keras.layers.AveragePooling3D((4, 8, 8))(clip)
+    draw = np.random.default_rng(5)
+    x = keras.layers.Conv3D(len(LABELS), (2, 3, 3), padding="same", name=HEAD)(x)
+    x = keras.layers.GlobalAveragePooling3D(name="Logits")(x)
+    made = keras.Model(clip, keras.layers.Softmax(name="Predictions")(x), name=f"small_{stream}")
+    made.set_weights([draw.normal(0, 1, weight.shape) for weight in made.get_weights()])
+    return made
+
+
 def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, log=True):
     """Writes a run with `model(stream, seed)`; returns its folder."""
     folder.mkdir(parents=True)

@@ -214,6 +214,19 @@ def decode(serialized):
     }
 
 
+def read(path, number):
+    """Returns the record of a file that has `number` others before it, as bytes for `decode`.
+
+    Raises:
+        IndexError: the file has no more than `number` records.
+    """
+    import tensorflow as tf
+
+    for record in tf.data.TFRecordDataset(path).skip(number).take(1).as_numpy_iterator():
+        return record
+    raise IndexError(f"{path} has no record {number}")
+
+
 def fingerprints(images):
     """Returns int64 (T,): a 62-bit hash of each of a list or tensor of JPEGs; also inside a graph."""
     import tensorflow as tf

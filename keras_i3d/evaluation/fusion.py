@@ -1,0 +1,160 @@
+"""Late fusion: the scores of several streams made one.
+
+The sum of the logits is how the released weights are used (kinetics-i3d `evaluate_sample.py`; arXiv 1705.07750,
+section 2.4). The mean of the softmax and the linear SVM are the two fusions of the two-stream networks (Simonyan and
+Zisserman, arXiv 1406.2199, section 2); one weight a stream is what TSN uses, there set by hand (arXiv 1608.00859).
+"""
+
+import itertools
+
+import numpy as np
+
+from keras_i3d.evaluation import metrics
+from keras_i3d.messages import missing_package
+
+FUSIONS = ("sum", "mean", "weights", "svm")
+FITTED = ("weights", "svm")
+GRID = 20  # steps from no weight to all of it
+
+
+def fuse(scores, method="sum", fit_on=None):
+    """Fuses the streams of a Scores.
+
+    Args:
+        scores: a Scores with at least two streams.
+        method: "sum" of the logits; "mean" of the softmax; "weights", the sum of the logits with a weight a stream;
+            "svm", a linear SVM on the stacked softmax scores, each stream's scaled to unit length.
+        fit_on: for the last two, a Scores of another split: the weights are those of the highest top-1 on it, then of
+            the least cross-entropy, on a grid of twentieths; the SVM is scikit-learn's LinearSVC with C=1.
+
+    Returns:
+        (float64 (N, classes), text that says what was done). "sum" and "weights" give logits, "mean" the logarithm of
+        probabilities, "svm" distances, which are no probabilities.
+
+    Raises:
+        ValueError: an unknown method; one stream; a fit without `fit_on`, or on other streams or labels, or on videos
+            that are evaluated.
+        ImportError: scikit-learn is not installed; the message has the install line.
+    """
+    check(scores.logits, method, fit_on)
+    streams = list(scores.logits)
+    if method in FITTED:
+        _check_split(scores, fit_on)
+    if method == "sum":
+        return _weighted(scores, [1] * len(streams)), "sum of logits"
+    if method == "mean":
+        return np.log(np.mean([softmax(scores.logits[s]) for s in streams], axis=0) + _TINY), "mean of softmax"
+    if method == "weights":
+        weights = fit_weights(fit_on, streams)
+        named = ", ".join(f"{stream} {weight:.2f}" for stream, weight in zip(streams, weights))
+        return _weighted(scores, weights), f"weighted sum of logits ({named}; fitted on {fit_on.name})"
+    return _svm(scores, fit_on, streams), f"linear SVM on stacked scores (fitted on {fit_on.name})"
+
+
+def check(streams, method, fit_on):
+    """Raises ValueError, or ImportError, for what cannot be fused in any case; before hours of scoring, say."""
+    if method not in FUSIONS:
+        raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}. Received: {method!r}")
+    if len(streams) < 2:
+        raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(streams) or 'none'}")
+    if method in FITTED and fit_on is None:
+        raise ValueError(
+            f'fusion="{method}" is fitted on the scores of another split: evaluate that one first, and name its '
+            "scores.npz (fit_on=, --fit_on=)."
+        )
+    if method not in FITTED and fit_on is not None:
+        raise ValueError(f'fusion="{method}" has nothing to fit. Received: scores to fit it on')
+    if fit_on is not None and (missing := [s for s in streams if s not in fit_on.logits]):
+        raise ValueError(
+            f"Fusion is fitted on the scores of the same streams. Received: {', '.join(fit_on.logits)}, without "
+            f"{', '.join(missing)}"
+        )
+    if method == "svm":
+        _linear_svc()
+
+
+def fit_weights(scores, streams):
+    """Returns a weight for each stream, summing up to their number, that serves a Scores best."""
+    best, found = None, None
+    for parts in _simplex(len(streams)):
+        weights = [part * len(streams) / GRID for part in parts]
+        fused = _weighted(scores, weights, streams)
+        uneven = max(parts) - min(parts)  # of equals, the one nearest to a plain sum
+        worth = (metrics.top_k(fused, scores.y, 1), -round(cross_entropy(fused, scores.y), 9), -uneven)
+        if best is None or worth > best:
+            best, found = worth, weights
+    return found
+
+
+def softmax(logits):
+    """Returns the softmax over the last axis, float64."""
+    shifted = np.float64(logits) - np.max(logits, axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def cross_entropy(logits, y):
+    """Returns the mean negative logarithm of the right class's probability."""
+    shifted = np.float64(logits) - np.max(logits, axis=-1, keepdims=True)
+    return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]).mean())
+
+
+_TINY = np.finfo(np.float64).tiny
+
+
+def _weighted(scores, weights, streams=None):
+    streams = streams or scores.logits
+    return sum(weight * np.float64(scores.logits[stream]) for stream, weight in zip(streams, weights))
+
+
+def _simplex(count):
+    """Yields every way to share GRID parts among `count`."""
+    for cuts in itertools.combinations(range(GRID + count - 1), count - 1):
+        edges = (-1, *cuts, GRID + count - 1)
+        yield [after - before - 1 for before, after in itertools.pairwise(edges)]
+
+
+def _svm(scores, fit_on, streams):
+    classifier = _linear_svc()(C=1.0, random_state=0, max_iter=10_000)
+    known = np.unique(fit_on.y)
+    if len(known) < 2:
+        raise ValueError(f"An SVM is fitted on at least two classes. Received: {len(known)} in {fit_on.name}")
+    classifier.fit(_stacked(fit_on, streams), fit_on.y)
+    distances = classifier.decision_function(_stacked(scores, streams))
+    if len(known) == 2:  # scikit-learn gives one column then
+        distances = np.stack([-distances, distances], axis=1)
+    fused = np.full((len(scores.y), len(scores.labels)), distances.min() - 1.0)  # a class it never saw comes last
+    fused[:, known] = distances
+    return fused
+
+
+def _stacked(scores, streams):
+    parts = [softmax(scores.logits[stream]) for stream in streams]
+    return np.concatenate([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts], axis=1)
+
+
+def _linear_svc():
+    try:
+        from sklearn.svm import LinearSVC
+    except ImportError as error:
+        raise missing_package("sklearn", "'keras-i3d[svm]'", 'fusion="svm"') from error
+    return LinearSVC
+
+
+def _check_split(scores, fit_on):
+    if fit_on.labels != scores.labels:
+        raise ValueError(
+            f"Fusion is fitted on a split with the same labels. Received: {len(scores.labels)} labels to evaluate, "
+            f"{len(fit_on.labels)} others in {fit_on.name}"
+        )
+    if fit_on.protocol != scores.protocol:
+        raise ValueError(
+            f"Fusion is fitted on scores of the same protocol. Received: {scores.protocol} to evaluate, "
+            f"{fit_on.protocol} in {fit_on.name}"
+        )
+    common = set(scores.ids) & set(fit_on.ids)
+    if common:
+        raise ValueError(
+            f"Fusion must not be fitted on videos that it is evaluated on. Received: {len(common)} of "
+            f"{len(scores.ids)} videos are in both. Take the scores of a validation split."
+        )

@@ -1,0 +1,71 @@
+"""Which parts of a video are scored, and how the scores become one: a protocol has a name, printed with every number.
+
+- `whole`: all frames, the central crop, one pass of the fully convolutional network; its logits are averaged over
+  time, softmax after. DeepMind's for I3D (kinetics-i3d `i3d.py` and README; arXiv 1705.07750, section 2.5).
+- `views:NxM`: N clips evenly spaced over the video, from its first frame to its last, M crops of each; the softmax of
+  each view, averaged.
+    - M = 1: the central crop. `views:10x1` is R(2+1)D's video@1 (VMZ `models.md`).
+    - M = 3: crops as large as the short side, along the long side: left, centre, right (or top, centre, bottom), not
+      flipped. `views:10x3` is the 30-view test of the non-local networks and SlowFast (video-nonlocal-net README).
+    - M = 10: four corners and the centre, and their mirror images. `views:25x10` is the test of the two-stream
+      networks (Simonyan and Zisserman, arXiv 1406.2199, section 5), with clips in place of their 25 frames.
+"""
+
+import dataclasses
+import re
+
+CROPS = (1, 3, 10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How a video is scored.
+
+    Attributes:
+        clips: how many clips are taken of a video; None for the whole of it.
+        crops: of each clip, 1, 3 or 10.
+    """
+
+    clips: int | None = None
+    crops: int = 1
+
+    def __post_init__(self):
+        whole = self.clips is None
+        if (whole and self.crops != 1) or (not whole and self.clips < 1) or self.crops not in CROPS:
+            raise ValueError(f"{_RULE} Received: clips={self.clips!r}, crops={self.crops!r}")
+
+    def __str__(self):
+        return "whole" if self.clips is None else f"views:{self.clips}x{self.crops}"
+
+    @property
+    def views(self):
+        """How many views of a video are scored; None for the whole of it."""
+        return None if self.clips is None else self.clips * self.crops
+
+    def explain(self, size, frames, stride=1):
+        """Says in one line what is scored at a size in pixels, in clips of some frames."""
+        if self.clips is None:
+            return f"all frames, central crop {size} x {size}, logits averaged over time"
+        crops = {1: "central crop", 3: "3 crops along the long side", 10: "10 crops (corners, centre, mirrored)"}
+        apart = f", {stride} apart" if stride > 1 else ""
+        clips = f"{self.clips} clip{'s' if self.clips > 1 else ''} of {frames} frames{apart}"
+        return f"{clips}, {crops[self.crops]} of {size} x {size}, softmax averaged over {self.views} views"
+
+
+_RULE = 'A protocol is "whole", or "views:NxM" with N clips of a video and M crops of each, M being 1, 3 or 10.'
+
+
+def parse(text):
+    """Returns the Protocol of a name such as "whole" or "views:10x3"; a Protocol is passed on.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if isinstance(text, Protocol):
+        return text
+    if text == "whole":
+        return Protocol()
+    match = re.fullmatch(r"views:(\d{1,4})x(\d{1,4})", str(text))
+    if not match or int(match[1]) < 1 or int(match[2]) not in CROPS:
+        raise ValueError(f"{_RULE} Received: {text!r}")
+    return Protocol(int(match[1]), int(match[2]))

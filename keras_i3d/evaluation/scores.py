@@ -1,0 +1,193 @@
+"""What the networks said about each video of a split: `scores.npz`, of which everything else can be made again."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from keras_i3d.version import __version__
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """The scores of the videos of a split.
+
+    Attributes:
+        ids: of the videos that every stream has scored, in the order of the records.
+        y: int64 (N,), their classes.
+        labels: class names, the place in the list being the class index.
+        logits: {stream: float32 (N, classes)}. With views it is the logarithm of the averaged softmax, whose softmax is
+            that average again.
+        protocol: its name.
+        split: of the records.
+        records: where these are.
+        models: {stream: the weights, for people}.
+        settings: {stream: what was scored of each video, for people}.
+        dropped: ids of the videos whose records are damaged, with errors="count".
+        failed: {"id", "path", "reason"} of each video that could not be used when the records were built.
+        missing: {"id", "path"} of each video that was listed and not there when the records were built.
+        damage: {kind: how many} of the dropped records, and of files without a manifest.
+        path: of the file, where it was read from or written to one.
+        version: the package's.
+    """
+
+    ids: tuple
+    y: np.ndarray
+    labels: tuple
+    logits: dict
+    protocol: str
+    split: str = ""
+    records: str = ""
+    models: dict = dataclasses.field(default_factory=dict)
+    settings: dict = dataclasses.field(default_factory=dict)
+    dropped: tuple = ()
+    failed: tuple = ()
+    missing: tuple = ()
+    damage: dict = dataclasses.field(default_factory=dict)
+    path: str | None = None
+    version: str = __version__
+
+    def __post_init__(self):
+        shape = len(self.ids), len(self.labels)
+        if len(set(self.ids)) != shape[0] or self.y.shape != shape[:1] or not self.logits:
+            raise ValueError(f"Scores have one id and one class a video, and a stream. Received: {shape[0]} ids")
+        for stream, logits in self.logits.items():
+            if logits.shape != shape:
+                raise ValueError(f"Logits are (videos, classes), {shape} here. Received: {stream} {logits.shape}")
+            if not np.isfinite(logits).all():
+                bad = [self.ids[i] for i in np.flatnonzero(~np.isfinite(logits).all(axis=1))]
+                raise ValueError(
+                    f"Logits must be finite. Received: NaN or infinity from the {stream} stream for {len(bad)} of "
+                    f"{shape[0]} videos, first {bad[0]}. Check the weights, or evaluate in float32."
+                )
+
+    @property
+    def name(self):
+        """The split and where its scores are, for messages."""
+        return f"{self.split or 'split'}, {self.path or self.records}"
+
+    @property
+    def not_scored(self):
+        """How many videos of the split are not in the numbers, for whatever reason."""
+        return len(self.dropped) + len(self.failed) + len(self.missing)
+
+    def counts(self):
+        """Says how many videos the numbers are of, and how many are not among them."""
+        parts = [
+            f"{len(self.dropped)} damaged record{'' if len(self.dropped) == 1 else 's'} dropped",
+            f"{len(self.failed)} failed and {len(self.missing)} missing when the records were built",
+        ]
+        if self.damage.get("cut"):
+            parts.append(f"{self.damage['cut']} file{'s' if self.damage['cut'] > 1 else ''} cut, whose rest is unknown")
+        return f"{len(self.ids)} videos, {self.not_scored} not scored: " + "; ".join(parts)
+
+    def save(self, path):
+        """Writes a `.npz` of plain arrays, aside first: ids, y, labels, logits_STREAM, and the rest as JSON, about.
+
+        Returns:
+            The Scores, with their path.
+        """
+        path = pathlib.Path(path)
+        about = {name: getattr(self, name) for name in _ABOUT} | {"format": FORMAT, "streams": list(self.logits)}
+        arrays = {f"logits_{stream}": logits for stream, logits in self.logits.items()}
+        aside = path.with_name(f".{os.getpid()}-{path.name}")
+        try:
+            with open(aside, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    ids=np.array(self.ids, np.str_),
+                    y=self.y,
+                    labels=np.array(self.labels, np.str_),
+                    about=np.array(json.dumps(about, ensure_ascii=False)),
+                    **arrays,
+                )
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+        return dataclasses.replace(self, path=str(path))
+
+
+_ABOUT = ("protocol", "split", "records", "models", "settings", "dropped", "failed", "missing", "damage", "version")
+
+
+def read(path):
+    """Reads the Scores that `Scores.save` wrote; Scores are passed on.
+
+    Raises:
+        ValueError: no such file, or one that this version does not read.
+    """
+    if isinstance(path, Scores):
+        return path
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"Scores are a scores.npz that `keras-i3d evaluate --output=` wrote. Received: {path}, no file"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            if about.pop("format") != FORMAT:
+                raise ValueError("another format")
+            logits = {stream: file[f"logits_{stream}"] for stream in about.pop("streams")}
+            about |= {name: tuple(about[name]) for name in ("dropped", "failed", "missing")}
+            ids, labels = (tuple(map(str, file[name])) for name in ("ids", "labels"))
+            return Scores(ids=ids, y=file["y"], labels=labels, logits=logits, path=str(path), **about)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no scores.npz that this version reads: {error}") from error
+
+
+def merge(parts):
+    """Puts the streams of several Scores of one split together, for fusion.
+
+    Args:
+        parts: Scores of the same labels, split and protocol. A stream that several have gets a number from the second
+            on: "rgb", "rgb 2".
+
+    Returns:
+        Scores of the videos that all have; the others count as dropped.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    for part in parts[1:]:
+        for name in ("labels", "split", "protocol"):
+            if getattr(part, name) != getattr(first, name):
+                raise ValueError(
+                    f"Scores to be fused are of one {name.removesuffix('s')}. Received: {_short(getattr(first, name))} "
+                    f"in {first.path}, {_short(getattr(part, name))} in {part.path}"
+                )
+    everywhere = set(first.ids).intersection(*(part.ids for part in parts))
+    ids = tuple(id for id in first.ids if id in everywhere)
+    logits, models, settings = {}, {}, {}
+    for part in parts:
+        rows = {id: row for row, id in enumerate(part.ids)}
+        chosen = [rows[id] for id in ids]
+        if (part.y[chosen] != first.y[[i for i, id in enumerate(first.ids) if id in everywhere]]).any():
+            raise ValueError(f"{first.path} and {part.path} have other classes for the same videos")
+        for stream, values in part.logits.items():
+            name, number = stream, 1
+            while name in logits:
+                number += 1
+                name = f"{stream} {number}"
+            logits[name] = values[chosen]
+            models[name], settings[name] = part.models.get(stream, ""), part.settings.get(stream, "")
+    seen = dict.fromkeys(id for part in parts for id in (*part.ids, *part.dropped))
+    return dataclasses.replace(
+        first,
+        ids=ids,
+        y=np.array([first.y[first.ids.index(id)] for id in ids], np.int64),
+        logits=logits,
+        models=models,
+        settings=settings,
+        dropped=tuple(id for id in seen if id not in everywhere),
+        damage={kind: max(part.damage.get(kind, 0) for part in parts) for part in parts for kind in part.damage},
+        path=", ".join(str(part.path) for part in parts),
+    )
+
+
+def _short(value):
+    return repr(value) if isinstance(value, str) else f"{len(value)} labels"

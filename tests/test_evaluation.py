@@ -1,0 +1,223 @@
+"""A split through the networks: protocols, scores, what is written, what is refused."""
+
+import dataclasses
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import records_made
+import runs_made
+
+from keras_i3d import inference, runs
+from keras_i3d.data import pipeline, records
+from keras_i3d.data import source as source_lib
+from keras_i3d.evaluation import evaluate, fusion, metrics, protocols, rescore, scores
+from keras_i3d.models.inception import HEAD
+from keras_i3d.specs import preprocess_input
+
+FAILED = ({"id": "test/x.mp4", "path": "x.mp4", "reason": "no <frames>"},)
+MISSING = ({"id": "test/y.mp4", "path": "y.mp4"},)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("evaluation")
+
+
+@pytest.fixture(scope="module")
+def test_split(folder):
+    return records_made.split(folder / "records", "test", 6, failed=FAILED, missing=MISSING)
+
+
+@pytest.fixture(scope="module")
+def models(folder):
+    return {stream: str(runs_made.run(folder / stream, stream, seed)) for seed, stream in enumerate(("rgb", "flow"))}
+
+
+@pytest.fixture(scope="module")
+def evaluation(folder, test_split, models):
+    pytest.importorskip("matplotlib", reason="the report needs matplotlib")
+    return evaluate(test_split, models, output=folder / "out")
+
+
+def clips(test_split, **settings):
+    """{id: (x, y)} as `load` gives them."""
+    loaded = pipeline.load(test_split, batch_size=1, with_ids=True, **settings)
+    return {id[0].decode(): (x[0], int(y[0])) for x, y, id in loaded.as_numpy_iterator()}
+
+
+def test_whole_is_one_pass_over_all_frames(test_split, models, evaluation):
+    found = evaluation.scores
+    assert found.ids == tuple(f"test/{i:03}.mp4" for i in (0, 2, 4, 1, 3, 5))  # as they lie in the files
+    assert found.y.tolist() == [0, 2, 1, 1, 0, 2]
+    for stream in ("rgb", "flow"):
+        model = runs.load_model(models[stream])
+        logits = keras.Model(model.input, model.get_layer("Logits").output)
+        for id, (x, _) in list(clips(test_split, stream=stream, clip_frames=None, size=32).items())[:2]:
+            row = found.logits[stream][found.ids.index(id)]
+            np.testing.assert_allclose(row, logits(x[None], training=False)[0], rtol=1e-4, atol=1e-4)
+    assert np.ptp(found.logits["rgb"], axis=0).min() > 1e-3  # videos differ, so the comparison says something
+
+
+def test_whole_sees_what_the_record_holds(test_split, models, evaluation):
+    """The same logits from the decoded frames, cropped and scaled by what `classify` uses."""
+    file = source_lib.find(test_split).files[0]
+    model = runs.load_model(models["rgb"])
+    model = keras.Model(model.input, model.get_layer(HEAD).output)
+    for number in (0, 1):  # 12 frames; 7, looped to 9
+        decoded = records.decode(records.read(file, number))
+        clip = np.stack([inference.centre_crop(frame, 32) for frame in decoded["rgb"]])
+        row = evaluation.scores.logits["rgb"][evaluation.scores.ids.index(decoded["id"])]
+        np.testing.assert_allclose(row, inference.score(model, preprocess_input(clip)), rtol=1e-4, atol=1e-4)
+
+
+def test_long_videos_in_chunks_are_the_single_pass():
+    model = runs_made.model("flow", 3)
+    model = keras.Model(model.input, model.get_layer(HEAD).output)
+    clip = np.random.default_rng(0).uniform(-1, 1, (333, 32, 32, 2)).astype("float32")
+    single = inference.score(model, clip, 400)
+    assert len(inference.plan_chunks(333, 160)) > 2
+    np.testing.assert_allclose(inference.score(model, clip, 160), single, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("protocol", "size"), [("views:2x1", 32), ("views:2x3", 40), ("views:1x10", 32)])
+def test_views_are_averaged_after_softmax(test_split, protocol, size):
+    model = runs_made.small("rgb")
+    found = evaluate(test_split, {"rgb": model}, protocol, clip_frames=9, size=None if size == 40 else 32).scores
+    parsed = protocols.parse(protocol)
+    views, y = clips(test_split, clip_frames=9, size=size, views=(parsed.clips, parsed.crops))["test/001.mp4"]
+    assert views.shape == (parsed.views, 9, size, size, 3)
+    row = found.ids.index("test/001.mp4")
+    each = model(views, training=False).numpy()  # it ends in its softmax
+    expected = each.mean(axis=0)
+    np.testing.assert_allclose(fusion.softmax(found.logits["rgb"][row]), expected, rtol=1e-4)
+    logits = keras.Model(model.input, model.get_layer("Logits").output)(views, training=False).numpy()
+    assert abs(fusion.softmax(logits.mean(axis=0)) - expected).max() > 1e-3  # averaging before is something else
+    assert (found.y[row], found.protocol) == (y, protocol)
+    assert f"{size} x {size}, softmax averaged over {parsed.views} views" in found.settings["rgb"]
+
+
+def test_the_numbers_come_with_protocol_split_and_counts(evaluation, models):
+    text = str(evaluation)
+    assert "split test: 6 videos, 2 not scored: 0 damaged records dropped; 1 failed and 1 missing when" in text
+    assert "protocol whole: all frames, central crop 32 x 32, logits averaged over time" in text
+    assert re.search(rf"rgb +\d+\.\d\d +100\.00 +\d+\.\d\d +{re.escape(models['rgb'])}", text)
+    assert re.search(r"fused .* sum of logits", text)
+    assert re.search(r"chance +33\.33 +100\.00 +33\.33 +of 3 classes", text)
+    both = evaluation.scores.logits["rgb"] + evaluation.scores.logits["flow"]
+    np.testing.assert_allclose(evaluation.fused, both, rtol=1e-6)
+    assert evaluation.metrics["fused"] == metrics.measure(both, evaluation.scores.y)
+
+
+def test_what_is_written(folder, evaluation):
+    names = {"scores.npz", "results.json", "per_class.csv", "confusion.png", "worst_confusions.png", "report.html"}
+    assert {path.name for path in (folder / "out").iterdir()} == names
+    results = json.loads((folder / "out/results.json").read_text())
+    assert (results["videos"], results["failed"], results["missing"], results["dropped"]) == (6, 1, 1, 0)
+    assert results["metrics"]["flow"]["top1"] == evaluation.metrics["flow"].top1
+    lines = (folder / "out/per_class.csv").read_text().splitlines()
+    assert lines[0] == "class,label,videos,rgb_top1,flow_top1,fused_top1,mostly_named,times"
+    assert [line.split(",")[:3] for line in lines[1:]] == [["0", "left", "2"], ["1", "right", "2"], ["2", "up", "2"]]
+
+
+def test_the_report_is_one_file_with_everything(folder, evaluation):
+    html = (folder / "out/report.html").read_text()
+    for part in (
+        *("Evaluation of rgb and flow on test", "<b>whole</b>", "all frames, central crop", "top-5", "mean class"),
+        *("chance", "sum of logits", "Training", "Classes", "Worst confusions"),
+        *("no &lt;frames&gt;", "2 videos not scored"),
+    ):
+        assert part in html, part
+    right = int((evaluation.fused.argmax(1) == evaluation.scores.y).sum())
+    assert ("Named rightly" in html) == (right > 0)
+    assert ("Named wrongly" in html) == (right < 6)
+    assert html.count("data:image/png;base64,") == 3
+    assert 1 <= html.count("data:image/gif;base64,") <= 8
+    assert set(re.findall(r'(?:src|href)="([^",]*)', html)) <= {"data:image/png;base64", "data:image/gif;base64"}
+    assert not re.search(r"https?://|<script|<link|@import|url\(", html)
+
+
+def test_scores_round_trip_and_fusion_again(folder, evaluation, tmp_path):
+    back = scores.read(folder / "out/scores.npz")
+    for field in dataclasses.fields(back):
+        ours, theirs = getattr(evaluation.scores, field.name), getattr(back, field.name)
+        if field.name == "logits":
+            assert list(ours) == list(theirs)
+            for stream in ours:
+                np.testing.assert_array_equal(ours[stream], theirs[stream])
+        elif field.name == "y":
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            assert ours == theirs, field.name
+    again = rescore(folder / "out/scores.npz", "mean", output=tmp_path / "again")
+    assert again.fusion == "mean of softmax"
+    assert again.metrics["rgb"] == evaluation.metrics["rgb"]
+    mean = np.mean([fusion.softmax(logits) for logits in back.logits.values()], axis=0)
+    np.testing.assert_allclose(fusion.softmax(again.fused), mean, rtol=1e-9)
+    assert (tmp_path / "again/report.html").exists()
+
+
+def test_damaged_records_are_counted(test_split, tmp_path):
+    for path in pathlib.Path(test_split).parent.iterdir():
+        content = bytearray(path.read_bytes())
+        if path.name == "test-00001-of-00002.tfrecord":
+            content[-200] ^= 1  # in the last record
+        (tmp_path / path.name).write_bytes(content)
+    model = runs_made.small("flow")
+    with pytest.raises(Exception, match="test/005.mp4"):
+        evaluate(tmp_path, {"flow": model}, size=32)
+    found = evaluate(tmp_path, {"flow": model}, size=32, errors="count").scores
+    assert (len(found.ids), found.dropped) == (5, ("test/005.mp4",))
+    assert "5 videos, 3 not scored: 1 damaged record dropped;" in found.counts()
+
+
+def test_what_does_not_belong_together(folder, test_split, models, tmp_path):
+    with pytest.raises(ValueError, match='"rgb" is for a model of that stream. Received: .*flow, which takes 2 chan'):
+        evaluate(test_split, {"rgb": models["flow"]})
+    other = records_made.split(tmp_path / "a", "test", 3, shards=1, labels=("left", "up", "right"))
+    with pytest.raises(ValueError, match="2 that differ, first class 1: 'up' in the records, 'right' in"):
+        evaluate(other, models)
+    spec = dataclasses.replace(records_made.SPEC, flow_bound=10.0)
+    other = records_made.split(tmp_path / "b", "test", 3, shards=1, spec=spec)
+    with pytest.raises(ValueError, match="must agree. Received: flow_bound: 20.0 and 10.0"):
+        evaluate(other, {"flow": models["flow"]})
+    with pytest.raises(ValueError, match="A training run is a folder with a run.json"):
+        evaluate(test_split, {"rgb": str(folder)})
+    with pytest.raises(ValueError, match="at least one stream"):
+        evaluate(test_split, {})
+    with pytest.raises(ValueError, match="Fusion takes at least two streams"):
+        evaluate(test_split, {"rgb": models["rgb"]}, fusion="mean")
+    with pytest.raises(ValueError, match="fitted on the scores of another split"):
+        evaluate(test_split, models, fusion="weights")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="Cannot write in .*file"):
+        evaluate(test_split, models, output=tmp_path / "file")
+
+
+def test_a_model_of_one_size(test_split):
+    fixed, free = runs_made.small("rgb", 9, 32), runs_made.small("rgb")
+    with pytest.raises(ValueError, match=r"clips of any length, 32 x 32. Received: .* for \(9, 32, 32\)"):
+        evaluate(test_split, {"rgb": fixed})
+    found = evaluate(test_split, {"rgb": fixed}, "views:1x1", clip_frames=9).scores
+    same = evaluate(test_split, {"rgb": free}, "views:1x1", clip_frames=9, size=32).scores
+    np.testing.assert_allclose(found.logits["rgb"], same.logits["rgb"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "clips", "crops"), [("whole", None, 1), ("views:10x3", 10, 3), ("views:25x10", 25, 10)]
+)
+def test_protocols(text, clips, crops):
+    assert protocols.parse(text) == protocols.Protocol(clips, crops)
+    assert str(protocols.parse(text)) == text
+    assert protocols.parse(protocols.parse(text)) == protocols.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["views", "views:10", "views:0x3", "views:10x2", "views:10x3 ", "Whole", "views:-1x1", ""]
+)
+def test_unknown_protocols(text):
+    with pytest.raises(ValueError, match='A protocol is "whole", or "views:NxM"'):
+        protocols.parse(text)
