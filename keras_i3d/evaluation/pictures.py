@@ -8,6 +8,7 @@ from keras_i3d.messages import missing_package
 
 INK, FAINT, WRONG = "#1f2937", "#9ca3af", "#c2410c"
 COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#db2777")
+DPI = 160
 NAMED = 40  # classes up to which a confusion matrix names them
 COUNTED = 15  # classes up to which it has numbers
 
@@ -25,7 +26,7 @@ def matplotlib():
 def confusion(matrix, labels):
     """Draws a confusion matrix, int (classes, classes), rows being the videos' classes; shades are shares of a row."""
     count = len(labels)
-    side = float(np.clip(1.8 + 0.3 * count, 4.5, 12))
+    side = float(np.clip(2 + 0.3 * count, 4, 10))
     figure, (axes,) = _figure(side + 0.8, side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -40,6 +41,7 @@ def confusion(matrix, labels):
         axes.text(column, row, matrix[row, column], ha="center", va="center", color=shade, fontsize=8)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=_percent())
     bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, colors=INK)
     return _png(figure)
 
 
@@ -117,5 +119,5 @@ def _short(label, length=28):
 
 def _png(figure):
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return file.getvalue()

@@ -116,8 +116,8 @@ def page(evaluation, confusion_png, worst_png):
     sections = [
         _summary(evaluation),
         _curves(scores),
-        _section("Confusions", f"of {final}", _image(confusion_png, "confusion matrix", "wide")),
-        _section("Worst confusions", f"of {final}, most videos first", _image(worst_png, "worst confusions", "wide")),
+        _section("Confusions", f"of {final}; shades are shares of the row", _chart(confusion_png, "confusion matrix")),
+        _section("Worst confusions", f"of {final}, most videos first", _chart(worst_png, "worst confusions")),
         _clips(evaluation),
         _table(evaluation),
         _facts(evaluation),
@@ -145,12 +145,14 @@ def _summary(evaluation):
         tiles.append(
             f'<div class="tile{" best" if name == "fused" else ""}"><h3>{_text(name)}</h3>'
             f'<p class="number">{found.top1:.1%}</p><p class="what">top-1</p>'
-            f'<p class="also"><b>{found.top5:.1%}</b> top-5 &ensp; <b>{found.mean_class:.1%}</b> mean class</p>'
+            f'<p class="also"><b>{found.top5:.1%}</b> top-5</p>'
+            f'<p class="also"><b>{found.mean_class:.1%}</b> mean class</p>'
             f'<p class="note">{_text(note)}</p></div>'
         )
     tiles.append(
         f'<div class="tile chance"><h3>chance</h3><p class="number">{guess.top1:.1%}</p><p class="what">top-1</p>'
-        f'<p class="also"><b>{guess.top5:.1%}</b> top-5</p><p class="note">of {classes} classes</p></div>'
+        f'<p class="also"><b>{guess.top5:.1%}</b> top-5</p>'
+        f'<p class="also"><b>{guess.mean_class:.1%}</b> mean class</p><p class="note">of {classes} classes</p></div>'
     )
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
@@ -160,7 +162,7 @@ def _curves(scores):
     logs = {stream: rows for stream, rows in logs.items() if rows}
     if not logs:
         return ""
-    return _section("Training", "of each stream", _image(pictures.curves(logs), "training curves", "wide"))
+    return _section("Training", "of each stream", _chart(pictures.curves(logs), "training curves"))
 
 
 def _table(evaluation):
@@ -294,8 +296,10 @@ def _section(title, note, content):
     return f"<section><h2>{_text(title)}{note}</h2>{content}</section>"
 
 
-def _image(content, alt, kind):
-    return f'<img class="{kind}" src="data:image/png;base64,{base64.b64encode(content).decode()}" alt="{alt}">'
+def _chart(content, alt):
+    width = round(int.from_bytes(content[16:20], "big") * 104 / pictures.DPI)  # the PNG's own; text is 104 % then
+    data = base64.b64encode(content).decode()
+    return f'<img class="chart" width="{width}" src="data:image/png;base64,{data}" alt="{alt}">'
 
 
 def _text(value):
@@ -336,7 +340,7 @@ section { padding: 20px 24px; margin: 18px 0; }
 .tile .what { color: var(--faint); font-size: 13px; margin-bottom: 8px; } .tile .note { margin-top: 8px; }
 .tile.best { border: 2px solid var(--blue); } .tile.best .number { color: var(--blue); }
 .tile.chance { background: transparent; color: var(--faint); }
-img.wide { max-width: 100%; max-height: 760px; display: block; margin: 0 auto; }
+img.chart { max-width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; color: var(--faint); font-size: 13px; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: middle; }

@@ -51,11 +51,12 @@ class Evaluation:
         width = max(map(len, [*self.metrics, "chance"]))
         lines = [
             f"split {scores.split or '(unnamed)'}: {scores.counts()}",
-            *(f"protocol {scores.protocol}: {detail}" for detail in details or {"": None}),
+            *([f"protocol {scores.protocol}: {detail}" for detail in details] or [f"protocol {scores.protocol}"]),
             f"  {'':{width}}   top-1   top-5   mean class",
         ]
         for name, found in {**self.metrics, "chance": metrics.chance(len(scores.labels))}.items():
-            origin = self.fusion if name == "fused" else scores.models.get(name, f"of {len(scores.labels)} classes")
+            origins = {**scores.models, "fused": self.fusion, "chance": f"of {len(scores.labels)} classes"}
+            origin = origins.get(name, "")
             numbers = (100 * value for value in (found.top1, found.top5, found.mean_class))
             lines.append("  {:{}}  {:6.2f}  {:6.2f}       {:6.2f}   {}".format(name, width, *numbers, origin).rstrip())
         return "\n".join(lines)
