@@ -103,7 +103,7 @@ def test_version_and_help(capsys):
         assert here(verb, "--help") == 0
         text = capsys.readouterr().out
         module = importlib.import_module(f"keras_i3d.cli.{verb}")
-        assert [f"--{name}" for name in module.FLAGS if f"--{name}" not in text] == []
+        assert [name for name in module.FLAGS if f"--{name}" not in text and f"--no{name}" not in text] == []
 
 
 def test_a_reader_that_has_seen_enough(folder):

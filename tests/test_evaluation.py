@@ -14,7 +14,7 @@ import runs_made
 from keras_i3d import inference, runs
 from keras_i3d.data import pipeline, records
 from keras_i3d.data import source as source_lib
-from keras_i3d.evaluation import evaluate, fusion, metrics, protocols, rescore, scores
+from keras_i3d.evaluation import EvaluationError, evaluate, fusion, metrics, protocols, rescore, scores
 from keras_i3d.models.inception import HEAD
 from keras_i3d.specs import preprocess_input
 
@@ -167,7 +167,9 @@ def test_damaged_records_are_counted(test_split, tmp_path):
             content[-200] ^= 1  # in the last record
         (tmp_path / path.name).write_bytes(content)
     model = runs_made.small("flow")
-    with pytest.raises(Exception, match="test/005.mp4"):
+    with pytest.raises(
+        EvaluationError, match=r"00001-of-00002.tfrecord: test/005.mp4 .*lost: .* not give it\. Make the"
+    ):
         evaluate(tmp_path, {"flow": model}, size=32)
     found = evaluate(tmp_path, {"flow": model}, size=32, errors="count").scores
     assert (len(found.ids), found.dropped) == (5, ("test/005.mp4",))

@@ -23,7 +23,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 # What only some modules may import at all, wherever the import stands.
 RESERVED = {
-    "tensorflow": {"conversion", "registry", "data", "training", "export"},
+    "tensorflow": {"conversion", "registry", "data", "training", "evaluation", "export"},
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},

@@ -3,7 +3,18 @@
 from keras_i3d.evaluation.fusion import FUSIONS, fuse
 from keras_i3d.evaluation.metrics import Metrics, measure
 from keras_i3d.evaluation.protocols import Protocol
-from keras_i3d.evaluation.run import Evaluation, evaluate, rescore
+from keras_i3d.evaluation.run import Evaluation, EvaluationError, evaluate, rescore
 from keras_i3d.evaluation.scores import Scores
 
-__all__ = ["FUSIONS", "Evaluation", "Metrics", "Protocol", "Scores", "evaluate", "fuse", "measure", "rescore"]
+__all__ = [
+    "FUSIONS",
+    "Evaluation",
+    "EvaluationError",
+    "Metrics",
+    "Protocol",
+    "Scores",
+    "evaluate",
+    "fuse",
+    "measure",
+    "rescore",
+]

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -20,13 +21,17 @@ from keras_i3d.evaluation import fusion as fusion_lib
 from keras_i3d.evaluation import metrics, protocols
 from keras_i3d.evaluation import scores as scores_lib
 from keras_i3d.evaluation.scores import Scores
-from keras_i3d.messages import notice
+from keras_i3d.messages import KerasI3DError, notice
 from keras_i3d.models.inception import HEAD
 from keras_i3d.specs import CHANNELS, CROP
 
 CLIP_FRAMES = 64
 VIEWS_AT_ONCE = 4
 LARGE = 4e9  # bytes of one video's views, above which a line says so
+
+
+class EvaluationError(KerasI3DError):
+    """Records that cannot be evaluated."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +132,8 @@ def evaluate(
     Raises:
         ValueError: settings that contradict each other; records, models or labels that do not belong together; a video
             without a label; scores that are not finite.
+        FileNotFoundError: no records there.
+        EvaluationError: a damaged record, named with its file, unless errors="count".
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
         ImportError: a package that the fusion or the report needs is not installed; the message has the install line.
     """
@@ -303,7 +310,7 @@ class _Stream:
         end = self.network.get_layer(HEAD if whole else "Logits").output
         model = keras.Model(self.network.input, end)
         bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
-        with contextlib.closing(bar):
+        with contextlib.closing(bar), _readable_errors():
             for x, y, id in dataset.as_numpy_iterator():
                 if whole:
                     logits = inference.score(model, x[0], self.chunk_frames)
@@ -322,6 +329,21 @@ class _Stream:
                     f"the {self.protocol.views} views of one video take {bytes_ / 1e9:.1f} GB of memory, and some are "
                     "decoded ahead; fewer views, a smaller size or clip_frames take less"
                 )
+
+
+@contextlib.contextmanager
+def _readable_errors():
+    """Says what a failed assertion of the pipeline is about, without the names of its operations."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", error.message)
+        what = " ".join(re.findall(r"\[([^\]]*)\]", found[1])) if found else error.message.strip()
+        raise EvaluationError(
+            f'{what}. Make the records again, or drop and count such ones: errors="count".'
+        ) from error
 
 
 def pool_views(logits):

@@ -1,0 +1,72 @@
+"""keras-i3d evaluate ...: accuracy of each stream, and of their fusion, on a split of records.
+
+  --records=PATH              a folder of one split, or a quoted glob such as 'ucf101/test-*'
+  --rgb=RUN --flow=RUN        one or both: a folder of `train`, or weights as for classify
+  --protocol=whole            or views:10x3, views:25x10, any views:NxM: N clips of a video, M crops of each
+  --fusion=sum|mean|weights|svm
+  --fit_on=SCORES             scores.npz of another split, for weights and svm
+  --output=DIR                scores.npz, results.json, per_class.csv, pictures and report.html
+  --noreport                  the first three alone
+  --size=N --clip_frames=N    by default those of the training
+  --labels=NAME|FILE          for records by others, which bring no list
+  --errors=raise|count        stop at a damaged record, or drop and count it
+  --scores=SCORES[,SCORES...] fuses and measures again what --output wrote, without the networks
+
+Examples:
+  keras-i3d evaluate --records='ucf101/test-*' --rgb=runs/rgb --flow=runs/flow --output=result
+  keras-i3d evaluate --scores=result/scores.npz --fusion=mean
+"""
+
+import os
+import sys
+
+from absl import flags
+
+from keras_i3d.cli import UsageError
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("records", None, "", FLAGS)
+flags.DEFINE_string("rgb", None, "", FLAGS)
+flags.DEFINE_string("flow", None, "", FLAGS)
+flags.DEFINE_string("protocol", "whole", "", FLAGS)
+flags.DEFINE_enum("fusion", "sum", ["sum", "mean", "weights", "svm"], "", FLAGS)
+flags.DEFINE_string("fit_on", None, "", FLAGS)
+flags.DEFINE_string("output", None, "", FLAGS)
+flags.DEFINE_bool("report", True, "", FLAGS)
+flags.DEFINE_integer("size", None, "", 32, flag_values=FLAGS)
+flags.DEFINE_integer("clip_frames", None, "", 9, flag_values=FLAGS)
+flags.DEFINE_string("labels", None, "", FLAGS)
+flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
+flags.DEFINE_list("scores", [], "", FLAGS)
+
+
+def main(arguments):
+    """Prints the accuracy of each stream and of their fusion; returns 0."""
+    if arguments:
+        raise UsageError(f"evaluate takes flags alone. Received: {arguments}")
+    models = {stream: FLAGS[stream].value for stream in ("rgb", "flow") if FLAGS[stream].value}
+    if FLAGS.scores and (models or FLAGS.records):
+        raise UsageError("evaluate --scores=SCORES takes no --records, --rgb or --flow.")
+    if not FLAGS.scores and not (models and FLAGS.records):
+        raise UsageError("evaluate takes --records and at least one of --rgb and --flow; or --scores.")
+    from keras_i3d import evaluation
+
+    settings = {"fusion": FLAGS.fusion, "fit_on": FLAGS.fit_on, "output": FLAGS.output, "report": FLAGS.report}
+    if FLAGS.scores:
+        result = evaluation.rescore(FLAGS.scores, **settings)
+    else:
+        result = evaluation.evaluate(
+            FLAGS.records,
+            models,
+            FLAGS.protocol,
+            size=FLAGS.size,
+            clip_frames=FLAGS.clip_frames,
+            labels=FLAGS.labels,
+            errors=FLAGS.errors,
+            progress=True,
+            **settings,
+        )
+    print(result)
+    if FLAGS.output:
+        print(f"written: {os.path.join(FLAGS.output, 'report.html' if FLAGS.report else '')}", file=sys.stderr)
+    return 0
