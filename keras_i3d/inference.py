@@ -9,13 +9,13 @@ import time
 import keras
 import numpy as np
 
-from keras_i3d import download, flow, video
+from keras_i3d import download, flow, runs, video
 from keras_i3d import weights as weights_lib
 from keras_i3d.applications import I3D, check_top
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.messages import VideoError, notice
 from keras_i3d.models.inception import HEAD
-from keras_i3d.specs import CHANNELS, CROP, FPS, MIN_FRAMES, preprocess_input
+from keras_i3d.specs import CHANNELS, CLIPS, CROP, FPS, MIN_FRAMES, preprocess_input
 
 STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -45,11 +45,12 @@ class Classification:
         predictions: the most probable classes, best first.
         logits: float32 (classes,): summed over the streams, each averaged over time.
         stream_logits: {stream: float32 (classes,)}.
-        frames: frames at 25 fps.
+        frames: frames at `fps`.
         damaged: packets of the file that could not be decoded, or only with errors.
         looped: frames that a short video was repeated to; None if it was long enough.
         flow_method: how flow was computed; None if it was not.
         seconds: {stage: seconds} for decode, flow, and the model of each stream.
+        fps: frames per second that the video was read at.
     """
 
     video: str
@@ -61,6 +62,7 @@ class Classification:
     looped: int | None
     flow_method: str | None
     seconds: dict
+    fps: float = FPS
 
     def __str__(self):
         streams = " + ".join(f"flow ({self.flow_method})" if s == "flow" else s for s in self.stream_logits)
@@ -68,7 +70,7 @@ class Classification:
         damaged = f", {self.damaged} damaged packets" if self.damaged else ""
         return "\n".join(
             [
-                f"{self.video}: {self.frames} frames at {FPS} fps{looped}{damaged}; {streams}",
+                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged}; {streams}",
                 "  probability    logit  label",
                 *(f"  {p.probability:11.5f} {p.logit:8.3f}  {p.label}" for p in self.predictions),
                 "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
@@ -81,6 +83,7 @@ class Classification:
             "video": self.video,
             "predictions": [dataclasses.asdict(prediction) for prediction in self.predictions],
             "frames": self.frames,
+            "fps": self.fps,
             "damaged": self.damaged,
             "looped": self.looped,
             "streams": list(self.stream_logits),
@@ -113,11 +116,14 @@ class Classifier:
 
     Args:
         streams: "both", "rgb" or "flow".
-        rgb_weights, flow_weights: what `I3D(weights=)` takes, or a model of that stream.
+        rgb_weights, flow_weights: what `I3D(weights=)` takes, the folder of a training run, or a model of that stream.
+            A run's own frame rate, sizes and flow method take the place of those above.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
             indices. By default the list that belongs to the weights.
-        flow: "tvl1", which the weights were trained on; "opencv", its reference; or "dis", which is faster.
-        precision: "float32", "bfloat16" or "float16"; below float32 the head still is.
+        flow: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what the weights were trained on,
+            "tvl1" for the published ones; another one is said in a line.
+        precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what a run was
+            trained in, and float32 for all else.
         chunk_frames: frames that go through a model at once; memory grows with it.
         progress: whether to show a progress bar over the frames.
         attempts: connections to try where weights or labels have to be fetched.
@@ -135,35 +141,38 @@ class Classifier:
         rgb_weights="kinetics",
         flow_weights="kinetics",
         labels=None,
-        flow="tvl1",
-        precision="float32",
+        flow=None,
+        precision=None,
         chunk_frames=CHUNK_FRAMES,
         progress=False,
         attempts=download.ATTEMPTS,
         allow_untrained=False,
     ):
         _check_choice("streams", streams, STREAMS)
-        _check_choice("flow", flow, METHODS)
-        _check_choice("precision", precision, PRECISIONS)
+        _check_choice("flow", flow, (None, *METHODS))
+        _check_choice("precision", precision, (None, *PRECISIONS))
         shortest = STEP * (2 * HALO + 2)
         if chunk_frames < shortest + STEP:
             raise ValueError(f"chunk_frames must be at least {shortest + STEP}. Received: {chunk_frames}")
         self.streams = STREAMS[streams]
-        if flow != "tvl1" and "flow" in self.streams:
+        if flow not in (None, "tvl1") and "flow" in self.streams:
             METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
-        self.flow = flow
         self.chunk_frames = chunk_frames
         self.progress = progress
         weights = {"rgb": rgb_weights, "flow": flow_weights}
-        models, own_labels = {}, {}
+        models, own_labels, clips = {}, {}, {}
         for stream in self.streams:
-            models[stream], own_labels[stream] = _model(weights[stream], stream, precision, attempts)
+            models[stream], own_labels[stream], clips[stream] = _model(weights[stream], stream, precision, attempts)
             if not allow_untrained:
                 require_trained(models[stream])
         self.classes = _one_value({s: model.get_layer("Logits").output.shape[-1] for s, model in models.items()})
         self.labels = _labels(labels, own_labels, self.classes, attempts)
-        if "flow" in self.streams:
-            METHODS[flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
+        self.clip = clips[self.streams[0]]
+        for clip in clips.values():
+            self.clip.check_same_video(clip)
+        self.flow = _flow_method(flow, clips["flow"]) if "flow" in self.streams else None
+        if self.flow:
+            METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
         # One row of logits a step; the mean over steps is taken once, over the whole video.
         self.models = {s: keras.Model(model.input, model.get_layer(HEAD).output) for s, model in models.items()}
 
@@ -183,7 +192,7 @@ class Classifier:
         """
         check_top(top)
         began = time.perf_counter()
-        reader = video.Reader(source)
+        reader = video.Reader(source, self.clip.fps, self.clip.short_side)
         total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little beside the model
         clock = collections.Counter(decode=time.perf_counter() - began)
         scorers = self._scorers(total, reader.name, clock)
@@ -206,21 +215,24 @@ class Classifier:
             frames=total,
             damaged=reader.damaged,
             looped=min((scorer.looped for scorer in scorers.values() if scorer.looped), default=None),
-            flow_method=self.flow if "flow" in self.streams else None,
+            flow_method=self.flow,
             seconds={stage: clock[stage] for stage in stages},
+            fps=float(self.clip.fps),
         )
 
     def _scorers(self, total, name, clock):
         if "flow" in self.streams and total < 2:
-            raise VideoError(name, "flow needs at least 2 frames, and it has 1 at 25 fps; use the rgb stream alone")
+            raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1}
         scorers = {
-            stream: _Scorer(self.models[stream], stream, name, lengths[stream], self.chunk_frames, clock)
+            stream: _Scorer(
+                self.models[stream], self.clip.crop, stream, name, lengths[stream], self.chunk_frames, clock
+            )
             for stream in self.streams
         }
         for stream, scorer in scorers.items():
             if scorer.looped:
-                notice(f"{name}: {lengths[stream]} {stream} frames at 25 fps, looped to {scorer.looped}")
+                notice(f"{name}: {lengths[stream]} {stream} frames at {self.clip.fps:g} fps, looped to {scorer.looped}")
         return scorers
 
     def _feed(self, scorers, frames):
@@ -257,8 +269,8 @@ class Classifier:
 class _Scorer:
     """Averages one stream's logits over a video that comes frame by frame, in chunks of bounded size."""
 
-    def __init__(self, model, stream, name, total, chunk_frames, clock):
-        self.model, self.stream, self.name, self.clock = model, stream, name, clock
+    def __init__(self, model, stream, name, total, chunk_frames, clock, crop=CROP):
+        self.model, self.crop, self.stream, self.name, self.clock = model, crop, stream, name, clock
         self.total = total
         self.looped = MIN_FRAMES if total < MIN_FRAMES else None
         self.chunks = collections.deque(plan_chunks(total, chunk_frames))
@@ -266,7 +278,7 @@ class _Scorer:
         self.sum, self.steps = 0.0, 0
 
     def add(self, frame):
-        self.frames.append(centre_crop(frame).copy())  # a view would hold the whole frame
+        self.frames.append(centre_crop(frame, self.crop).copy())  # a view would hold the whole frame
         if self.chunks and self.begin + len(self.frames) == self.chunks[0].stop:
             self._run(self.chunks.popleft())
 
@@ -370,19 +382,34 @@ def _timed(iterator, clock, stage):
 
 
 def _model(weights, stream, precision, attempts):
-    """Returns the model, and the name of the label list that its weights bring."""
+    """Returns the model, the name or list of the labels that its weights bring, and the ClipSpec of what it takes."""
     if isinstance(weights, keras.Model):
-        return _check_model(weights, stream, precision), None
+        return _check_model(weights, stream, precision), None, CLIPS[stream]
+    if runs.is_run(weights):
+        run = runs.read(weights)
+        if run.stream != stream:
+            raise ValueError(
+                f"{weights} is a run of the {run.stream} stream. Received: {stream}_weights={str(weights)!r}"
+            )
+        model = runs.load_model(weights, precision=precision and PRECISIONS[precision])
+        return model, list(run.labels), run.clip
     source = weights_lib.find(weights, stream, attempts) if weights is not None else None
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(PRECISIONS[precision])
+    keras.config.set_dtype_policy(PRECISIONS[precision or "float32"])
     try:
         model = I3D(weights=None, stream=stream, classes=source.classes if source else None)
     finally:
         keras.config.set_dtype_policy(policy)
     if source is not None:
         weights_lib.load(model, source)
-    return model, source and source.labels
+    return model, source and source.labels, CLIPS[stream]
+
+
+def _flow_method(wanted, clip):
+    """The method to compute flow by; a line where it is not what the weights were trained on."""
+    if wanted not in (None, clip.flow_method) and {wanted, clip.flow_method} != {"tvl1", "opencv"}:
+        notice(f"flow by {wanted}; the weights were trained on {clip.flow_method}")
+    return wanted or clip.flow_method
 
 
 def _check_model(model, stream, precision):
@@ -400,7 +427,7 @@ def _check_model(model, stream, precision):
             f"Videos have any length and a crop of {CROP} x {CROP}. Received: a model for {model.input_shape[1:]}. "
             "Save its weights and pass their path."
         )
-    if precision != "float32":
+    if precision is not None:
         raise ValueError(f"precision is for weights by name or path. Received: precision={precision!r} and a model")
     return model
 

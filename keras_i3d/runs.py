@@ -14,7 +14,7 @@ from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.messages import WeightsError
 from keras_i3d.models.inception import inception_i3d
-from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.specs import CHANNELS, ClipSpec, check_stream
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
 
@@ -49,6 +49,13 @@ class Run:
     weights: str | None
     recipe: dict
     version: str
+
+    @property
+    def clip(self):
+        """The ClipSpec of what its model takes."""
+        flow = {"flow_method": self.spec.flow_method, "flow_bound": self.spec.flow_bound}
+        facts = {"fps": self.spec.fps, "short_side": self.spec.short_side, "crop": self.size}
+        return ClipSpec(self.stream, **facts, **(flow if self.stream == "flow" else {}))
 
     def log(self):
         """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended."""
@@ -105,17 +112,18 @@ def read(folder):
         raise ValueError(f"{path} is not of a run that this version reads: {error!r}") from error
 
 
-def load_model(folder, best=None):
+def load_model(folder, best=None, precision=None):
     """Loads the model of a run.
 
     Args:
         folder: the run's folder, whose `model.keras` is the state after the last step; or the path of its
             `best.weights.h5`, the state that did best on the validation split.
         best: True and False choose between the two whatever the path.
+        precision: a Keras policy to compute in; by default the one it was trained in.
 
     Returns:
-        A functional keras.Model: float32 (B, T, H, W, C) in [-1, 1], any T, H and W, to probabilities (B, classes), in
-        the precision it was trained in. Its layer "Logits" gives what the softmax is taken of.
+        A functional keras.Model: float32 (B, T, H, W, C) in [-1, 1], any T, H and W, to probabilities (B, classes). Its
+        layer "Logits" gives what the softmax is taken of.
 
     Raises:
         ValueError: no run, or a run that has no such file yet.
@@ -133,7 +141,7 @@ def load_model(folder, best=None):
             + instead
         )
     if best:
-        model = _built(run)
+        model = _built(run, precision or run.precision)
         weights_lib.load(model, weights_lib.find(path, run.stream))
     else:
         try:
@@ -146,12 +154,15 @@ def load_model(folder, best=None):
             f"{path} does not fit the {FACTS} beside it: that says {run.stream}, {len(run.labels)} classes; the model "
             f"has {channels} channels, {classes} classes."
         )
+    if not best and precision not in (None, run.precision):
+        trained, model = model, _built(run, precision)
+        model.set_weights(trained.get_weights())
     return model
 
 
-def _built(run):
+def _built(run, precision):
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(run.precision)
+    keras.config.set_dtype_policy(precision)
     try:
         return inception_i3d(
             stream=run.stream,

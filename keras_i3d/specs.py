@@ -39,9 +39,19 @@ class ClipSpec:
     flow_method: str | None = None
     flow_bound: float | None = None
 
+    def check_same_video(self, other):
+        """Raises ValueError, with both values, unless one decoded video can be cropped into clips of both."""
+        for name in ("fps", "short_side", "crop"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(
+                    f"Both streams need the same {name}. Received: {self.stream} trained at {getattr(self, name)}, "
+                    f"{other.stream} at {getattr(other, name)}. Use weights that were trained alike."
+                )
+
 
 RGB_CLIP = ClipSpec("rgb")
 FLOW_CLIP = ClipSpec("flow", flow_method="tvl1", flow_bound=FLOW_BOUND)
+CLIPS = {"rgb": RGB_CLIP, "flow": FLOW_CLIP}  # what the released weights take
 
 
 def check_stream(stream):

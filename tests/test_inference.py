@@ -7,11 +7,12 @@ import films
 import keras
 import numpy as np
 import pytest
+import runs_made
 import synthetic
 from conftest import narrow as narrow_network
 
 import keras_i3d
-from keras_i3d import VideoError, conversion, flow, inference, video
+from keras_i3d import VideoError, conversion, flow, inference, runs, video
 from keras_i3d.models.inception import HEAD, inception_i3d
 
 LABELS = [f"label {i}" for i in range(6)]
@@ -94,7 +95,7 @@ def _rows(model):
 
 def test_long_videos_go_through_in_chunks(models, monkeypatch):
     mp4 = films.film([films.picture(i % 50) for i in range(152)])
-    monkeypatch.setattr(inference, "centre_crop", lambda frame: frame[:64, :64])
+    monkeypatch.setattr(inference, "centre_crop", lambda frame, size: frame[:64, :64])
     any_size = []
     for stream, channels in (("rgb", 3), ("flow", 2)):
         any_size.append(inception_i3d(True, (None, None, None, channels), stream, classes=6, depth_multiplier=0.1))
@@ -282,3 +283,30 @@ def test_precision_reaches_the_model_alone(repository):
 def test_classify_one(models, mp4):
     result = keras_i3d.classify(mp4, "rgb", top=3, rgb_weights=models["rgb"], labels=LABELS)
     assert len(result.predictions) == 3
+
+
+def test_a_training_run_brings_its_labels_frame_rate_and_sizes(tmp_path):
+    """As its records: 10 frames per second, a short side of 40, a crop of 32."""
+    run = runs_made.run(tmp_path / "rgb", "rgb", spec={"fps": 10})
+    runs_made.run(tmp_path / "flow", "flow")
+    source = films.film([films.picture(i) for i in range(30)])
+    result = inference.Classifier("rgb", rgb_weights=run)(source, top=1)
+    assert (result.frames, result.fps) == (12, 10)
+    assert result.predictions[0].label in runs_made.LABELS
+    frames = np.stack([inference.centre_crop(frame, 32) for frame in video.read(source, 10, 40)])
+    model = runs.load_model(run)
+    logits = keras.Model(model.input, model.get_layer("Logits").output)
+    expected = logits.predict_on_batch(keras_i3d.preprocess_input(frames)[None])[0]
+    np.testing.assert_allclose(result.logits, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="Both streams need the same fps. Received: rgb trained at 10, flow at 25"):
+        inference.Classifier("both", rgb_weights=run, flow_weights=tmp_path / "flow")
+    with pytest.raises(ValueError, match="is a run of the rgb stream"):
+        inference.Classifier("flow", flow_weights=run)
+
+
+def test_another_flow_than_the_weights_saw_is_said(tmp_path, capsys):
+    run = runs_made.run(tmp_path / "flow", "flow")  # its records had flow by dis
+    assert inference.Classifier("flow", flow_weights=run).flow == "dis"
+    assert "flow by" not in capsys.readouterr().err
+    assert inference.Classifier("flow", flow_weights=run, flow="tvl1").flow == "tvl1"
+    assert "flow by tvl1; the weights were trained on dis" in capsys.readouterr().err

@@ -6,8 +6,8 @@
   --labels=NAME|FILE|none     kinetics400, kinetics600, or a file with a name a line; default: the weights' own
   --top=5                     how many classes to print
   --flow=tvl1|opencv|dis      tvl1 is what the weights were trained on; opencv is its slow reference;
-                              dis is faster and something else
-  --precision=float32|bfloat16|float16
+                              dis is faster and something else; default: what the weights were trained on
+  --precision=float32|bfloat16|float16    default: that of a run, else float32
   --json                      one JSON object a video, even for one that fails
 
 Examples:
@@ -37,8 +37,8 @@ flags.DEFINE_string("rgb_weights", "kinetics", "", FLAGS)
 flags.DEFINE_string("flow_weights", "kinetics", "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_enum("flow", "tvl1", ["tvl1", "opencv", "dis"], "", FLAGS)
-flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_enum("flow", None, ["tvl1", "opencv", "dis"], "", FLAGS)
+flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
 
