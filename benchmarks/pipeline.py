@@ -3,9 +3,9 @@
   python benchmarks/pipeline.py [--quick]
 
 The limit is `tf.io.decode_jpeg` alone, on the very frames that `load` decodes, in `tf.data` with the same parallelism
-and the same accurate transform, in the same process, in turn with it. On top of it `load` reads, checks fingerprints, crops, flips, scales to float32
-and batches; it saves some by decoding only the crop. Both are given as the best of several rounds, by the clock and by
-processor time; with other work on the machine the second says more.
+and the same accurate transform, in the same process, in turn with it. On top of it `load` reads, checks fingerprints,
+crops, flips, scales to float32 and batches; it saves some by decoding only the crop. Both are given as the best of
+several rounds, by the clock and by processor time; with other work on the machine the second says more.
 """
 
 import os

@@ -381,9 +381,7 @@ def service():
     address = dispatcher.target.split("://")[1]
     workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)]
     yield dispatcher.target
-    for worker in workers:
-        worker._stop()
-    dispatcher._stop()
+    del workers
 
 
 def test_service(folder, service):
