@@ -38,8 +38,8 @@ def small(stream, frames=None, size=None):
     return made
 
 
-def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, log=True):
-    """Writes a run with `model(stream, seed)`; returns its folder."""
+def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, network=True):
+    """Writes a run with `model(stream, seed)`, or without a model; returns its folder."""
     folder.mkdir(parents=True)
     recipe = {"clip_frames": 9, "frame_stride": 1, "size": 32, "depth_multiplier": 0.01, "precision": "float32"}
     content = {
@@ -48,11 +48,11 @@ def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, log=Tr
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(content))
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
-    if log:
-        rows = ["epoch,step,loss,top1,top5,val_loss,val_top1,val_top5,clips_per_second,waiting"]
-        rows += [f"{i},{i * 10},{2 / i},{1 - 0.5 / i},1,{2.2 / i},{1 - 0.6 / i},1,3.5,0.1" for i in range(1, 6)]
-        (folder / "log.csv").write_text("\n".join(rows) + "\n")
-    model(stream, seed, len(labels)).save(folder / "model.keras")
+    rows = ["epoch,step,loss,top1,top5,val_loss,val_top1,val_top5,clips_per_second,waiting"]
+    rows += [f"{i},{i * 10},{2 / i},{1 - 0.5 / i},1,{2.2 / i},{1 - 0.6 / i},1,3.5,0.1" for i in range(1, 6)]
+    (folder / "log.csv").write_text("\n".join(rows) + "\n")
+    if network:
+        model(stream, seed, len(labels)).save(folder / "model.keras")
     if best_seed is not None:
         facts = {"stream": stream, "classes": len(labels), "labels": list(labels)}
         weights_lib.save_h5(model(stream, best_seed, len(labels)), folder / "best.weights.h5", **facts)

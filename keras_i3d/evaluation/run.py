@@ -27,7 +27,8 @@ from keras_i3d.specs import CHANNELS, CROP
 
 CLIP_FRAMES = 64
 VIEWS_AT_ONCE = 4
-LARGE = 4e9  # bytes of one video's views, above which a line says so
+LARGE = 1e9  # bytes of one video's views, above which videos are loaded one after the other, and a line says so
+COPIES = 8  # of a video's views at the peak then, as measured for 10x3 at 256 pixels
 
 
 class EvaluationError(KerasI3DError):
@@ -306,12 +307,12 @@ class _Stream:
             errors=self.errors,
             with_ids=True,
         )
-        self._warn_of_memory()
+        loaded = self._bounded(dataset)
         end = self.network.get_layer(HEAD if whole else "Logits").output
         model = keras.Model(self.network.input, end)
         bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
         with contextlib.closing(bar), _readable_errors():
-            for x, y, id in dataset.as_numpy_iterator():
+            for x, y, id in loaded.as_numpy_iterator():
                 if whole:
                     logits = inference.score(model, x[0], self.chunk_frames)
                 else:
@@ -321,14 +322,22 @@ class _Stream:
         if self.errors == "count":
             self.damage = pipeline.dropped(dataset)
 
-    def _warn_of_memory(self):
-        if self.frames:
-            bytes_ = self.protocol.views * self.frames * self.size**2 * CHANNELS[self.stream] * 4
-            if bytes_ > LARGE:
-                notice(
-                    f"the {self.protocol.views} views of one video take {bytes_ / 1e9:.1f} GB of memory, and some are "
-                    "decoded ahead; fewer views, a smaller size or clip_frames take less"
-                )
+    def _bounded(self, dataset):
+        """Returns the data set, without decoding several videos at once where one takes much memory."""
+        views = self.protocol.views if self.frames else 0
+        size = views and views * self.frames * self.size**2 * CHANNELS[self.stream] * 4
+        if size <= LARGE:
+            return dataset
+        import tensorflow as tf
+
+        notice(
+            f"the {views} views of one video take {size / 1e9:.1f} GB, and the process up to {COPIES * size / 1e9:.0f} "
+            "GB; fewer views, a smaller size or clip_frames take less"
+        )
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 1
+        options.autotune.enabled = False
+        return dataset.with_options(options)
 
 
 @contextlib.contextmanager
