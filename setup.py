@@ -50,7 +50,7 @@ setup(
         "svm": ["scikit-learn"],  # `evaluate --fusion=svm`
         "test": [
             *("pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
-            *("matplotlib", "scikit-learn"),
+            *("matplotlib", "scikit-learn", "apache-beam[tfrecord]>=2.71"),
         ],
         # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
         # ml-dtypes 0.3; the last OpenCV for numpy < 2.

@@ -1,64 +1,108 @@
-"""The main job, end to end: makes a short video, then classifies it with both streams of I3D.
+"""The whole of it on a small scale: makes videos, builds records, trains both streams, evaluates, classifies.
 
   make demo
 
-Where the published weights cannot be reached, the same path runs on untrained weights, and says so.
+Every step but the first is a command that it prints before it runs it: from the demo's folder the same commands do
+the same by hand. What it finds is in results.json, the pictures and the report beside it.
 """
 
+import contextlib
+import json
 import os
 import pathlib
+import shlex
+import shutil
+import sys
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import numpy as np  # noqa: E402
+import demo_videos  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-_OUTPUT = flags.DEFINE_string("output", "demo", "Folder for the video.")
-_FRAMES = flags.DEFINE_integer("frames", 40, "Length of the video, at 25 frames per second.", lower_bound=9)
+_OUTPUT = flags.DEFINE_string("output", "demo", "Folder for all of it; emptied first.")
+_TRAIN = flags.DEFINE_integer("train", 40, "Videos of each of the nine labels to train on.", lower_bound=2)
+_TEST = flags.DEFINE_integer("test", 12, "Held-out videos of each label.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 220, "Updates of each stream.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 1, "Of the videos and of the training.")
+
+# A network an eighth as wide, on frames a quarter as wide: the same graph in seconds.
+SETTINGS = {
+    "depth_multiplier": 0.25,
+    "clip_frames": 16,
+    "size": 56,
+    "batch_size": 16,
+    "learning_rate": 0.1,
+    "warmup_steps": 10,
+    "clip_norm": 5.0,
+    "dropout": 0.2,
+    "weight_decay": 1e-4,
+}
 
 
-def make_video(path, frames, height=240, width=320):
-    """Writes an mp4 of a textured ball that bounces over a textured ground."""
-    import av
+def run(*words):
+    """Runs one command of keras-i3d, printed as one would type it."""
+    from keras_i3d import cli
 
-    draw = np.random.default_rng(5)
-    ground = np.kron(draw.integers(40, 160, (height // 8, width // 8, 3), "uint8"), np.ones((8, 8, 1), "uint8"))
-    skin = np.kron(draw.integers(120, 255, (12, 12, 3), "uint8"), np.ones((5, 5, 1), "uint8"))
-    radius = len(skin) // 2
-    ys, xs = np.mgrid[-radius:radius, -radius:radius]
-    disc = (ys**2 + xs**2 < radius**2)[..., None]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 2_000_000
-        for i in range(frames):
-            image = ground.copy()
-            x = round(radius + (width - 2 * radius) * i / max(frames - 1, 1))
-            y = round(height - radius - abs(np.sin(i / 6)) * (height - 2 * radius))
-            patch = image[y - radius : y + radius, x - radius : x + radius]
-            np.copyto(patch, skin, where=disc)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
+    print(f"\n$ keras-i3d {shlex.join(map(str, words))}", flush=True)
+    began = time.perf_counter()
+    status = cli.main([str(word) for word in words])
+    if status:
+        sys.exit(status)
+    print(f"({time.perf_counter() - began:.0f} s)", flush=True)
+
+
+def train(stream):
+    boundary = round(0.75 * _STEPS.value)
+    settings = {**SETTINGS, "steps": _STEPS.value, "boundaries": f"({boundary},)", "rates": "(0.01,)"}
+    run(
+        "train", "--records=records/train-*", "--validation=records/test-*", f"--stream={stream}", "--recipe=original",
+        "--weights=none", f"--seed={_SEED.value}", f"--output=runs/{stream}", "--set=reference_batch=none",
+        f"--set=validate_every={_STEPS.value}", *(f"--set={name}={value}" for name, value in settings.items()),
+    )  # fmt: skip
 
 
 def main(argv):
     del argv
-    from keras_i3d import Classifier, WeightsError
+    began = time.perf_counter()
+    folder = pathlib.Path(_OUTPUT.value).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with _inside(folder):
+        print(f"In {_OUTPUT.value}/: {9 * _TRAIN.value} videos to train on, {9 * _TEST.value} held out, nine labels.")
+        demo_videos.make("videos/train", _TRAIN.value, seed=_SEED.value)
+        demo_videos.make("videos/test", _TEST.value, seed=_SEED.value + 1000)
+        for split in ("train", "test"):
+            run("records", f"--source=videos/{split}", f"--split={split}", "--output=records", "--short_side=64")
+        run("show", "records/test-*", "--record=0", "--output=clip.png", "--bound=5")
+        for stream in ("rgb", "flow"):
+            train(stream)
+        run("evaluate", "--records=records/test-*", "--rgb=runs/rgb", "--flow=runs/flow", "--output=report")
+        held_out = "videos/test/disc slides/000.mp4"
+        run("classify", held_out, "--rgb_weights=runs/rgb", "--flow_weights=runs/flow", "--top=3")
+        results = _results()
+        pathlib.Path("results.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\nAccuracy on {results['n']} held-out videos (chance {results['chance']:.1%}):")
+    for name in ("rgb", "flow", "fused"):
+        print(f"  {name:6} {results[name]:.1%}")
+    print(f"All in {time.perf_counter() - began:.0f} s. Look at {_OUTPUT.value}/report/report.html and clip.png.")
+    print("Try your own video: .venv/bin/keras-i3d classify VIDEO (fetches the published weights at first use)")
 
-    folder = pathlib.Path(_OUTPUT.value)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "ball.mp4"
-    make_video(path, _FRAMES.value)
-    print(f"Made {path}: {_FRAMES.value} frames.")
-    print(f"Classifying it as `keras-i3d classify {path}` does:\n")
+
+def _results():
+    found = json.loads(pathlib.Path("report/results.json").read_text())
+    accuracies = {name: metrics["top1"] for name, metrics in found["metrics"].items()}
+    return {**accuracies, "chance": found["chance"], "n": found["videos"]}
+
+
+@contextlib.contextmanager
+def _inside(folder):
+    before = os.getcwd()
+    os.chdir(folder)
     try:
-        classifier = Classifier(attempts=1, progress=True)
-    except WeightsError as error:
-        print(f"The published weights could not be had: {error}")
-        print("So the same path runs with UNTRAINED weights: what it prints is meaningless, how it runs is not.\n")
-        labels = [f"class {i} (untrained: meaningless)" for i in range(400)]
-        classifier = Classifier(rgb_weights=None, flow_weights=None, labels=labels, progress=True, allow_untrained=True)
-    print(classifier(str(path)))
-    print("\nTry your own: .venv/bin/keras-i3d classify VIDEO")
+        yield
+    finally:
+        os.chdir(before)
 
 
 if __name__ == "__main__":

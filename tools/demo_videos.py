@@ -28,11 +28,10 @@ def frames(rng, shape, motion):
     """Returns uint8 (32, 64, 80, 3): one video."""
     margin = 8  # of ground around the picture, for the camera to shake in
     ys, xs = np.mgrid[: HEIGHT + 2 * margin, : WIDTH + 2 * margin].astype(np.float32)
-    ground = _texture(rng, ys.shape, cell=6) * 70 + rng.uniform(50, 110, 3)
-    for _ in range(2):  # at rest
-        centre = rng.uniform((margin + 8, margin + 8), (margin + HEIGHT - 8, margin + WIDTH - 8))
-        _paint(ground, ys, xs, centre, rng.choice(SHAPES), rng.uniform(7, 10), rng.uniform(60, 255, 3), rng)
-    radius, color = rng.uniform(8, 11), rng.uniform(60, 255, 3)
+    ground = _texture(rng, ys.shape, cell=6) * 60 + rng.uniform(20, 60, 3)
+    centre = rng.uniform((margin + 6, margin + 6), (margin + HEIGHT - 6, margin + WIDTH - 6))
+    _paint(ground, ys, xs, centre, rng.choice(SHAPES), rng.uniform(6, 8), rng.uniform(60, 160, 3), rng)  # at rest
+    radius, color = rng.uniform(11, 14), rng.uniform(160, 255, 3)
     skin = _texture(rng, ys.shape, cell=4)
     middle = rng.uniform((margin + 22, margin + 26), (margin + HEIGHT - 22, margin + WIDTH - 26))
     reach, turns, phase = rng.uniform(9, 13), rng.uniform(0.9, 1.4), rng.uniform(0, 2 * np.pi)
