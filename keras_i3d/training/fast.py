@@ -1,0 +1,245 @@
+"""The same model, whose training step takes less time, or less memory, on TensorFlow."""
+
+import contextlib
+import math
+import threading
+
+import keras
+from keras import ops
+
+from keras_i3d.models import inception
+
+
+def for_training(model, remat=False):
+    """Returns a copy of a model with the same names, weights and results, and a faster training step.
+
+    Batch norm runs as TensorFlow's fused kernel, and in bfloat16 on a CPU the first convolution runs on its input
+    rearranged (2 x 2 x 2 positions to channels), which fills a matrix unit. Both compute the same sums in another
+    order. Where they do not apply (inference, frozen or synchronized batch norm, another backend) Keras's own code
+    runs. Weight files of either model fit the other.
+
+    Args:
+        model: a functional model, such as `keras_i3d.I3D(...)`.
+        remat: whether the activations between endpoints are computed a second time for the gradient instead of kept:
+            less memory for about a third more time. The endpoints at which the Inception graph is cut are in `cuts`.
+            Results are those of the same model without.
+
+    Returns:
+        A functional keras.Model, not compiled, with `trainable`, `synchronized` and regularizers as they were.
+
+    Raises:
+        ValueError: remat for a model without I3D's endpoints, or on another backend than TensorFlow.
+    """
+    if remat and keras.backend.backend() != "tensorflow":
+        raise ValueError(f"Rematerialisation needs the TensorFlow backend. Received: {keras.backend.backend()}")
+    copies = {}
+
+    def copy(layer):
+        config = layer.get_config()
+        if type(layer) is keras.layers.BatchNormalization and not layer.renorm:
+            copies[layer.name] = BatchNormalization.from_config(config)
+        elif type(layer) is keras.layers.Conv3D and _is_stem(layer):
+            copies[layer.name] = Conv3D.from_config(config)
+        else:
+            copies[layer.name] = type(layer).from_config(config)
+        return copies[layer.name]
+
+    fast = keras.models.clone_model(model, clone_function=copy)
+    if remat:
+        fast = Rematerialised(fast.input, fast.output, name=model.name)
+    for layer in model.layers:
+        if layer.name in copies:
+            if getattr(layer, "kernel", None) is not None:
+                copies[layer.name].kernel.regularizer = layer.kernel.regularizer  # may be newer than the layer
+            if getattr(layer, "seed_generator", None) is not None:
+                copies[layer.name].seed_generator.state.assign(layer.seed_generator.state)
+    fast.set_weights(model.get_weights())
+    return fast
+
+
+_state = threading.local()  # replicas are traced in threads of their own
+
+
+@contextlib.contextmanager
+def _recomputation():
+    """While this is open, batch norm leaves its moving statistics alone: the first pass has updated them."""
+    _state.recomputing = True
+    try:
+        yield
+    finally:
+        _state.recomputing = False
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's batch norm, which trains by TensorFlow's fused kernel where it can.
+
+    Same variables and results: statistics in float32, the population variance in the moving average. It keeps
+    Keras's class name, by which weight files are laid out.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not training or not self.trainable:
+            return super().call(inputs, training=training, mask=mask)
+        if mask is None and self._fuses(inputs):
+            return self._fused(inputs)
+        if getattr(_state, "recomputing", False):
+            return self._without_update(inputs, mask)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _fuses(self, inputs):
+        return (
+            keras.backend.backend() == "tensorflow"
+            and not self.synchronized
+            and not self.renorm
+            and self.axis in (-1, len(inputs.shape) - 1)
+            and len(inputs.shape) >= 4
+            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")
+            and self.compute_dtype == keras.backend.standardize_dtype(inputs.dtype)
+        )
+
+    def _fused(self, inputs):
+        import tensorflow as tf
+
+        channels = inputs.shape[-1]
+        shape = tf.shape(inputs)
+        flat = tf.reshape(inputs, tf.stack([-1, shape[-3], shape[-2], channels]))  # (B * T, H, W, C)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=flat,
+            scale=ops.cast(self.gamma, "float32") if self.scale else tf.ones((channels,)),
+            offset=ops.cast(self.beta, "float32") if self.center else tf.zeros((channels,)),
+            mean=tf.zeros((0,)),
+            variance=tf.zeros((0,)),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        if not getattr(_state, "recomputing", False):
+            count = tf.cast(tf.reduce_prod(shape[:-1]), "float32")
+            variance *= tf.maximum(count - 1, 1) / count  # the kernel gives the sample's, Bessel-corrected
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + tf.stop_gradient(mean) * (1 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + tf.stop_gradient(variance) * (1 - keep))
+        outputs = tf.reshape(outputs, shape)
+        outputs.set_shape(inputs.shape)
+        return outputs
+
+    def _without_update(self, inputs, mask):
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        mean, variance = self._moments(x, mask)
+        gamma = ops.cast(self.gamma, x.dtype) if self.scale else None
+        beta = ops.cast(self.beta, x.dtype) if self.center else None
+        outputs = ops.batch_normalization(
+            x, mean, variance, axis=self.axis, offset=beta, scale=gamma, epsilon=self.epsilon
+        )
+        return ops.cast(outputs, self.compute_dtype)
+
+
+def _is_stem(layer):
+    """Whether a convolution is of the kind that Conv3D speeds up: few channels, every second position."""
+    return (
+        layer.strides == (2, 2, 2)
+        and layer.padding == "same"
+        and layer.data_format == "channels_last"
+        and layer.dilation_rate == (1, 1, 1)
+        and layer.groups == 1
+        and layer.kernel.shape[-2] <= 4
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class Conv3D(keras.layers.Conv3D):
+    """A convolution of stride 2 over few channels, which trains in bfloat16 on a CPU on a rearranged input.
+
+    Eight neighbours become channels and the kernel, one zero longer at odd sizes, is rearranged likewise: stride 1
+    over 8 C channels. It keeps Keras's class name, by which weight files are laid out.
+    """
+
+    def call(self, inputs, training=None):
+        if not (training and self._rearranges(inputs)):
+            return super().call(inputs)
+        import tensorflow as tf
+
+        batch, sizes, channels = tf.shape(inputs)[0], inputs.shape[1:4], inputs.shape[4]
+        halves, around = [], []  # of the kernel; padding of the input
+        for size, window in zip(sizes, self.kernel_size):
+            out, half = math.ceil(size / 2), math.ceil(window / 2)
+            before = max(2 * (out - 1) + window - size, 0) // 2  # as SAME has it
+            halves.append(half)
+            around.append((before, 2 * (out - 1 + half) - size - before))
+        t, h, w = ((size + sum(pad)) // 2 for size, pad in zip(sizes, around))
+        x = tf.pad(inputs, [(0, 0), *around, (0, 0)])
+        x = tf.reshape(x, tf.stack([batch, t, 2, h, 2, w, 2, channels]))
+        x = tf.reshape(tf.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7)), tf.stack([batch, t, h, w, 8 * channels]))
+        kernel = tf.convert_to_tensor(self.kernel)
+        kernel = tf.pad(kernel, [*((0, n % 2) for n in self.kernel_size), (0, 0), (0, 0)])
+        kt, kh, kw = halves
+        kernel = tf.reshape(kernel, (kt, 2, kh, 2, kw, 2, channels, self.filters))
+        kernel = tf.reshape(tf.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7)), (kt, kh, kw, 8 * channels, self.filters))
+        outputs = tf.nn.conv3d(x, kernel, (1, 1, 1, 1, 1), "VALID")
+        if self.use_bias:
+            outputs = outputs + tf.convert_to_tensor(self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _rearranges(self, inputs):
+        return (
+            keras.backend.backend() == "tensorflow"
+            and self.compute_dtype == "bfloat16"
+            and None not in inputs.shape[1:]
+            and min(size - window for size, window in zip(inputs.shape[1:4], self.kernel_size)) >= 0
+            and not keras.distribution.list_devices("gpu")
+        )
+
+
+def cuts():
+    """Names of the endpoints at which the graph is cut: each keeps only its own output for the gradient.
+
+    They are the pools and the Inception blocks before another: an endpoint before a pool is larger than the pool, and
+    cheap to have again.
+    """
+    followers = [*(row[1] for row in inception.LAYERS[1:]), None]
+    return tuple(
+        name
+        for (name, kind, *_), after in zip(inception.LAYERS, followers)
+        if kind == inception.POOL or (kind == inception.MIXED and after != inception.POOL)
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class Rematerialised(keras.Model):
+    """A functional model of an Inception I3D that trains piece by piece, keeping only what is at the cuts."""
+
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        names = {layer.name for layer in self.layers}
+        missing = [name for name in cuts() if name not in names]
+        if missing:
+            raise ValueError(f"Rematerialisation needs the endpoints of an Inception I3D. Missing: {missing}")
+        ends = [self.inputs[0], *(self.get_layer(name).output for name in cuts()), self.outputs[0]]
+        pieces = [keras.Model(start, end) for start, end in zip(ends, ends[1:])]
+        self._run = lambda x: _run(pieces, x)  # hidden, or the pieces' layers would be tracked a second time
+
+    def call(self, inputs, training=None, mask=None):
+        if not training:
+            return super().call(inputs, training=training, mask=mask)
+        return self._run(keras.tree.flatten(inputs)[0])
+
+
+def _run(pieces, x):
+    *pieces, head = pieces
+    for piece in pieces:
+        x = _recomputed(piece)(x)
+    return head(x, training=True)
+
+
+def _recomputed(piece):
+    """A function that runs a piece, and once more when TensorFlow asks for its gradient."""
+    import tensorflow as tf
+
+    passes = []
+
+    def run(x):
+        passes.append(None)
+        with _recomputation() if len(passes) > 1 else contextlib.nullcontext():
+            return piece(x, training=True)
+
+    return tf.recompute_grad(run)
