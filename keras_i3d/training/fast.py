@@ -36,7 +36,7 @@ def for_training(model, remat=False):
 
     def copy(layer):
         config = layer.get_config()
-        if type(layer) is keras.layers.BatchNormalization and not layer.renorm:
+        if type(layer) is keras.layers.BatchNormalization and not getattr(layer, "renorm", False):
             copies[layer.name] = BatchNormalization.from_config(config)
         elif type(layer) is keras.layers.Conv3D and _is_stem(layer):
             copies[layer.name] = Conv3D.from_config(config)
@@ -91,7 +91,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return (
             keras.backend.backend() == "tensorflow"
             and not self.synchronized
-            and not self.renorm
+            and not getattr(self, "renorm", False)
             and self.axis in (-1, len(inputs.shape) - 1)
             and len(inputs.shape) >= 4
             and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")

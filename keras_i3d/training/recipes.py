@@ -25,6 +25,8 @@ class Recipe:
         part: "all", or "head" to leave the body, moving statistics included, as it is.
         freeze_bn: whether batch norms keep their statistics and offsets.
         bn_momentum: of the moving statistics; None chooses by the number of steps.
+        remat: whether activations are computed a second time for the gradient instead of kept: less memory for about
+            a third more time.
         sync_bn: whether batch norms take their statistics over all devices; the released weights did not.
         depth_multiplier: scales every layer's width; below 1 for experiments without weights.
         precision: "float32", "mixed_bfloat16", "mixed_float16", or None to choose for the device.
@@ -48,6 +50,7 @@ class Recipe:
     part: str = "all"
     freeze_bn: bool = False
     bn_momentum: float | None = None
+    remat: bool = False
     sync_bn: bool = False
     depth_multiplier: float = 1.0
     precision: str | None = None

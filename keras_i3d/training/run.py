@@ -18,6 +18,7 @@ from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.training import recipes, workers
+from keras_i3d.training.fast import for_training
 from keras_i3d.training.keeper import Keeper, write_text
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.progress import Progress
@@ -191,7 +192,7 @@ def _model(plan):
             layer.trainable = not frozen
             if layer.trainable and recipe.weight_decay:
                 layer.kernel.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
-    return model
+    return for_training(model, recipe.remat)
 
 
 def _prepare(output, plan, model):
