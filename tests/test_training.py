@@ -160,7 +160,7 @@ def test_fixed_leaves_the_body_as_it_is(records, tmp_path, stream, finished):
         before = weights.read_h5(source)
     else:
         keras.utils.set_random_seed(3)
-        before = layer_weights(run._model(run.read_plan(tmp_path)))
+        before = layer_weights(run.build(run.read_plan(tmp_path)))
     changed = [n for n in after if any((a != b).any() for a, b in zip(after[n], before[n]))]
     assert changed == ["Logits_Conv3d_0c_1x1_conv_3d"]
 
@@ -244,6 +244,25 @@ def test_a_checkpoint_that_fails_leaves_the_last_good_one(tmp_path, monkeypatch)
 def test_a_loss_that_is_not_finite_stops_the_run(records, tmp_path):
     with pytest.raises(TrainingError, match=r"The loss is nan at step \d.*lower learning_rate"):
         train(records, tmp_path, settings={"learning_rate": 1e25, "warmup_steps": 0, "clip_norm": None})
+
+
+def test_fit_check_learns_a_few_clips_by_heart(records, capsys):
+    from keras_i3d import cli
+
+    common = ["train", f"--records={records}/train-*", "--fit_check", "--weights=none", "--set=size=32"]
+    small = [
+        "--set=clip_frames=9",
+        "--set=depth_multiplier=0.125",
+        "--set=precision=float32",
+        "--set=learning_rate=0.1",
+    ]
+    assert cli.main([*common, *small, "--set=reference_batch=none"]) == 0
+    assert "fit check passed: 8 clips" in capsys.readouterr().out
+    result = training.fit_check(
+        f"{records}/train-*", recipe=RECIPE, weights=None, settings={"learning_rate": 1e-9}, steps=2
+    )
+    assert not result.passed
+    assert "FAILED: 8 clips, 2 steps" in str(result)
 
 
 def test_schedule():

@@ -84,8 +84,8 @@ def train(
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = recipe.with_settings(settings or {}).scaled()
     output = pathlib.Path(output)
-    plan = _plan(records, validation, stream, weights, seed, recipe, output)
-    with workers.strategy(devices) as strategy, _policy(plan.recipe.precision):
+    plan = make_plan(records, validation, stream, weights, seed, recipe, output)
+    with workers.strategy(devices) as strategy, policy(plan.recipe.precision):
         if plan.recipe.batch_size % strategy.num_replicas_in_sync:
             raise ValueError(
                 f"batch_size must divide among {strategy.num_replicas_in_sync} devices. "
@@ -97,7 +97,7 @@ def train(
                 f"{strategy.num_replicas_in_sync} devices. Lower batch_size, or use one device."
             )
         keras.utils.set_random_seed(seed)
-        model = _model(plan)
+        model = build(plan)
         compile_model(model, plan.recipe)
         if workers.is_chief():
             _prepare(output, plan, model)
@@ -105,7 +105,7 @@ def train(
     return _finish(model, plan, output)
 
 
-def _plan(records, validation, stream, weights, seed, recipe, output):
+def make_plan(records, validation, stream, weights, seed, recipe, output):
     """The Plan of a run, what was left open filled in from the run in `output`, or decided."""
     source = data.find(records)
     if source.spec is None or source.records is None:
@@ -162,7 +162,8 @@ def read_plan(folder):
 
 
 @contextlib.contextmanager
-def _policy(name):
+def policy(name):
+    """A context in which layers are built in a Keras policy."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -171,7 +172,8 @@ def _policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def _model(plan):
+def build(plan):
+    """Returns the model of a Plan, with the weights that it starts from, not compiled; it returns logits."""
     recipe = plan.recipe
     model = applications.I3D(
         weights=plan.weights,
@@ -274,7 +276,7 @@ def _clips(plan, records, training=False, start_batch=0):
 def _finish(model, plan, output):
     """Writes `model.keras`, with a softmax and without what was only needed to train, and returns it."""
     recipe = plan.recipe
-    with _policy(recipe.precision):
+    with policy(recipe.precision):
         final = inception_i3d(
             stream=plan.stream,
             classes=len(plan.labels),

@@ -1,0 +1,74 @@
+"""Whether a model can learn a handful of clips by heart: what one does by hand before a long run."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_i3d import data
+from keras_i3d.training import recipes, run, workers
+from keras_i3d.training.objective import compile_model
+
+
+@dataclasses.dataclass(frozen=True)
+class FitCheck:
+    """What came of a check: clips, steps taken, the loss and top-1 after them, and whether all clips were learnt."""
+
+    clips: int
+    steps: int
+    loss: float
+    top1: float
+
+    @property
+    def passed(self):
+        return self.top1 == 1
+
+    def __str__(self):
+        found = f"{self.clips} clips, {self.steps} steps: loss {self.loss:.3g}, top-1 {self.top1:.0%}"
+        if self.passed:
+            return f"fit check passed: {found}"
+        return f"fit check FAILED: {found}. Look at the clips (`keras-i3d show`), the labels and the learning rate."
+
+
+def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=0, settings=None, clips=8, steps=100):
+    """Trains on the same few clips, as they are, until all are classified right.
+
+    Args:
+        records, stream, recipe, weights, seed, settings: as for `train`. Schedule, dropout and draws are left out.
+        clips: how many, the first of as many classes as there are.
+        steps: updates at most.
+
+    Returns:
+        A FitCheck.
+
+    Raises:
+        ValueError: as `train`.
+    """
+    recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    recipe = recipe.with_settings(settings or {}).scaled()
+    changed = {"boundaries": (), "rates": (), "warmup_steps": 0, "dropout": 0.0, "label_smoothing": 0.0}
+    recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
+    with tempfile.TemporaryDirectory() as nowhere:
+        plan = run.make_plan(records, None, stream, weights, seed, recipe, pathlib.Path(nowhere))
+    with workers.strategy(), run.policy(plan.recipe.precision):
+        x, y = _few(plan, records, clips)
+        model = run.build(plan)
+        compile_model(model, plan.recipe)
+        for _ in range(steps):
+            logs = model.train_on_batch(x, y, return_dict=True)
+            model.reset_metrics()
+            if logs["top1"] == 1:
+                break
+    return FitCheck(len(y), int(model.optimizer.iterations), float(logs["loss"]), float(logs["top1"]))
+
+
+def _few(plan, records, clips):
+    """x and y of the first clips, of every class as many as of the others, as far as they go."""
+    recipe, found, wanted = plan.recipe, [], -(-clips // len(plan.labels))
+    for x, y in data.load(records, plan.stream, recipe.clip_frames, size=recipe.size, frame_stride=recipe.frame_stride):
+        if sum(label == int(y[0]) for _, label in found) < wanted:
+            found.append((x[0].numpy(), int(y[0])))
+        if len(found) == clips:
+            break
+    return np.stack([x for x, _ in found]), np.array([y for _, y in found])
