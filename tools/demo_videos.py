@@ -31,10 +31,10 @@ def frames(rng, shape, motion):
     ground = _texture(rng, ys.shape, cell=6) * 60 + rng.uniform(20, 60, 3)
     centre = rng.uniform((margin + 6, margin + 6), (margin + HEIGHT - 6, margin + WIDTH - 6))
     _paint(ground, ys, xs, centre, rng.choice(SHAPES), rng.uniform(6, 8), rng.uniform(60, 160, 3), rng)  # at rest
-    radius, color = rng.uniform(11, 14), rng.uniform(160, 255, 3)
+    radius, color = rng.uniform(10, 13), rng.uniform(160, 255, 3)
     skin = _texture(rng, ys.shape, cell=4)
-    middle = rng.uniform((margin + 22, margin + 26), (margin + HEIGHT - 22, margin + WIDTH - 26))
-    reach, turns, phase = rng.uniform(9, 13), rng.uniform(0.9, 1.4), rng.uniform(0, 2 * np.pi)
+    middle = rng.uniform((margin + 26, margin + 30), (margin + HEIGHT - 26, margin + WIDTH - 30))
+    reach, turns, phase = rng.uniform(12, 15), rng.uniform(1.4, 1.9), rng.uniform(0, 2 * np.pi)
     spin = rng.choice([-1, 1])
     shake = np.cumsum(rng.normal(0, 0.35, (FRAMES, 2)), axis=0)
     shake = np.clip(shake - shake.mean(axis=0), -margin + 1, margin - 1)
