@@ -110,7 +110,12 @@ def mirror(clip, flipped=True):
     """
     import tensorflow as tf
 
-    return tf.cond(tf.cast(flipped, tf.bool), lambda: tf.reverse(clip, [-2]), lambda: clip)
+    def mirrored():
+        shape = tf.shape(clip)
+        rows = tf.reshape(clip, (-1, shape[-2], clip.shape[-1]))  # of rank 3, for which TensorFlow has a fast way
+        return tf.reshape(tf.reverse(rows, [1]), shape)
+
+    return tf.cond(tf.cast(flipped, tf.bool), mirrored, lambda: clip)
 
 
 def signs(flipped=True):

@@ -19,7 +19,7 @@ KINDS = {
 REASONS = {
     LOST: "lost: the manifest names this record, and its file does not give it",
     DAMAGED: "damaged: a frame is not the one that was written",
-    UNDECODABLE: "undecodable: its frames cannot be decoded",
+    UNDECODABLE: "undecodable: its frames cannot be decoded, or are smaller than the manifest says",
     CUT: "cut: the file cannot be read from here to its end; how many records that loses is unknown",
 }
 
@@ -38,6 +38,7 @@ class Settings:
     color_jitter: float
     randaugment: tuple | None
     flow_scheme: str | None
+    flip: bool = True
 
     def __post_init__(self):
         views_fit = self.views is None or (
@@ -83,9 +84,13 @@ class Settings:
 class Clips:
     """From a record to its clip."""
 
-    def __init__(self, settings, wanted, errors):
+    def __init__(self, settings, wanted, errors, short_side):
+        """`short_side` is that of all records, where their manifests tell it, else None."""
         self.settings, self.wanted, self.errors = settings, wanted, errors
         self.randaugment = settings.randaugment and augment.rand_augment(*settings.randaugment)
+        # The streams that stay 8-bit up to `scaled`: those whose values neither a change of size nor of colour mixes.
+        same_size = short_side is not None and short_side >= settings.size and not settings.short_sides
+        self.as_8_bit = tuple(s for s in settings.streams if same_size and not (s == "rgb" and settings.color_jitter))
 
     def select(self, record, seed):
         """Parses a record and takes the JPEGs of its clips, each once; checks them against their fingerprints."""
@@ -143,27 +148,39 @@ class Clips:
             facts = {name: element[name] for name in ("file", "id", "y")}
             element_only = tf.data.Dataset.from_tensors(element)
             sound = element_only.filter(lambda e: e["status"] == 0)
-            sound = sound.map(lambda e: {**facts, "status": 0, "x": self.decode(e)}).ignore_errors(log_warning=True)
+            sound = sound.map(lambda e: {**facts, "status": 0, **self.decode(e)}).ignore_errors(log_warning=True)
             status = tf.where(element["status"] == 0, UNDECODABLE, element["status"])
-            unsound = element_only.map(lambda _: {**facts, "status": status, "x": self._nothing()})
+            unsound = element_only.map(lambda _: {**facts, "status": status, **self._nothing()})
             return sound.concatenate(unsound).take(1)
 
         calls = tf.data.AUTOTUNE
         dataset = dataset.interleave(one, cycle_length=calls, num_parallel_calls=calls, deterministic=True)
 
-        def shaped(element):
-            status = self._sound(element["status"], (element["file"], element["id"]))
-            x = {s: tf.ensure_shape(element["x"][s], self._shape(s)) for s in self.settings.streams}
-            return {**element, "status": status, "x": x if len(x) > 1 else x[self.settings.stream]}
+        def checked(element):
+            return {**element, "status": self._sound(element["status"], (element["file"], element["id"]))}
 
-        return dataset.map(shaped)
+        dataset = dataset.map(checked)
+        if not self.randaugment:
+            return dataset
+
+        # Not within `one`: its random state would start anew with each clip.
+        def augmented(element):
+            return {**element, "rgb": tf.ensure_shape(self.randaugment(element["rgb"]), self._shape("rgb"))}
+
+        return dataset.map(augmented, num_parallel_calls=calls)
 
     def decode(self, element):
-        """Returns {stream: float32 (T, size, size, C)}, or with views (clips * crops, T, size, size, C)."""
+        """Decodes a clip.
+
+        Returns:
+            {stream: (T, size, size, C), or with views (clips * crops, T, size, size, C), as `scaled` takes it: the
+            8-bit values of the JPEGs, C being 3 for flow too, where nothing else has to be done to them; or float32,
+            finished. "shift": float32 (), "factor": float32 (2,), or (clips * crops, 2), for 8-bit flow}.
+        """
         import tensorflow as tf
 
         settings, seed, x = self.settings, element["seed"], {}
-        flipped = settings.training and augment.draw(seed, "flip", 0, 1) == 1
+        flipped = settings.training and settings.flip and augment.draw(seed, "flip", 0, 1) == 1
         short_side = settings.short_sides and augment.draw(seed, "short side", *settings.short_sides)
         for stream in settings.streams:
             images = element["images"][stream]
@@ -173,37 +190,74 @@ class Clips:
                 windows = augment.random_window(height, width, side, seed)[None]
             else:
                 windows = augment.windows(height, width, side, settings.crops)
-            clip = self._frames(images, stream, windows[0] if settings.crops == 1 else None)
+            clip = self._frames(images, windows[0] if settings.crops == 1 else None)
             clip = tf.cond(
                 tf.size(images) == tf.size(element["order"]),
                 lambda c=clip: c,
                 lambda c=clip: tf.gather(c, element["order"]),
             )
-            views = []
+            views, factors = [], []
+            if stream == "flow":
+                shift, factor = records.flow_scaling(element["bound"], element["scheme"])
             for place, window in zip(augment.CROPS[settings.crops], tf.unstack(windows, settings.crops)):
                 view = clip if settings.crops == 1 else tf.image.crop_to_bounding_box(clip, *tf.unstack(window))
                 turned = flipped if settings.training else place.flipped
                 view = augment.mirror(view, turned)
                 if stream == "flow":
-                    shift, factor = records.flow_scaling(element["bound"], element["scheme"])
-                    view = (tf.cast(view, tf.float32) + shift) * (factor * augment.signs(turned))
-                view = augment.resize(view, settings.size, stream)
-                if stream == "rgb" and settings.color_jitter:
-                    view = augment.jitter_colour(view, seed, settings.color_jitter)
-                if stream == "rgb" and self.randaugment:
-                    view = self.randaugment(view)
-                views.append(augment.scale(view, stream))
-            x[stream] = self._arranged(views) if settings.views else views[0]
+                    factors.append(factor * augment.signs(turned))
+                if stream not in self.as_8_bit:
+                    if stream == "flow":
+                        view = (tf.cast(view[..., :2], tf.float32) + shift) * factors[-1]
+                    view = augment.resize(view, settings.size, stream)
+                    if stream == "rgb" and settings.color_jitter:
+                        view = augment.jitter_colour(view, seed, settings.color_jitter)
+                    if stream == "rgb" and self.randaugment:
+                        view = tf.cast(view, tf.uint8)
+                    else:
+                        view = augment.scale(view, stream)
+                views.append(view)
+            x[stream] = tf.ensure_shape(self._arranged(views) if settings.views else views[0], self._shape(stream))
+            if stream == "flow" and stream in self.as_8_bit:
+                x["shift"] = shift
+                x["factor"] = tf.tile(tf.stack(factors), (settings.clips, 1)) if settings.views else factors[0]
         return x
 
-    def _frames(self, images, stream, window):
+    def scaled(self, batch):
+        """Returns x of a batch of what `decode` gives: a float32 tensor, or {stream: tensor} for both streams.
+
+        8-bit values become floats here, once for a batch, so that nothing before has to copy four times as much.
+        """
         import tensorflow as tf
 
-        channels = CHANNELS[stream]
+        def rgb(clips):
+            return augment.scale(clips, "rgb")
+
+        def flow(levels, shift, factor):
+            shift = tf.reshape(shift, (-1, *[1] * (len(levels.shape) - 1)))
+            values = (tf.cast(levels[..., :2], tf.float32) + shift) * factor[..., None, None, None, :]
+            return augment.scale(values, "flow")
+
+        # Compiled, the whole of it is one pass over memory; but each shape is compiled for itself.
+        compiled = None if self.settings.clip_frames is None else True
+        rgb, flow = tf.function(rgb, jit_compile=compiled), tf.function(flow, jit_compile=compiled)
+        x = {stream: batch[stream] for stream in self.settings.streams}
+        if "rgb" in x and x["rgb"].dtype == tf.uint8:
+            x["rgb"] = rgb(x["rgb"])
+        if "flow" in x and x["flow"].dtype == tf.uint8:
+            x["flow"] = flow(x["flow"], batch["shift"], batch["factor"])
+        x = {
+            stream: tf.ensure_shape(clips, (None, *self._shape(stream, CHANNELS[stream])))
+            for stream, clips in x.items()
+        }
+        return x if len(x) > 1 else x[self.settings.stream]
+
+    def _frames(self, images, window):
+        import tensorflow as tf
+
         return tf.map_fn(
-            lambda image: records.decode_rgb(image, window)[..., :channels],
+            lambda image: records.decode_rgb(image, window),
             images,
-            fn_output_signature=tf.TensorSpec((None, None, channels), tf.uint8),
+            fn_output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
         )
 
     def _arranged(self, views):
@@ -215,15 +269,23 @@ class Clips:
         stacked = tf.stack(by_clip, axis=1)
         return tf.reshape(stacked, (-1, *stacked.shape[2:]))
 
-    def _shape(self, stream):
+    def _shape(self, stream, channels=None):
         settings = self.settings
-        shape = settings.clip_frames, settings.size, settings.size, CHANNELS[stream]
+        channels = channels or (3 if stream in self.as_8_bit else CHANNELS[stream])
+        shape = settings.clip_frames, settings.size, settings.size, channels
         return (settings.clips * settings.crops, *shape) if settings.views else shape
 
     def _nothing(self):
         import tensorflow as tf
 
-        return {s: tf.zeros([side or 0 for side in self._shape(s)]) for s in self.settings.streams}
+        x = {}
+        for stream in self.settings.streams:
+            values = tf.uint8 if stream in self.as_8_bit or stream == "rgb" and self.randaugment else tf.float32
+            x[stream] = tf.zeros([side or 0 for side in self._shape(stream)], values)
+        if "flow" in self.as_8_bit:
+            views = (self.settings.clips * self.settings.crops,) if self.settings.views else ()
+            x |= {"shift": tf.zeros(()), "factor": tf.zeros((*views, 2))}
+        return x
 
     def _same(self, images, fingerprints, used):
         import tensorflow as tf

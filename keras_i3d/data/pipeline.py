@@ -119,7 +119,8 @@ def load(
         numbers, source = source.shard(*shard)
     if seed is None:
         seed = random.randrange(2**31)
-    clips = Clips(settings, _wanted(classes, source), errors)
+    described = source.spec is not None and None not in source.ids
+    clips = Clips(settings, _wanted(classes, source), errors, source.spec.short_side if described else None)
     reading = Reading(source, numbers, seed, cache, shuffle_buffer, clips)
     resources = {}
     if training:
@@ -131,7 +132,7 @@ def load(
     dataset = clips.decoded(dataset)
 
     def batched(dataset):
-        dataset = dataset.map(lambda e: (e["x"], e["y"], e["id"]) if with_ids else (e["x"], e["y"]))
+        dataset = dataset.map(lambda e: {name: value for name, value in e.items() if name not in ("file", "status")})
         return dataset.batch(batch_size, drop_remainder, num_parallel_calls=tf.data.AUTOTUNE)
 
     if errors == "count":
@@ -140,6 +141,12 @@ def load(
         dataset = batched(dataset)
     else:
         dataset = _distributed(batched(dataset), service)
+
+    def finished(batch):
+        x = clips.scaled(batch)
+        return (x, batch["y"], batch["id"]) if with_ids else (x, batch["y"])
+
+    dataset = dataset.map(finished, num_parallel_calls=tf.data.AUTOTUNE)
     if repeat:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     elif reading.records is not None and errors == "raise" and not (service or start_batch):
