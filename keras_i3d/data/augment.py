@@ -170,8 +170,9 @@ def jitter_colour(clip, seed, strength):
 def rand_augment(layers, magnitude):
     """Returns a function that applies RandAugment (arXiv 1909.13719) to an rgb clip, uint8 (T, H, W, 3).
 
-    It is `official.vision.ops.augment`, whose draw serves all frames of a clip. Its draws are its own: a seed given to
-    `load` does not reach them.
+    It is `official.vision.ops.augment`, with one draw for all frames of a clip. Cutout is left out: on a clip it is a
+    box in time too, so that frames would differ. The draws come from TensorFlow's stateful random numbers, which a seed
+    given to `load` does not reach.
 
     Raises:
         ImportError: tf-models-official is not installed.
@@ -180,7 +181,7 @@ def rand_augment(layers, magnitude):
         from official.vision.ops import augment
     except ImportError as error:
         raise missing_package("tf-models-official", "'keras-i3d[official]'", "randaugment=") from error
-    return augment.RandAugment(num_layers=layers, magnitude=magnitude).distort
+    return augment.RandAugment(num_layers=layers, magnitude=magnitude, exclude_ops=["Cutout"]).distort
 
 
 def scale(clip, stream):

@@ -97,7 +97,7 @@ class Clips:
         import tensorflow as tf
 
         settings = self.settings
-        parsed = records.parse(record["record"])
+        parsed = records.parse(record["record"], settings.streams)
         gone = record["status"] > 0
         id = tf.where(gone | (parsed["id"] == ""), record["id"], parsed["id"])
         id = tf.where(id == "", tf.strings.join(["record ", tf.strings.as_string(record["place"])]), id)
@@ -230,7 +230,7 @@ class Clips:
         import tensorflow as tf
 
         def rgb(clips):
-            return augment.scale(clips, "rgb")
+            return tf.minimum(augment.scale(clips, "rgb"), 1.0)  # compiled, 255 / 127.5 may come out above 2
 
         def flow(levels, shift, factor):
             shift = tf.reshape(shift, (-1, *[1] * (len(levels.shape) - 1)))

@@ -2,7 +2,7 @@
 
 The stages, all of them TensorFlow operations, so that they can run on the workers of a tf.data service:
 
-    files -> records -> the JPEGs of a clip, checked -> shuffle, skip -> decode, augment, scale -> batch
+    files -> records -> the JPEGs of a clip, checked -> shuffle, skip -> decode, augment -> batch -> scale
 
 Everything random comes from (seed, epoch, the place of the record's file, its place in it): not from the order in which
 threads happen to finish, nor from what was read before.
@@ -37,11 +37,13 @@ def load(
     short_sides=None,
     color_jitter=0.0,
     randaugment=None,
+    flip=True,
     classes=None,
     flow_scheme=None,
     cache=False,
     shuffle_buffer=SHUFFLE_BUFFER,
     shard=None,
+    worker=None,
     service=None,
     errors="raise",
     with_ids=False,
@@ -82,14 +84,20 @@ def load(
         color_jitter: for training, rgb alone: s in [0, 1) changes brightness, contrast and saturation by factors
             in [1 - s, 1 + s], drawn once for a clip.
         randaugment: (layers, magnitude) for training, rgb alone: RandAugment (arXiv 1909.13719) by tf-models-official,
-            one draw for all frames. Its draws do not come from `seed`.
+            one draw for all frames; without Cutout, which would differ from frame to frame. Its draws cannot come from
+            `seed`, which has to be None.
+        flip: for training, whether to mirror half of the videos; False where left and right mean different things.
         classes: names or indices of the classes to use, which become 0..n-1 in this order; None for all.
         flow_scheme: how flow by others reads back, a key of `flow.quantize.SCHEMES`; by default MediaPipe's.
         cache: keeps the records (encoded) in memory, or in files that begin with this path. All of them are read in
             one order then, so that only `shuffle_buffer` mixes them.
         shuffle_buffer: clips (encoded) to draw the next one from; 64 frames of both streams take about 3 MB.
-        shard: (index, count): every count-th file from index on, for one of `count` processes. Under a strategy of
-            several workers pass its own index; data sets are not sharded by themselves.
+        shard: (index, count): every count-th file from index on, for one of `count` processes. Data sets are not
+            sharded by themselves under a strategy.
+        worker: (index, count): for one of `count` processes that share each batch, every count-th example from index
+            on, of all that one process would decode in its order. The k-th batches of all of them, of `batch_size`
+            each, are together the k-th batch of one process with count * batch_size, draws included; in training this
+            needs a seed. Each process reads all files, so that `shard` reads less.
         service: address of a tf.data service ("grpc://host:port") to do the work on. Order is not fixed then. Its
             workers take files each, in training (which needs repeat=True) epochs each.
         errors: "raise", or "count" to drop what is damaged, with a line for each that names file and record, and to
@@ -110,10 +118,12 @@ def load(
     import tensorflow as tf
 
     settings = Settings(
-        stream, clip_frames, training, size, views, frame_stride, short_sides, color_jitter, randaugment, flow_scheme
-    )
+        stream, clip_frames, training, size, views, frame_stride, short_sides, color_jitter, randaugment, flow_scheme,
+        flip,
+    )  # fmt: skip
     source = find(pattern)
-    _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors)
+    _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors, seed)
+    _check_worker(worker, settings, seed, shard, service)
     numbers = tuple(range(len(source.files)))
     if shard is not None:
         numbers, source = source.shard(*shard)
@@ -123,12 +133,16 @@ def load(
     clips = Clips(settings, _wanted(classes, source), errors, source.spec.short_side if described else None)
     reading = Reading(source, numbers, seed, cache, shuffle_buffer, clips)
     resources = {}
+    index, count = worker or (0, 1)
+    whole = count * batch_size
+    kept = reading.count() // whole * whole if count > 1 and drop_remainder and not repeat else -1
     if training:
-        plan = _plan(reading, batch_size, start_batch, repeat, drop_remainder)
-        dataset = _epochs(reading, *plan, repeat, resources)
+        dataset = _epochs(reading, *_plan(reading, whole, start_batch, repeat, drop_remainder), kept, repeat, resources)
     else:
-        dataset = reading.epoch()
-        dataset = (dataset.repeat() if repeat else dataset).skip(start_batch * batch_size)
+        dataset = reading.epoch().take(kept)
+        dataset = (dataset.repeat() if repeat else dataset).skip(start_batch * whole)
+    if count > 1:
+        dataset = dataset.shard(count, index)
     dataset = clips.decoded(dataset)
 
     def batched(dataset):
@@ -150,7 +164,8 @@ def load(
     if repeat:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     elif reading.records is not None and errors == "raise" and not (service or start_batch):
-        batches = reading.records // batch_size if drop_remainder else -(-reading.records // batch_size)
+        examples = len(range(index, reading.records if kept < 0 else kept, count))
+        batches = examples // batch_size if drop_remainder else -(-examples // batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     options = tf.data.Options()
     options.deterministic = True
@@ -177,7 +192,7 @@ def dropped(dataset):
     return {name: int(table.lookup(np.int64(kind))) for kind, name in KINDS.items()}
 
 
-def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors):
+def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors, seed):
     for name, value, least in (
         ("batch_size", batch_size, 1), ("start_batch", start_batch, 0), ("shuffle_buffer", shuffle_buffer, 1)
     ):  # fmt: skip
@@ -185,6 +200,8 @@ def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, ca
             raise ValueError(f"{name} must be at least {least}. Received: {name}={value}")
     if errors not in ("raise", "count"):
         raise ValueError(f'errors must be "raise" or "count". Received: errors={errors!r}')
+    if settings.randaugment and seed is not None:
+        raise ValueError(f"randaugment draws for itself, which no seed repeats: leave seed=None. Received: seed={seed}")
     if settings.clip_frames is None and batch_size != 1:
         raise ValueError(
             f"Whole videos differ in length: clip_frames=None needs batch_size=1. Received: batch_size={batch_size}"
@@ -198,6 +215,18 @@ def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, ca
         raise ValueError("cache keeps records where they are read, and a service reads them elsewhere: use one of them")
     if service and settings.training and not repeat:
         raise ValueError("A service takes whole epochs in training: service= needs repeat=True. Received: repeat=False")
+
+
+def _check_worker(worker, settings, seed, shard, service):
+    index, count = worker or (0, 1)
+    if not 0 <= index < count:
+        raise ValueError(f"worker=(index, count) needs 0 <= index < count. Received: worker={worker}")
+    if count == 1:
+        return
+    if shard is not None or service is not None:
+        raise ValueError(f"worker shares out examples, shard files, service epochs: use one. Received: worker={worker}")
+    if settings.training and seed is None:
+        raise ValueError(f"Workers that share batches need one seed. Received: worker={worker} and seed=None")
 
 
 def _wanted(classes, source):
@@ -228,8 +257,13 @@ def _plan(reading, batch_size, start_batch, repeat, drop_remainder):
     return epoch, batch * batch_size
 
 
-def _epochs(reading, first, skip, repeat, resources):
-    """Returns the elements of all epochs from `first` on, or with repeat=False of the next one at each iteration."""
+def _epochs(reading, first, skip, kept, repeat, resources):
+    """Returns the elements of all epochs from `first` on, or with repeat=False of the next one at each iteration.
+
+    Args:
+        skip: elements to leave out of the epoch `first`.
+        kept: how many elements each epoch has at most, these included; -1 for all.
+    """
     import tensorflow as tf
 
     if repeat:
@@ -245,7 +279,7 @@ def _epochs(reading, first, skip, repeat, resources):
 
         numbers = tf.data.Dataset.range(1).map(next_epoch)
     skip = tf.constant(skip, tf.int64)
-    return numbers.flat_map(lambda number: reading.epoch(number).skip(tf.where(number == first, skip, 0)))
+    return numbers.flat_map(lambda number: reading.epoch(number).take(kept).skip(tf.where(number == first, skip, 0)))
 
 
 def _table():

@@ -21,6 +21,7 @@ from keras_i3d.specs import FLOW_BOUND, FPS, SHORT_SIDE
 from keras_i3d.version import __version__
 
 FLOW = "FORWARD_FLOW/"
+PREFIXES = {"rgb": "", "flow": FLOW}
 QUALITY = 95
 
 
@@ -142,11 +143,12 @@ def encode_flow(field, spec):
     return _jpeg(levels, quality=spec.quality, subsampling=0, keep_rgb=True, optimize=True)
 
 
-def parse(serialized):
+def parse(serialized, streams=("rgb", "flow")):
     """Parses a SequenceExample inside a graph; nothing is decoded yet.
 
     Args:
         serialized: a scalar string tensor, written by `encode` or by MediaPipe.
+        streams: whose JPEGs and fingerprints to give; the others are not copied.
 
     Returns:
         {"id": string, "label": string ("" if there is none), "index": int64 (-1 if there is none),
@@ -170,7 +172,7 @@ def parse(serialized):
         },
         sequence_features={
             f"{prefix}image/{key}": tf.io.FixedLenSequenceFeature([], kind, allow_missing=True)
-            for prefix in ("", FLOW)
+            for prefix in (PREFIXES[stream] for stream in streams)
             for key, kind in (("encoded", tf.string), ("fingerprint", tf.int64))
         },
     )
@@ -183,10 +185,8 @@ def parse(serialized):
         "label": first(context["clip/label/string"], ""),
         "index": first(context["clip/label/index"], tf.constant(-1, tf.int64)),
         "fps": context["image/frame_rate"],
-        "rgb": lists["image/encoded"],
-        "rgb_fingerprint": lists["image/fingerprint"],
-        "flow": lists[f"{FLOW}image/encoded"],
-        "flow_fingerprint": lists[f"{FLOW}image/fingerprint"],
+        **{stream: lists[f"{PREFIXES[stream]}image/encoded"] for stream in streams},
+        **{f"{stream}_fingerprint": lists[f"{PREFIXES[stream]}image/fingerprint"] for stream in streams},
         "flow_method": context["keras_i3d/flow/method"],
         "flow_bound": context["keras_i3d/flow/bound"],
         "flow_scheme": context["keras_i3d/flow/scheme"],

@@ -31,6 +31,7 @@ class Recipe:
         depth_multiplier: scales every layer's width; below 1 for experiments without weights.
         precision: "float32", "mixed_bfloat16", "mixed_float16", or None to choose for the device.
         clip_frames, frame_stride, size, short_sides, color_jitter: how clips are drawn, as in `data.load`.
+        flip: whether half of the clips are mirrored; False where left and right mean different things.
         validate_every, save_every: updates between two validations (None: one pass over the data), two checkpoints.
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     size: int = 224
     short_sides: tuple | None = None
     color_jitter: float = 0.0
+    flip: bool = True
     validate_every: int | None = None
     save_every: int = 500
 

@@ -267,9 +267,13 @@ def _clips(plan, records, training=False, start_batch=0):
         frame_stride=recipe.frame_stride,
         size=recipe.size,
         batch_size=recipe.batch_size // recipe.accumulate // workers.shard()[1],
-        shard=workers.shard(),
+        worker=workers.shard(),
         training=training,
-        **({"seed": plan.seed, "repeat": True, "start_batch": start_batch, **drawn} if training else {}),
+        **(
+            {"seed": plan.seed, "repeat": True, "start_batch": start_batch, "flip": recipe.flip, **drawn}
+            if training
+            else {}
+        ),
     )
 
 
