@@ -55,7 +55,7 @@ def run(*words):
 
 def train(stream):
     boundary = round(0.75 * _STEPS.value)
-    settings = {**SETTINGS, "steps": _STEPS.value, "boundaries": f"({boundary},)", "rates": "(0.01,)"}
+    settings = {**SETTINGS, "steps": _STEPS.value, "boundaries": f"({boundary},)", "rates": "(0.003,)"}
     run(
         "train", "--records=records/train-*", "--validation=records/test-*", f"--stream={stream}", "--recipe=original",
         "--weights=none", f"--seed={_SEED.value}", f"--output=runs/{stream}", "--set=reference_batch=none",
