@@ -402,7 +402,7 @@ def _model(weights, stream, precision, attempts):
         keras.config.set_dtype_policy(policy)
     if source is not None:
         weights_lib.load(model, source)
-    return model, source and source.labels, CLIPS[stream]
+    return model, source and source.labels, (source and source.clip) or CLIPS[stream]
 
 
 def _flow_method(wanted, clip):

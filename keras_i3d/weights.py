@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Callable
 
 import h5py
@@ -15,12 +16,13 @@ import numpy as np
 from keras_i3d import conversion, download, registry
 from keras_i3d.messages import WeightsError, notice
 from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import CHANNELS, ClipSpec
 from keras_i3d.version import __version__
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
 HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
 FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
+FACTS = "keras_i3d.json"  # what a .keras file says of itself, a member of the archive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Source:
         classes: the size of its head; None if it has none.
         labels: the name of its label list, or the list; None if it has none.
         read: returns {layer name: arrays}.
+        clip: the ClipSpec of what it was trained on; None if that is not noted with it.
     """
 
     name: str
     classes: int | None
     labels: str | list | None
     read: Callable
+    clip: ClipSpec | None = None
 
 
 def find(weights, stream, attempts=download.ATTEMPTS):
@@ -51,7 +55,7 @@ def find(weights, stream, attempts=download.ATTEMPTS):
         if weights == "imagenet":
             return Source("imagenet", None, None, lambda: read_h5(_imagenet(stream, attempts)))
         entry = registry.find(weights, stream)
-        return Source(entry.name, entry.classes, entry.labels, lambda: read_h5(published(entry, attempts)))
+        return Source(entry.name, entry.classes, entry.labels, lambda: read_h5(published(entry, attempts)), entry.clip)
     return _from_path(weights, stream)
 
 
@@ -281,8 +285,17 @@ def _array(dataset):
     return value
 
 
+def note_facts(path, **facts):
+    """Adds to a `.keras` file, which is a zip archive, what `facts_of` reads; Keras leaves it alone."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(FACTS, json.dumps({"version": __version__, **facts}))
+
+
 def facts_of(path):
-    """Returns what keras_i3d wrote about a `.weights.h5` into it, or {} for a file that it did not write."""
+    """Returns what keras_i3d wrote about a `.weights.h5` or `.keras` into it, or {} for a file by others."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(FACTS)) if FACTS in archive.namelist() else {}
     with h5py.File(path, "r") as file:
         return json.loads(file.attrs.get("keras_i3d", "{}"))
 
@@ -291,7 +304,7 @@ def _from_path(weights, stream):
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
     path = pathlib.Path(weights)
-    labels = None
+    facts = {}
     if path.name.endswith(".weights.h5") and path.is_file():
         if _checksum_file(path).exists() and not _intact(path):
             raise WeightsError(
@@ -299,9 +312,10 @@ def _from_path(weights, stream):
                 "checksum if it was changed on purpose."
             )
         values = read_h5(path)
-        labels = facts_of(path).get("labels")
+        facts = facts_of(path)
     elif path.suffix == ".keras" and path.is_file():
         values = _read_keras(path)
+        facts = facts_of(path)
     elif os.path.isfile(f"{path}.index"):
         values = conversion.read_sonnet(str(path))
     else:
@@ -309,7 +323,9 @@ def _from_path(weights, stream):
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
     heads = [arrays for name, arrays in values.items() if name.rpartition("/")[2] == HEAD]
     classes = int(heads[0][0].shape[-1]) if heads else None
-    return Source(str(weights), classes, labels, lambda: values)
+    noted = facts.get("clip")
+    clip = noted and ClipSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()})
+    return Source(str(weights), classes, facts.get("labels"), lambda: values, clip)
 
 
 def _read_keras(path):

@@ -15,7 +15,7 @@ import pytest
 import tiny
 from conftest import ROOT
 
-from keras_i3d import training, weights
+from keras_i3d import runs, training, weights
 from keras_i3d.conversion import layer_weights
 from keras_i3d.training import recipes, run, workers
 from keras_i3d.training.keeper import Keeper
@@ -87,6 +87,10 @@ def test_what_a_run_writes(finished, records):
     assert facts["labels"] == list(tiny.LABELS)
     best = max(float(row["val_top1"]) for row in rows)
     assert f"val_top1 {best:.4f}" in facts["source"]
+    for name in ("best.weights.h5", "model.keras"):
+        source = weights.find(output / name, "rgb")
+        assert (source.labels, source.clip) == (list(tiny.LABELS), runs.read(output).clip)
+    assert (source.clip.short_side, source.clip.crop, source.clip.fps) == (32, 32, 25)
 
 
 KILLED = """

@@ -2,12 +2,14 @@
 
 import contextlib
 import csv
+import dataclasses
 import math
 import os
 import signal
 
 import keras
 
+from keras_i3d import conversion
 from keras_i3d import weights as weights_lib
 from keras_i3d.messages import notice
 from keras_i3d.training import workers
@@ -18,8 +20,9 @@ from keras_i3d.training.workers import TrainingError
 class Keeper(keras.callbacks.Callback):
     """Writes checkpoints, the log and the best weights of a run, and stops it where it no longer makes sense."""
 
-    def __init__(self, model, plan, output):
+    def __init__(self, model, final, plan, output):
         super().__init__()
+        self.trained, self.final = model, final
         self.plan, self.output = plan, output
         self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
         self.step, self.rows, self.best, self.stop = 0, [], None, False
@@ -54,8 +57,11 @@ class Keeper(keras.callbacks.Callback):
             self.best = float(logs["val_top1"])
         if workers.is_chief():
             self._write_log()
-            if better:
-                self._write_best()
+        if better:
+            self._update_final()
+            if workers.is_chief():
+                source = f"trained on {self.plan.records}, step {self.step}, val_top1 {self.best:.4f}"
+                weights_lib.save_h5(self.final, self.output / "best.weights.h5", **self._facts(source))
         self._save()
         if self.stop:
             raise KeyboardInterrupt
@@ -68,11 +74,32 @@ class Keeper(keras.callbacks.Callback):
             writer.writerows(self.rows)
         os.replace(aside, self.output / "log.csv")
 
-    def _write_best(self):
+    def write_final(self):
+        """Writes `model.keras`, aside first."""
+        self._update_final()
+        if not workers.is_chief():
+            return
+        aside = self.output / f".{os.getpid()}-model.keras"
+        try:
+            self.final.save(aside)
+            weights_lib.note_facts(aside, **self._facts(f"trained on {self.plan.records}, step {self.step}"))
+            os.replace(aside, self.output / "model.keras")
+        except OSError as error:
+            raise TrainingError(
+                f"Cannot write {self.output / 'model.keras'} ({error.strerror or error}). Free some space, and start "
+                "the same command again."
+            ) from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _update_final(self):
+        """Every worker reads the weights here, for some are shared among them; one of them writes."""
+        conversion.assign(self.final, conversion.layer_weights(self.trained), str(self.output))
+
+    def _facts(self, source):
         labels = list(self.plan.labels)
-        source = f"trained on {self.plan.records}, step {self.step}, val_top1 {self.best:.4f}"
-        facts = {"stream": self.plan.stream, "classes": len(labels), "labels": labels, "source": source}
-        weights_lib.save_h5(self.model, self.output / "best.weights.h5", **facts)
+        clip = dataclasses.asdict(self.plan.clip)
+        return {"stream": self.plan.stream, "classes": len(labels), "labels": labels, "source": source, "clip": clip}
 
     def _save(self):
         try:

@@ -10,13 +10,12 @@ import pathlib
 import shutil
 
 import keras
-import numpy as np
 
-from keras_i3d import applications, conversion, data
+from keras_i3d import applications, data
 from keras_i3d.data.manifest import check_same
 from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
-from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.specs import CHANNELS, ClipSpec, check_stream
 from keras_i3d.training import recipes, workers
 from keras_i3d.training.fast import for_training
 from keras_i3d.training.keeper import Keeper, write_text
@@ -41,6 +40,13 @@ class Plan:
     labels: tuple
     clips: int
     version: str = __version__
+
+    @property
+    def clip(self):
+        """The ClipSpec of what the trained model takes."""
+        flow = {"flow_method": self.spec.flow_method, "flow_bound": self.spec.flow_bound}
+        facts = {"fps": self.spec.fps, "short_side": self.spec.short_side, "crop": self.recipe.size}
+        return ClipSpec(self.stream, **facts, **(flow if self.stream == "flow" else {}))
 
 
 def train(
@@ -85,7 +91,9 @@ def train(
     recipe = recipe.with_settings(settings or {}).scaled()
     output = pathlib.Path(output)
     plan = make_plan(records, validation, stream, weights, seed, recipe, output)
-    with workers.strategy(devices) as strategy, policy(plan.recipe.precision):
+    strategy = workers.strategy(devices)
+    final = _final(plan)  # outside the strategy's scope, so that one worker alone may write it
+    with strategy.scope(), policy(plan.recipe.precision):
         if plan.recipe.batch_size % strategy.num_replicas_in_sync:
             raise ValueError(
                 f"batch_size must divide among {strategy.num_replicas_in_sync} devices. "
@@ -100,9 +108,11 @@ def train(
         model = build(plan)
         compile_model(model, plan.recipe)
         if workers.is_chief():
-            _prepare(output, plan, model)
-        _fit(model, plan, output, progress)
-    return _finish(model, plan, output)
+            _prepare(output, plan, final)
+        keeper = Keeper(model, final, plan, output)
+        _fit(model, plan, keeper, progress)
+        keeper.write_final()
+    return final
 
 
 def make_plan(records, validation, stream, weights, seed, recipe, output):
@@ -197,9 +207,23 @@ def build(plan):
     return for_training(model, recipe.remat)
 
 
+def _final(plan):
+    """The model that a run ends with: with a softmax, for any length and size, and without what only training needs."""
+    recipe = plan.recipe
+    with policy(recipe.precision):
+        return inception_i3d(
+            stream=plan.stream,
+            classes=len(plan.labels),
+            dropout=recipe.dropout,
+            depth_multiplier=recipe.depth_multiplier,
+            bn_momentum=recipe.bn_momentum,
+            input_shape=(None, None, None, CHANNELS[plan.stream]),
+        )
+
+
 def _prepare(output, plan, model):
     """Makes the folder, and finds out now whether hours of work will find their place in it."""
-    size = sum(v.dtype.itemsize * math.prod(v.shape) for v in map(np.asarray, model.weights))
+    size = 4 * sum(math.prod(weight.shape) for weight in model.weights)
     needed = size * (2 * (KEPT + 1) + 2)  # weights and momentum of each checkpoint, the best, the last
     try:
         (output / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -218,18 +242,17 @@ def _prepare(output, plan, model):
         )
 
 
-def _fit(model, plan, output, progress):
+def _fit(model, plan, keeper, progress):
     recipe = plan.recipe
     total, every = recipe.steps * recipe.accumulate, recipe.validate_every * recipe.accumulate
-    keeper = Keeper(model, plan, output)
     restored = keeper.resume()
     step, metrics = keeper.step, restored and restored["metrics"]
     if step:
-        notice(f"{output}: going on after step {step // recipe.accumulate} of {recipe.steps}")
+        notice(f"{keeper.output}: going on after step {step // recipe.accumulate} of {recipe.steps}")
     validation = _clips(plan, plan.validation) if plan.validation else None
     batch_size = recipe.batch_size // recipe.accumulate
     bar = Progress(total, step, batch_size, progress and workers.is_chief())
-    board = _board(output / "tensorboard") if workers.is_chief() else []
+    board = _board(keeper.output / "tensorboard") if workers.is_chief() else []
     with contextlib.closing(bar), keeper.interruptible():
         while step < total:
             if step % every:  # the rest of an epoch
@@ -275,27 +298,3 @@ def _clips(plan, records, training=False, start_batch=0):
             else {}
         ),
     )
-
-
-def _finish(model, plan, output):
-    """Writes `model.keras`, with a softmax and without what was only needed to train, and returns it."""
-    recipe = plan.recipe
-    with policy(recipe.precision):
-        final = inception_i3d(
-            stream=plan.stream,
-            classes=len(plan.labels),
-            dropout=recipe.dropout,
-            depth_multiplier=recipe.depth_multiplier,
-            bn_momentum=recipe.bn_momentum,
-            input_shape=(None, None, None, model.input_shape[-1]),
-        )
-    conversion.assign(final, conversion.layer_weights(model), str(output))
-    if not workers.is_chief():
-        return final
-    aside = output / f".{os.getpid()}-model.keras"
-    try:
-        final.save(aside)
-        os.replace(aside, output / "model.keras")
-    finally:
-        aside.unlink(missing_ok=True)
-    return final

@@ -1,6 +1,5 @@
 """Which devices a run uses, in which precision, and how several machines train together."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -16,9 +15,8 @@ class TrainingError(KerasI3DError):
     """A run that cannot start or go on."""
 
 
-@contextlib.contextmanager
 def strategy(devices=None):
-    """The scope in which a model is built and trained.
+    """What a model is built and trained in the scope of; several workers need it before anything else of TensorFlow.
 
     Where the environment variable TF_CONFIG names several workers, each of them runs the same command, and they train
     together. Otherwise one process trains on its devices.
@@ -26,7 +24,7 @@ def strategy(devices=None):
     Args:
         devices: names, such as ["/gpu:0", "/gpu:1"]; None for all GPUs, or the CPU where there is none.
 
-    Yields:
+    Returns:
         A tf.distribute strategy: MultiWorkerMirroredStrategy, MirroredStrategy over several devices, or the default.
     """
     import tensorflow as tf
@@ -34,13 +32,10 @@ def strategy(devices=None):
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Training runs on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}")
     if len(peers()) > 1:
-        chosen = tf.distribute.MultiWorkerMirroredStrategy()
-    else:
-        if devices is None:
-            devices = [device.name for device in tf.config.list_logical_devices("GPU")]
-        chosen = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
-    with chosen.scope():
-        yield chosen
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if devices is None:
+        devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
 
 
 def peers():
