@@ -343,41 +343,52 @@ def test_shards_are_disjoint_and_complete(folder):
         load(str(folder), shard=(0, 5))
 
 
-def shared(folder, count, settings, take):
-    """Asserts that the batches of `count` workers are those of one process, put together in turn."""
-    whole = list(load(str(folder), **settings).take(take))
-    size = settings["batch_size"] // count
-    parts = [
-        list(load(str(folder), worker=(i, count), **settings | {"batch_size": size}).take(take)) for i in range(count)
-    ]
-    for k, (x, y, id) in enumerate(whole):
-        for i, part in enumerate(parts):
-            mine = [part[k]] if k < len(part) else []
-            assert equal(mine, [(x[i::count], y[i::count], id[i::count])]) if len(y) > i else not mine
-    return whole, parts
+def share(folder, count, settings, whole):
+    """Asserts that the batches of `count` workers are those of one process, `whole`, put together in turn."""
+    settings = settings | {"batch_size": settings["batch_size"] // count}
+    for i in range(count):
+        dataset = load(str(folder), worker=(i, count), **settings)
+        part = list(dataset.take(len(whole) + 1 - settings.get("repeat", False)))
+        assert dataset.cardinality() in (len(part), tf.data.INFINITE_CARDINALITY, tf.data.UNKNOWN_CARDINALITY)
+        assert equal(part, [(x[i::count], y[i::count], id[i::count]) for x, y, id in whole if len(y) > i])
 
 
 def test_workers_share_each_batch(folder):
     """8 examples in batches of 6: over the ends of epochs, from the middle on, and epochs of their own."""
     settings = SMALL | {"batch_size": 6, "seed": 5, "shuffle_buffer": 3}
-    whole, parts = shared(folder, 2, settings | {"repeat": True}, 5)
-    assert [len(part) for part in parts] == [5, 5]
+    whole = list(load(str(folder), repeat=True, **settings).take(5))
     assert len({tuple(ids([batch])) for batch in whole}) == 5
-    assert equal(whole[3:], shared(folder, 2, settings | {"repeat": True, "start_batch": 3}, 2)[0])
-    whole, parts = shared(folder, 3, settings, 4)
+    share(folder, 2, settings | {"repeat": True}, whole)
+    share(folder, 2, settings | {"repeat": True, "start_batch": 3}, whole[3:])
+    whole = list(load(str(folder), **settings))
     assert [len(batch[1]) for batch in whole] == [6, 2]
-    assert [len(part) for part in parts] == [2, 2, 1]
+    share(folder, 3, settings, whole)
 
 
 def test_workers_share_the_records_of_an_evaluation(folder):
     settings = SMALL | {"batch_size": 4, "training": False, "classes": [0, 1]}  # 6 of 8
-    whole, parts = shared(folder, 2, settings, 3)
+    whole = list(load(str(folder), **settings))
     assert [len(batch[1]) for batch in whole] == [4, 2]
-    settings = SMALL | {"batch_size": 6, "training": False}
-    for drop, expected in ((True, 1), (False, 2)):
-        dataset = load(str(folder), worker=(1, 2), **settings | {"batch_size": 3, "drop_remainder": drop})
-        assert dataset.cardinality() == len(list(dataset)) == expected
-    shared(folder, 2, settings | {"drop_remainder": True}, 3)
+    share(folder, 2, settings, whole)
+    share(folder, 2, settings | {"drop_remainder": True}, whole[:1])
+
+
+def test_8_bit_clips_are_the_floats_that_they_stand_for(copy):
+    """Where a manifest says that no frame is too small, clips become floats after the batch only."""
+    settings = SMALL | {"seed": 5, "batch_size": 8, "with_ids": False}
+    described = list(load(str(copy), "both", **settings))
+    (copy / "train.json").unlink()
+    for a, b in zip(
+        tf.nest.flatten(described), tf.nest.flatten(list(load(str(copy), "both", **settings))), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=0, atol=3e-7)
+
+
+def test_frames_smaller_than_the_manifest_says(copy):
+    content = manifest.read(str(copy / "train.json"))
+    dataclasses.replace(content, spec=dataclasses.replace(SPEC, short_side=60)).write(str(copy))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="v0: undecodable: .* or are smaller than the manifest"):
+        list(load(str(copy), clip_frames=2, size=60))
 
 
 def test_without_flips(folder):

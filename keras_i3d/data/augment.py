@@ -102,7 +102,7 @@ def windows(height, width, side, crops):
 
 
 def mirror(clip, flipped=True):
-    """Mirrors frames or fields (T, H, W, C) left to right; of fields `signs` has to be taken into account too.
+    """Mirrors frames or fields (..., H, W, C) left to right; of fields `signs` has to be taken into account too.
 
     Args:
         clip: a tensor; uint8 costs least.
@@ -115,7 +115,9 @@ def mirror(clip, flipped=True):
         rows = tf.reshape(clip, (-1, shape[-2], clip.shape[-1]))  # of rank 3, for which TensorFlow has a fast way
         return tf.reshape(tf.reverse(rows, [1]), shape)
 
-    return tf.cond(tf.cast(flipped, tf.bool), mirrored, lambda: clip)
+    if isinstance(flipped, bool):
+        return mirrored() if flipped else clip
+    return tf.cond(flipped, mirrored, lambda: clip)
 
 
 def signs(flipped=True):

@@ -190,7 +190,7 @@ class Clips:
                 windows = augment.random_window(height, width, side, seed)[None]
             else:
                 windows = augment.windows(height, width, side, settings.crops)
-            clip = self._frames(images, windows[0] if settings.crops == 1 else None)
+            clip = self._frames(images, windows[0] if settings.crops == 1 else None, flipped)
             clip = tf.cond(
                 tf.size(images) == tf.size(element["order"]),
                 lambda c=clip: c,
@@ -202,7 +202,8 @@ class Clips:
             for place, window in zip(augment.CROPS[settings.crops], tf.unstack(windows, settings.crops)):
                 view = clip if settings.crops == 1 else tf.image.crop_to_bounding_box(clip, *tf.unstack(window))
                 turned = flipped if settings.training else place.flipped
-                view = augment.mirror(view, turned)
+                if place.flipped:
+                    view = augment.mirror(view)
                 if stream == "flow":
                     factors.append(factor * augment.signs(turned))
                 if stream not in self.as_8_bit:
@@ -251,13 +252,13 @@ class Clips:
         }
         return x if len(x) > 1 else x[self.settings.stream]
 
-    def _frames(self, images, window):
+    def _frames(self, images, window, flipped):
+        """Decodes the window of each image; mirrored one by one, which costs less than a clip at once."""
         import tensorflow as tf
 
+        frame = tf.TensorSpec((None, None, 3), tf.uint8)
         return tf.map_fn(
-            lambda image: records.decode_rgb(image, window),
-            images,
-            fn_output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
+            lambda image: augment.mirror(records.decode_rgb(image, window), flipped), images, fn_output_signature=frame
         )
 
     def _arranged(self, views):
