@@ -1,6 +1,7 @@
 """Training runs: what they write, that they go on to the step, and what stops them."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -309,6 +310,14 @@ def test_settings_refuse_typos():
 def test_no_run_there(tmp_path):
     with pytest.raises(ValueError, match="is no training run"):
         run.read_plan(tmp_path)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_recipe_says_whether_to_mirror(finished, records, monkeypatch, flip):
+    monkeypatch.setattr(run.data, "load", lambda *_, **settings: settings)
+    plan = run.read_plan(finished[0])
+    plan = dataclasses.replace(plan, recipe=plan.recipe.with_settings({"flip": str(flip)}))
+    assert run._clips(plan, records, training=True)["flip"] is flip
 
 
 def test_best_precision_is_a_policy():
