@@ -1,6 +1,6 @@
 """I3D video action recognition (Carreira & Zisserman, arXiv 1705.07750) in Keras 3."""
 
-from keras_i3d import flow, video, visualize
+from keras_i3d import data, evaluation, flow, training, video, visualize
 from keras_i3d.applications import I3D, TwoStreamI3D, decode_predictions
 from keras_i3d.conversion import boring_video_error, inflate
 from keras_i3d.inference import Classification, Classifier, Prediction, classify
@@ -20,10 +20,13 @@ __all__ = [
     "__version__",
     "boring_video_error",
     "classify",
+    "data",
     "decode_predictions",
+    "evaluation",
     "flow",
     "inflate",
     "preprocess_input",
+    "training",
     "video",
     "visualize",
 ]
