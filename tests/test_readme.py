@@ -1,0 +1,32 @@
+"""The script of the README, as it stands there but for its sizes."""
+
+import re
+
+import keras
+import tiny
+from conftest import ROOT
+
+SMALLER = (
+    ("clip_frames=64", "clip_frames=9, size=32"),
+    ("(64, 224, 224, 3)", "(9, 32, 32, 3)"),
+    ("classes=len(labels)", "classes=len(labels), weights=None, depth_multiplier=0.125"),
+    ("batch_size=8", "batch_size=3"),
+    ("epochs=10", "epochs=1"),
+)
+
+
+def test_fifteen_lines_train(tmp_path, monkeypatch, capsys):
+    tiny.shorten(monkeypatch)
+    (tmp_path / "records").mkdir()
+    for split in ("train", "test"):
+        tiny.write(tmp_path / "records", split, videos=6)
+    monkeypatch.chdir(tmp_path)
+    scripts = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (script,) = [text for text in scripts if "model.fit" in text]
+    assert len([line for line in script.splitlines() if line]) <= 15
+    for full, small in SMALLER:
+        assert full in script
+        script = script.replace(full, small)
+    exec(script, {})
+    assert "'accuracy'" in capsys.readouterr().out
+    assert keras.models.load_model(tmp_path / "mine.keras").output_shape == (None, 3)
