@@ -1,10 +1,11 @@
-# make demo   the main job, end to end, on a video made on the spot
+# make demo   videos made on the spot to records, both streams trained, evaluated, one classified; five minutes
 # make test   the test suite
 # make test-slow  the tests that take long
 # make test-compat  the fast tests, and those of s3:// and RandAugment, in .venv-compat: TensorFlow 2.16 with tensorflow-io
 #                   and tf-models-official. Takes Python 3.10 to 3.12, 4 GB of disk, a quarter of an hour
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
+# make bench-training  a training step beside the same network in torch, which it installs
 # Each sets up .venv when it is missing or when setup.py changed (test-compat: .venv-compat).
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ READY := .venv/ready
 COMPAT := .venv-compat/bin
 COMPAT_READY := .venv-compat/ready
 
-.PHONY: demo test test-slow test-compat check bench clean
+.PHONY: demo test test-slow test-compat check bench bench-training clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -36,6 +37,13 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/flow.py
+	$(BIN)/python benchmarks/records.py
+	$(BIN)/python benchmarks/pipeline.py
+
+# torch is the peer there, and nothing else needs it.
+bench-training: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf .venv .venv-compat build dist *.egg-info
