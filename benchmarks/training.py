@@ -119,20 +119,37 @@ def resident():
 
 
 def check_keras(folder):
-    """Writes weights, logits, and what one update without dropout makes of the loss and of the weights."""
+    """Writes weights, logits, and what one update without dropout makes of the loss and of the weights.
+
+    And how far the update moves when the input changes in its last bit: nothing can agree better than that.
+    """
     import keras
     import numpy as np
 
+    def values():
+        return {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}
+
+    def norm(a, b):
+        return np.sqrt(sum(((a[path] - b[path]) ** 2).sum() for path in a if "moving" not in path))
+
     model = keras_model("fast", "float32", CHECKED, dropout=0.0)
-    weights = {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}
+    weights = values()
     x, y = clips(CHECKED)
     logits = keras.ops.convert_to_numpy(model(x, training=True))  # fresh moving statistics would shrink them
+    model.optimizer.build(model.trainable_variables)
+    everything = (*model.weights, *model.optimizer.variables)
+    start, kept = values(), [keras.ops.convert_to_numpy(v) for v in everything]
     loss = float(model.train_on_batch(x, y))
-    updated = {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}
+    updated = values()
+    for variable, value in zip(everything, kept):
+        variable.assign(value)
+    last_bit = np.random.default_rng(1).choice(np.float32([-6e-8, 6e-8]), x.shape)
+    model.train_on_batch(x * (1 + last_bit), y)
+    sensitivity = norm(values(), updated) / norm(updated, start)
     count = sum(w.size for path, w in weights.items() if "moving" not in path)
     np.savez(folder / "weights.npz", **weights)
     np.savez(folder / "updated.npz", **updated)
-    np.savez(folder / "keras.npz", logits=logits, loss=loss, count=count)
+    np.savez(folder / "keras.npz", logits=logits, loss=loss, count=count, sensitivity=sensitivity)
 
 
 def check_torch(folder):
@@ -159,6 +176,7 @@ def check_torch(folder):
         "logits": float(np.abs(logits - wanted["logits"]).max() / np.abs(logits).max()),
         "losses": [loss, float(wanted["loss"])],
         "update": (apart / moved).sqrt().item(),
+        "sensitivity": float(wanted["sensitivity"]),
     }
     print(json.dumps(answer))
 
@@ -177,9 +195,10 @@ def check():
     print(
         f"Same layers: {ours} trainable parameters; from the same weights the largest difference of logits is "
         f"{answer['logits']:.1e} of the largest, losses lie "
-        f"{abs(loss - keras_loss):.1e} apart, an update of the weights differs by {answer['update']:.1e} of itself\n"
+        f"{abs(loss - keras_loss):.1e} apart, an update of the weights differs by {answer['update']:.1e} of itself "
+        f"(by {answer['sensitivity']:.1e} where the last bit of the input changes)\n"
     )
-    if ours != theirs or not answer["logits"] < 1e-4 or not answer["update"] < 0.1:
+    if ours != theirs or not answer["logits"] < 1e-4 or not answer["update"] < 4 * answer["sensitivity"]:
         raise SystemExit(f"The peer computes something else: {answer}")
 
 
@@ -270,6 +289,7 @@ def main(argv):
                     f"{row['peak'] - row['before']:.2f} |",
                     flush=True,
                 )
+            # Two graphs, which may be optimised apart in their last bits; tests/test_fast.py compares bit by bit.
             first = {kind: rows[kind]["losses"][0] for kind in ("fast", "remat")}
             if abs(first["remat"] - first["fast"]) > (1e-5 if policy == "float32" else 1e-2) * first["fast"]:
                 raise SystemExit(f"remat's first loss is not that of fast: {first}")
