@@ -14,7 +14,7 @@ from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.messages import WeightsError
 from keras_i3d.models.inception import inception_i3d
-from keras_i3d.specs import CHANNELS, ClipSpec, check_stream
+from keras_i3d.specs import CHANNELS, check_stream
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
 
@@ -53,9 +53,7 @@ class Run:
     @property
     def clip(self):
         """The ClipSpec of what its model takes."""
-        flow = {"flow_method": self.spec.flow_method, "flow_bound": self.spec.flow_bound}
-        facts = {"fps": self.spec.fps, "short_side": self.spec.short_side, "crop": self.size}
-        return ClipSpec(self.stream, **facts, **(flow if self.stream == "flow" else {}))
+        return self.spec.clip(self.stream, self.size)
 
     def log(self):
         """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended."""

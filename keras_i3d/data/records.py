@@ -17,7 +17,7 @@ import numpy as np
 from keras_i3d.flow.pairs import METHODS, stream
 from keras_i3d.flow.quantize import SCHEMES, quantize_flow
 from keras_i3d.messages import missing_package
-from keras_i3d.specs import FLOW_BOUND, FPS, SHORT_SIDE
+from keras_i3d.specs import FLOW_BOUND, FPS, SHORT_SIDE, ClipSpec
 from keras_i3d.version import __version__
 
 FLOW = "FORWARD_FLOW/"
@@ -56,6 +56,11 @@ class RecordSpec:
         ):
             if not holds:
                 raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+
+    def clip(self, stream, crop):
+        """The ClipSpec of what a model of `stream` takes that was trained on such records, cropped to `crop` pixels."""
+        flow = {"flow_method": self.flow_method, "flow_bound": self.flow_bound} if stream == "flow" else {}
+        return ClipSpec(stream, fps=self.fps, short_side=self.short_side, crop=crop, **flow)
 
 
 def encode(frames, spec, *, id, label=None, index=None, split="", source="", start=None, end=None, workers=None):

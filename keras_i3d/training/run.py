@@ -15,7 +15,7 @@ from keras_i3d import applications, data
 from keras_i3d.data.manifest import check_same
 from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
-from keras_i3d.specs import CHANNELS, ClipSpec, check_stream
+from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.training import recipes, workers
 from keras_i3d.training.fast import for_training
 from keras_i3d.training.keeper import Keeper, write_text
@@ -44,9 +44,7 @@ class Plan:
     @property
     def clip(self):
         """The ClipSpec of what the trained model takes."""
-        flow = {"flow_method": self.spec.flow_method, "flow_bound": self.spec.flow_bound}
-        facts = {"fps": self.spec.fps, "short_side": self.spec.short_side, "crop": self.recipe.size}
-        return ClipSpec(self.stream, **facts, **(flow if self.stream == "flow" else {}))
+        return self.spec.clip(self.stream, self.recipe.size)
 
 
 def train(
