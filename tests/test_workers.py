@@ -63,6 +63,45 @@ def alone(records, tmp_path_factory):
         return layer_weights(model), (output / "log.csv").read_text()
 
 
+TWO_DEVICES = """
+import json, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import tiny
+tiny.shorten()
+from keras_i3d import training
+records, output, recipe = sys.argv[2], pathlib.Path(sys.argv[3]), json.loads(sys.argv[4])
+settings = {"weights": None, "seed": 3, "validation": f"{records}/test-*", "progress": False}
+devices = ["/cpu:0", "/cpu:1"]
+for steps in (4, recipe["steps"]):  # stopped, as it were, and started again
+    part = training.Recipe(**{**recipe, "steps": steps})
+    plan = output / "run.json"
+    if plan.exists():
+        content = json.loads(plan.read_text())
+        content["recipe"]["steps"] = steps
+        plan.write_text(json.dumps(content))
+    training.train(f"{records}/train-*", output, recipe=part, devices=devices, **settings)
+try:
+    training.train(f"{records}/train-*", output / "no", recipe=training.Recipe(**{**recipe, "accumulate": 2}),
+                   devices=devices, **settings)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_two_devices_are_one_with_the_whole_batch(alone, records, tmp_path):
+    """Stopped and started again on the way; gradient accumulation is refused there in one line."""
+    command = [sys.executable, "-c", TWO_DEVICES, str(ROOT / "tests"), str(records), str(tmp_path), json.dumps(RECIPE)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "going on after step 4 of 6" in done.stderr
+    assert difference(tmp_path, alone[0]) < 1e-4
+    assert "Gradients are accumulated on one device only" in done.stdout
+
+
 def addresses(count):
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
