@@ -23,7 +23,7 @@ from absl import app, flags  # noqa: E402
 _OUTPUT = flags.DEFINE_string("output", "demo", "Folder for all of it; emptied first.")
 _TRAIN = flags.DEFINE_integer("train", 45, "Videos of each of the nine labels to train on.", lower_bound=2)
 _TEST = flags.DEFINE_integer("test", 12, "Held-out videos of each label.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 300, "Updates of each stream.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 380, "Updates of each stream.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 1, "Of the videos and of the training.")
 
 # A network a quarter as wide, on frames a quarter as wide: the same graph in a minute.
@@ -33,7 +33,7 @@ SETTINGS = {
     "size": 56,
     "batch_size": 16,
     "frame_stride": 2,
-    "learning_rate": 0.03,
+    "learning_rate": 0.025,
     "warmup_steps": 10,
     "clip_norm": 5.0,
     "dropout": 0.2,
@@ -55,7 +55,7 @@ def run(*words):
 
 def train(stream):
     boundary = round(0.75 * _STEPS.value)
-    settings = {**SETTINGS, "steps": _STEPS.value, "boundaries": f"({boundary},)", "rates": "(0.003,)"}
+    settings = {**SETTINGS, "steps": _STEPS.value, "boundaries": f"({boundary},)", "rates": "(0.0025,)"}
     run(
         "train", "--records=records/train-*", "--validation=records/test-*", f"--stream={stream}", "--recipe=original",
         "--weights=none", f"--seed={_SEED.value}", f"--output=runs/{stream}", "--set=reference_batch=none",

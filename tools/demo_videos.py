@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-SHAPES = ("disc", "square", "triangle")
+SHAPES = ("disc", "cross", "triangle")
 MOTIONS = ("slides", "bounces", "circles")
 HEIGHT, WIDTH, FRAMES, FPS = 64, 80, 32, 25
 
@@ -30,7 +30,7 @@ def frames(rng, shape, motion):
     ys, xs = np.mgrid[: HEIGHT + 2 * margin, : WIDTH + 2 * margin].astype(np.float32)
     ground = _texture(rng, ys.shape, cell=6) * 60 + rng.uniform(20, 60, 3)
     centre = rng.uniform((margin + 6, margin + 6), (margin + HEIGHT - 6, margin + WIDTH - 6))
-    _paint(ground, ys, xs, centre, rng.choice(SHAPES), rng.uniform(6, 8), rng.uniform(60, 160, 3), rng)  # at rest
+    _paint(ground, ys, xs, centre, rng.choice(SHAPES), rng.uniform(10, 13), rng.uniform(160, 255, 3), rng)  # at rest
     radius, color = rng.uniform(10, 13), rng.uniform(160, 255, 3)
     skin = _texture(rng, ys.shape, cell=4)
     middle = rng.uniform((margin + 26, margin + 30), (margin + HEIGHT - 26, margin + WIDTH - 30))
@@ -69,7 +69,7 @@ def _paint(image, ys, xs, centre, shape, radius, color, rng=None, skin=None):
     dy, dx = ys - centre[0], xs - centre[1]
     distance = {
         "disc": np.hypot(dy, dx) - radius,
-        "square": np.maximum(abs(dy), abs(dx)) - 0.9 * radius,
+        "cross": np.maximum(np.minimum(abs(dy), abs(dx)) - 0.35 * radius, np.maximum(abs(dy), abs(dx)) - 1.1 * radius),
         "triangle": np.maximum(dy - 0.7 * radius, abs(dx) * 0.87 - dy * 0.5 - 0.6 * radius),
     }[shape]
     cover = np.clip(0.5 - distance, 0, 1)[..., None]
