@@ -77,6 +77,7 @@ def test_text(folder, capsys):
         (["classify", "x.mp4", "--top=0"], "top"),
         (["records", "--source=x"], "records takes --source and --output"),
         (["show", "x.mp4"], "show takes one video"),
+        (["show", "records", "--output=x.png", "--start=5", "--flow=none"], "--start, --flow of show is for a video"),
         (["train", "--records=x", "--output=y", "--set=steps"], "--set takes FIELD=VALUE"),
     ],
 )

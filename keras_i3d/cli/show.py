@@ -35,6 +35,11 @@ def main(arguments):
 
     source = arguments[0]
     is_video = os.path.isfile(source) and os.path.splitext(source)[1].lower() in SUFFIXES
+    meant_for_videos = [f"--{name}" for name in ("start", "seconds", "flow") if FLAGS[name].present]
+    if meant_for_videos and not is_video:
+        raise UsageError(f"{', '.join(meant_for_videos)} of show is for a video; a record is shown as it is.")
+    if FLAGS["record"].present and is_video:
+        raise UsageError("--record of show is for records, not for a video.")
     frames, fields, title, fps = _video(source) if is_video else _record(source)
     visualize.save(FLAGS.output, frames, fields, title, fps, FLAGS.bound)
     print(f"{title}\n-> {FLAGS.output}")
