@@ -12,6 +12,7 @@ import time
 
 import films
 import pytest
+import records_made
 import tensorflow as tf
 from conftest import ROOT
 
@@ -310,6 +311,12 @@ def test_check_finds(damage, found, whole, tmp_path):
     problems = "\n".join(map(str, check(tmp_path / "out").problems))
     for text in found:
         assert text in problems
+
+
+def test_check_knows_that_a_bound_is_stored_in_single_precision(tmp_path):
+    spec = dataclasses.replace(records_made.SPEC, flow_bound=7.3)
+    records_made.split(tmp_path, "test", 1, shards=1, spec=spec)
+    assert check(tmp_path).problems == ()
 
 
 def test_check_of_no_records(tmp_path):
