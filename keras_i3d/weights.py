@@ -300,6 +300,12 @@ def facts_of(path):
         return json.loads(file.attrs.get("keras_i3d", "{}"))
 
 
+def clip_of(facts):
+    """Returns the ClipSpec among what `facts_of` gives, or None."""
+    noted = facts.get("clip")
+    return noted and ClipSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()})
+
+
 def _from_path(weights, stream):
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
@@ -323,9 +329,7 @@ def _from_path(weights, stream):
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
     heads = [arrays for name, arrays in values.items() if name.rpartition("/")[2] == HEAD]
     classes = int(heads[0][0].shape[-1]) if heads else None
-    noted = facts.get("clip")
-    clip = noted and ClipSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()})
-    return Source(str(weights), classes, facts.get("labels"), lambda: values, clip)
+    return Source(str(weights), classes, facts.get("labels"), lambda: values, clip_of(facts))
 
 
 def _read_keras(path):

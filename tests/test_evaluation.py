@@ -11,7 +11,7 @@ import pytest
 import records_made
 import runs_made
 
-from keras_i3d import inference, runs
+from keras_i3d import inference, runs, weights
 from keras_i3d.data import pipeline, records
 from keras_i3d.data import source as source_lib
 from keras_i3d.evaluation import EvaluationError, evaluate, fusion, metrics, protocols, rescore, scores
@@ -177,6 +177,23 @@ def test_damaged_records_are_counted(test_split, tmp_path):
     found = evaluate(tmp_path, {"flow": model}, size=32, errors="count").scores
     assert (len(found.ids), found.dropped) == (5, ("test/005.mp4",))
     assert "5 videos, 3 not scored: 1 damaged record dropped;" in found.counts()
+
+
+def test_a_saved_model_says_what_it_takes_without_its_run(test_split, tmp_path):
+    path = tmp_path / "moved.keras"
+    clip = records_made.SPEC.clip("rgb", 32)
+
+    def saved(clip, labels=runs_made.LABELS):
+        runs_made.small("rgb").save(path)
+        weights.note_facts(path, stream="rgb", labels=list(labels), clip=dataclasses.asdict(clip))
+        return {"rgb": str(path)}
+
+    found = evaluate(test_split, saved(clip), report=False).scores
+    assert "32 x 32" in found.settings["rgb"]
+    with pytest.raises(ValueError, match="moved.keras and the records must agree. Received: short_side: 256 and 40"):
+        evaluate(test_split, saved(dataclasses.replace(clip, short_side=256)))
+    with pytest.raises(ValueError, match="2 that differ, first class 1"):
+        evaluate(test_split, saved(clip, ("left", "up", "right")))
 
 
 def test_what_does_not_belong_together(folder, test_split, models, tmp_path):

@@ -262,14 +262,14 @@ class _Stream:
     def __init__(self, name, model, labels, source, protocol, size, clip_frames, chunk_frames, errors):
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
         self.damage = {}
-        run = None
+        run = clip = None
         if isinstance(model, keras.Model):
             network, own_labels, self.origin = model, None, f"the model {model.name}"
         elif runs.is_run(model):
             run = runs.read(model)
             network, own_labels, self.origin = runs.load_model(model), run.labels, os.fspath(model)
         else:
-            network, own_labels = _published(name, model)
+            network, own_labels, clip = _published(name, model)
             self.origin = str(model)
         self.stream = _check_network(name, network, self.origin)
         _check_labels(own_labels, labels, network, self.origin)
@@ -277,10 +277,18 @@ class _Stream:
         expected = run.spec if run else _published_spec(model, source.spec)
         if expected and source.spec:
             _check_spec(self.stream, expected, source.spec, self.origin)
+        elif clip and source.spec:  # a file that its run's folder is not around
+            check_same(
+                f"The clips of the {self.stream} stream",
+                clip,
+                source.spec.clip(self.stream, clip.crop),
+                self.origin,
+                "the records",
+            )
         _, frames, height, width, _ = network.input_shape
         self.stride = run.frame_stride if run else 1
         self.frames = None if protocol.clips is None else clip_frames or (run and run.clip_frames) or CLIP_FRAMES
-        trained = run.size if run else height or CROP
+        trained = run.size if run else height or (clip.crop if clip else CROP)
         self.size = size or (source.spec.short_side if protocol.crops == 3 and source.spec else trained)
         if frames not in (None, self.frames) or not {height, width} <= {None, self.size}:
             wanted = f"clips of {self.frames} frames" if self.frames else "clips of any length"
@@ -371,18 +379,20 @@ def _batches(model, views, at_once):
 
 
 def _published(name, weights):
-    """Returns a network that takes clips of any size, and its labels or their name."""
+    """Returns a network that takes clips of any size, its labels or their name, and the ClipSpec its file notes."""
     if name not in CHANNELS:
         raise ValueError(f'Weights by name or path belong to "rgb" or "flow". Received: {name!r} with {weights!r}')
     if not registry.is_name(weights) and os.path.isdir(weights):
         raise ValueError(f"A training run is a folder with a {runs.FACTS}. Received: {weights}, which has none.")
     if str(weights).endswith(".keras") and os.path.isfile(weights):
         try:
-            return keras.models.load_model(weights, compile=False), None
+            network = keras.models.load_model(weights, compile=False)
         except (ValueError, OSError, TypeError, KeyError) as error:
             raise weights_lib.WeightsError(f"{weights}: not a readable .keras model ({error})") from error
-    own_labels = weights_lib.find(weights, name).labels
-    return I3D(weights=weights, stream=name, input_shape=(None, None, None, CHANNELS[name])), own_labels
+        facts = weights_lib.facts_of(weights)
+        return network, facts.get("labels"), weights_lib.clip_of(facts)
+    found = weights_lib.find(weights, name)
+    return I3D(weights=weights, stream=name, input_shape=(None, None, None, CHANNELS[name])), found.labels, found.clip
 
 
 def _published_spec(model, spec):
