@@ -5,6 +5,7 @@ from keras_i3d.applications import I3D, TwoStreamI3D, decode_predictions
 from keras_i3d.conversion import boring_video_error, inflate
 from keras_i3d.inference import Classification, Classifier, Prediction, classify
 from keras_i3d.messages import KerasI3DError, VideoError, WeightsError
+from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.specs import preprocess_input
 from keras_i3d.version import __version__
 
@@ -25,6 +26,7 @@ __all__ = [
     "evaluation",
     "flow",
     "inflate",
+    "optimize_for_inference",
     "preprocess_input",
     "training",
     "video",

@@ -15,6 +15,7 @@ from keras_i3d.applications import I3D, check_top
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.messages import VideoError, notice
 from keras_i3d.models.inception import HEAD
+from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.specs import CHANNELS, CLIPS, CROP, FPS, MIN_FRAMES, preprocess_input
 
 STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
@@ -174,7 +175,10 @@ class Classifier:
         if self.flow:
             METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
         # One row of logits a step; the mean over steps is taken once, over the whole video.
-        self.models = {s: keras.Model(model.input, model.get_layer(HEAD).output) for s, model in models.items()}
+        self.models = {
+            s: optimize_for_inference(keras.Model(model.input, model.get_layer(HEAD).output))
+            for s, model in models.items()
+        }
 
     def __call__(self, source, top=5):
         """Classifies one video.

@@ -210,10 +210,19 @@ def test_labels(repository, models, tmp_path, capsys):
         inference.Classifier("rgb", rgb_weights=models["rgb"], labels=tmp_path / "five.txt")
 
 
-def test_logits_that_are_not_finite(mp4):
+def test_weights_that_are_not_finite():
+    """Before the first video: a convolution fused with its ReLU would make 0 of them."""
     model = narrow("rgb")
     norm = model.get_layer("Mixed_5c_Branch_0_Conv3d_0a_1x1_batch_norm")
     norm.set_weights([np.full_like(w, np.nan) for w in norm.get_weights()])
+    with pytest.raises(ValueError, match="must be finite. Received: Mixed_5c_Branch_0_Conv3d_0a_1x1 with"):
+        inference.Classifier("rgb", rgb_weights=model, labels=LABELS)
+
+
+def test_logits_that_are_not_finite(mp4):
+    model = narrow("rgb")
+    head = model.get_layer("Logits_Conv3d_0c_1x1_conv_3d")
+    head.set_weights([np.full_like(w, 3e38) for w in head.get_weights()])  # finite, and too large to add up
     with pytest.raises(ValueError, match="logits must be finite.*Received: 6 of 6"):
         inference.Classifier("rgb", rgb_weights=model, labels=LABELS)(mp4)
 

@@ -13,7 +13,7 @@ FLOORS = (
     {"conversion", "registry", "video", "flow", "visualize"},
     {"download", "data"},
     {"weights"},
-    {"applications", "runs"},
+    {"applications", "optimize", "runs"},
     {"inference", "training", "features", "export"},
     {"evaluation"},
     {"cli"},

@@ -54,6 +54,48 @@ def sonnet_initializer(fan_in):
 
 
 @keras.saving.register_keras_serializable(package="keras_i3d")
+class SpaceToDepth3D(layers.Layer):
+    """Moves each 2 x 2 x 2 neighbourhood to the channels: (B, T, H, W, C) -> (B, T', H', W', 8 C), T' = ceil(T / 2).
+
+    An odd size gets a zero in front, which puts the phase where SAME padding has it: a convolution of stride 2 is one
+    of stride 1 on this, by `space_to_depth_kernel`. Sizes may be unknown until the call.
+    """
+
+    def compute_output_shape(self, input_shape):
+        batch, *sizes, channels = input_shape
+        return (batch, *(None if size is None else -(-size // 2) for size in sizes), 8 * channels)
+
+    def call(self, x):
+        batch, *sizes, channels = ops.shape(x)
+        odd = [size % 2 for size in sizes]
+        if not all(isinstance(side, int) and side == 0 for side in odd):
+            x = ops.pad(x, [[0, 0], *([side, 0] for side in odd), [0, 0]])
+        t, h, w = ((size + 1) // 2 for size in sizes)
+        x = ops.reshape(x, (batch, t, 2, h, 2, w, 2 * channels))
+        x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6))
+        return ops.reshape(x, (batch, t, h, w, 8 * channels))
+
+
+def space_to_depth_kernel(kernel):
+    """The kernel of stride 1 on `SpaceToDepth3D(x)` that does what `kernel` does on x at stride 2, both SAME.
+
+    Args:
+        kernel: float (7, 7, 7, C, F), or other sizes that are 3 modulo 4: those whose padding starts on an even place.
+
+    Returns:
+        float (4, 4, 4, 8 C, F): one zero longer than `kernel` on each axis, and rearranged.
+    """
+    *sizes, channels, filters = kernel.shape
+    if any(size % 4 != 3 for size in sizes):
+        raise ValueError(f"Kernel sizes must be 3 modulo 4. Received: {tuple(sizes)}")
+    t, h, w = ((size + 1) // 2 for size in sizes)
+    kernel = ops.pad(kernel, [[0, 1]] * 3 + [[0, 0]] * 2)
+    kernel = ops.reshape(kernel, (t, 2, h, 2, w, 2, channels, filters))
+    kernel = ops.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7))
+    return ops.reshape(kernel, (t, h, w, 8 * channels, filters))
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
 class ClipCheck(layers.Layer):
     """Passes a clip through unchanged, and refuses one too short or too small for the network.
 
