@@ -18,6 +18,7 @@ from conftest import ROOT
 
 from keras_i3d import runs, training, weights
 from keras_i3d.conversion import layer_weights
+from keras_i3d.models.inception import HEAD
 from keras_i3d.training import recipes, run, workers
 from keras_i3d.training.keeper import Keeper
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy
@@ -152,11 +153,11 @@ def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_pa
     assert (tmp_path / "stopped/checkpoints/step-000000005.npz").exists()
 
 
-@pytest.mark.parametrize("stream", ["rgb", "flow"])
-def test_fixed_leaves_the_body_as_it_is(records, tmp_path, stream, finished):
-    """Not one bit of it may change, moving statistics included."""
+@pytest.mark.parametrize(("stream", "part"), [("rgb", "head"), ("flow", "head"), ("rgb", "all")])
+def test_what_a_recipe_freezes_does_not_change(records, tmp_path, stream, part, finished):
+    """Not one bit of it, moving statistics included; all of the rest does. At full width: test_finetuning."""
     source = finished[0] / "best.weights.h5" if stream == "rgb" else None
-    recipe = training.Recipe(**{**vars(RECIPE), "steps": 2, "part": "head"})
+    recipe = training.Recipe(**{**vars(RECIPE), "steps": 2, "part": part})
     settings = {"stream": stream, "weights": source, "validation": None}
     keras.utils.set_random_seed(3)
     model = train(records, tmp_path, recipe, **settings)
@@ -166,8 +167,11 @@ def test_fixed_leaves_the_body_as_it_is(records, tmp_path, stream, finished):
     else:
         keras.utils.set_random_seed(3)
         before = layer_weights(run.build(run.read_plan(tmp_path)))
-    changed = [n for n in after if any((a != b).any() for a, b in zip(after[n], before[n]))]
-    assert changed == ["Logits_Conv3d_0c_1x1_conv_3d"]
+    everything = [(n, i) for n in after for i in range(len(after[n]))]
+    changed = [(n, i) for n, i in everything if (after[n][i] != before[n][i]).any()]
+    head = [(n, i) for n, i in everything if n == HEAD]
+    assert sum(len(v) for v in after.values()) == len(model.weights)
+    assert changed == (head if part == "head" else everything)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(finished, records):
@@ -299,10 +303,20 @@ def test_released_schedules():
 def test_settings_refuse_typos():
     with pytest.raises(ValueError, match="A recipe has no learningrate. Its fields: steps"):
         RECIPE.with_settings({"learningrate": "1"})
-    with pytest.raises(ValueError, match="takes a number"):
-        RECIPE.with_settings({"steps": "many"})
-    changed = RECIPE.with_settings({"clip_norm": "none", "freeze_bn": "true", "precision": "float32", "rates": "[0.5]"})
-    assert (changed.clip_norm, changed.freeze_bn, changed.precision, changed.rates) == (None, True, "float32", (0.5,))
+    for field, text, kind in (
+        ("steps", "many", "int"), ("steps", "2.5", "int"), ("batch_size", "none", "int"), ("freeze_bn", "1", "bool"),
+        ("learning_rate", "true", "float"), ("clip_norm", "(1, 2)", "float or none"), ("rates", "a", "tuple"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{field} takes {kind}. Received: {field}="):
+            RECIPE.with_settings({field: text})
+    given = {"clip_norm": "none", "freeze_bn": "true", "precision": "float32", "rates": "[0.5]", "learning_rate": "1"}
+    changed = RECIPE.with_settings({**given, "boundaries": "3"})  # a tuple of one, as one writes it
+    assert {name: getattr(changed, name) for name in (*given, "boundaries")} == {
+        "clip_norm": None, "freeze_bn": True, "precision": "float32", "rates": (0.5,), "learning_rate": 1,
+        "boundaries": (3,),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"short_sides must be \(low, high\), or None. Received: short_sides=\(40,\)"):
+        RECIPE.with_settings({"short_sides": "40"})
     with pytest.raises(ValueError, match="recipe must be one of kinetics-rgb"):
         recipes.find("best")
 

@@ -1,6 +1,9 @@
 """How a model is trained, as frozen values; each recipe's docstring says where they come from and what to expect."""
 
+import contextlib
 import dataclasses
+import types
+import typing
 
 KINETICS_BATCH = 384  # 64 replicas of 6 clips; that 6 is per replica is implied by the released README, not stated
 
@@ -82,6 +85,7 @@ class Recipe:
             ("part", self.part in ("all", "head"), '"all" or "head"'),
             ("bn_momentum", self.bn_momentum is None or 0 <= self.bn_momentum < 1, "in [0, 1), or None"),
             ("precision", self.precision in (None, "float32", "mixed_bfloat16", "mixed_float16"), "a Keras policy"),
+            ("short_sides", self.short_sides is None or len(self.short_sides) == 2, "(low, high), or None"),
             ("validate_every", self.validate_every is None or self.validate_every >= 1, "at least 1, or None"),
             ("save_every", self.save_every >= 1, "at least 1"),
         ):
@@ -111,19 +115,23 @@ class Recipe:
         unknown = sorted(set(settings) - set(fields))
         if unknown:
             raise ValueError(f"A recipe has no {', '.join(unknown)}. Its fields: {', '.join(fields)}")
-        return dataclasses.replace(self, **{name: _value(name, value) for name, value in settings.items()})
+        return dataclasses.replace(self, **{name: _value(fields[name], value) for name, value in settings.items()})
 
 
-def _value(name, text):
-    if not isinstance(text, str) or name in ("part", "precision"):
-        return None if text == "none" else text
+def _value(field, value):
+    """A setting, given as text or not, as the kind of value that its field has."""
     import ast
 
-    try:
-        value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
-    except (ValueError, SyntaxError) as error:
-        raise ValueError(f"{name} takes a number, a tuple, true, false or none. Received: {name}={text!r}") from error
-    return tuple(value) if isinstance(value, list) else value
+    kinds = typing.get_args(field.type) or (field.type,)
+    if isinstance(value, str) and not (str in kinds and value != "none"):
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
+    if tuple in kinds and isinstance(value, int | float | list):
+        value = tuple(value) if isinstance(value, list) else (value,)
+    if type(value) in kinds or (float in kinds and type(value) is int):
+        return value
+    kinds = " or ".join("none" if kind is types.NoneType else kind.__name__ for kind in kinds)
+    raise ValueError(f"{field.name} takes {kinds}. Received: {field.name}={value!r}")
 
 
 def kinetics_rgb():
