@@ -16,10 +16,10 @@ def shorten(monkeypatch=None):
         inception.LAYERS = layers
 
 
-def write(folder, split="train", videos=9, frames=12, height=32, width=40):
+def write(folder, split="train", videos=9, frames=12, height=32, width=40, labels=LABELS):
     """Writes FOLDER/SPLIT-00000-of-00001.tfrecord with its manifest; returns the folder.
 
-    A texture that moves to the left, to the right, or not at all, the three by turns.
+    A texture that moves to the left, to the right, or not at all, the three by turns, as are the labels.
     """
     import tensorflow as tf
 
@@ -29,13 +29,13 @@ def write(folder, split="train", videos=9, frames=12, height=32, width=40):
     name, ids = manifest.shard_name(split, 0, 1), []
     with tf.io.TFRecordWriter(str(folder / name)) as file:
         for i in range(videos):
-            index = i % 3
+            index = i % len(labels)
             draw = np.random.default_rng((len(split), i))
             scene = tf.image.resize(draw.uniform(0, 255, (8, 20, 3)), (height, 2 * width)).numpy().astype("uint8")
-            starts = width // 2 + np.arange(frames) * (1, -1, 0)[index]
+            starts = width // 2 + np.arange(frames) * (1, -1, 0)[i % 3]
             ids.append(f"{split}/{i}")
             clip = (scene[:, start : start + width] for start in starts)
-            file.write(records.encode(clip, spec, id=ids[-1], label=LABELS[index], index=index, split=split, workers=1))
+            file.write(records.encode(clip, spec, id=ids[-1], label=labels[index], index=index, split=split, workers=1))
     shard = manifest.Shard(name, tuple(ids), (folder / name).stat().st_size)
-    manifest.Manifest(split, LABELS, spec, (shard,)).write(folder)
+    manifest.Manifest(split, labels, spec, (shard,)).write(folder)
     return folder
