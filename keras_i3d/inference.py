@@ -9,17 +9,17 @@ import time
 import keras
 import numpy as np
 
-from keras_i3d import download, flow, runs, video
-from keras_i3d import weights as weights_lib
-from keras_i3d.applications import I3D, check_top
+from keras_i3d import download, flow, video
+from keras_i3d import streams as streams_lib
+from keras_i3d.applications import check_top
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.messages import VideoError, notice
 from keras_i3d.models.inception import HEAD
 from keras_i3d.optimize import optimize_for_inference
-from keras_i3d.specs import CHANNELS, CLIPS, CROP, FPS, MIN_FRAMES, preprocess_input
+from keras_i3d.specs import CROP, FPS, MIN_FRAMES, preprocess_input
+from keras_i3d.streams import PRECISIONS
 
 STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 CHUNK_FRAMES = 512
 
 # What makes a chunk equal to the same frames of the single pass (SAME padding at three stride-2 stages):
@@ -163,15 +163,19 @@ class Classifier:
         weights = {"rgb": rgb_weights, "flow": flow_weights}
         models, own_labels, clips = {}, {}, {}
         for stream in self.streams:
-            models[stream], own_labels[stream], clips[stream] = _model(weights[stream], stream, precision, attempts)
+            models[stream], own_labels[stream], clips[stream] = streams_lib.load(
+                weights[stream], stream, precision, attempts
+            )
             if not allow_untrained:
                 require_trained(models[stream])
-        self.classes = _one_value({s: model.get_layer("Logits").output.shape[-1] for s, model in models.items()})
-        self.labels = _labels(labels, own_labels, self.classes, attempts)
+        self.classes = streams_lib.one_value(
+            {s: model.get_layer("Logits").output.shape[-1] for s, model in models.items()}
+        )
+        self.labels = streams_lib.label_list(labels, own_labels, self.classes, attempts)
         self.clip = clips[self.streams[0]]
         for clip in clips.values():
             self.clip.check_same_video(clip)
-        self.flow = _flow_method(flow, clips["flow"]) if "flow" in self.streams else None
+        self.flow = streams_lib.flow_method(flow, clips["flow"]) if "flow" in self.streams else None
         if self.flow:
             METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
         # One row of logits a step; the mean over steps is taken once, over the whole video.
@@ -383,77 +387,6 @@ def _timed(iterator, clock, stage):
         if item is None:
             return
         yield item
-
-
-def _model(weights, stream, precision, attempts):
-    """Returns the model, the name or list of the labels that its weights bring, and the ClipSpec of what it takes."""
-    if isinstance(weights, keras.Model):
-        return _check_model(weights, stream, precision), None, CLIPS[stream]
-    if runs.is_run(weights):
-        run = runs.read(weights)
-        if run.stream != stream:
-            raise ValueError(
-                f"{weights} is a run of the {run.stream} stream. Received: {stream}_weights={str(weights)!r}"
-            )
-        model = runs.load_model(weights, precision=precision and PRECISIONS[precision])
-        return model, list(run.labels), run.clip
-    source = weights_lib.find(weights, stream, attempts) if weights is not None else None
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(PRECISIONS[precision or "float32"])
-    try:
-        model = I3D(weights=None, stream=stream, classes=source.classes if source else None)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    if source is not None:
-        weights_lib.load(model, source)
-    return model, source and source.labels, (source and source.clip) or CLIPS[stream]
-
-
-def _flow_method(wanted, clip):
-    """The method to compute flow by; a line where it is not what the weights were trained on."""
-    if wanted not in (None, clip.flow_method) and {wanted, clip.flow_method} != {"tvl1", "opencv"}:
-        notice(f"flow by {wanted}; the weights were trained on {clip.flow_method}")
-    return wanted or clip.flow_method
-
-
-def _check_model(model, stream, precision):
-    """Returns a model that was given in place of weights, or raises what is wrong with it."""
-    names = {layer.name for layer in model.layers}
-    if not {HEAD, "Logits"} <= names:
-        raise ValueError(
-            f"A model given as {stream}_weights is one that I3D made, with its top. Received: {model.name}"
-        )
-    _, frames, *size, channels = model.input_shape
-    if channels != CHANNELS[stream]:
-        raise ValueError(f"The {stream} stream has {CHANNELS[stream]} channels. Received: a model for {channels}")
-    if frames is not None or any(side not in (None, CROP) for side in size):
-        raise ValueError(
-            f"Videos have any length and a crop of {CROP} x {CROP}. Received: a model for {model.input_shape[1:]}. "
-            "Save its weights and pass their path."
-        )
-    if precision is not None:
-        raise ValueError(f"precision is for weights by name or path. Received: precision={precision!r} and a model")
-    return model
-
-
-def _labels(labels, own, classes, attempts):
-    if labels is None and any(own.values()):
-        labels = _one_value({s: names if isinstance(names, str) else tuple(names) for s, names in own.items() if names})
-    if labels is None or labels == "none":
-        if labels is None:
-            notice("the weights bring no label list, so class indices are shown; pass labels= to name them")
-        return [str(i) for i in range(classes)]
-    names = weights_lib.read_labels(labels, attempts)
-    if len(names) != classes:
-        raise ValueError(f"{len(names)} labels for {classes} classes. Pass the list that belongs to the weights.")
-    return names
-
-
-def _one_value(by_stream):
-    values = set(by_stream.values())
-    if len(values) > 1:
-        raise ValueError(f"The streams must be trained on the same classes. Received: {by_stream}")
-    return values.pop()
 
 
 def _check_choice(name, value, choices):

@@ -14,8 +14,9 @@ FLOORS = (
     {"download", "data"},
     {"weights"},
     {"applications", "optimize", "runs"},
-    {"inference", "training", "features", "export"},
-    {"evaluation"},
+    {"streams"},
+    {"inference", "training", "features"},
+    {"evaluation", "export"},
     {"cli"},
     {"__init__", "__main__"},
 )
