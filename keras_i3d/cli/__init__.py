@@ -5,6 +5,7 @@
   keras-i3d show VIDEO|RECORDS    a picture of frames over their flow
   keras-i3d train ...             trains one stream on records, or goes on with a run that was stopped
   keras-i3d evaluate ...          accuracy of one or both streams by a named protocol, and a report
+  keras-i3d export ...            one or both streams as a SavedModel for TensorFlow Serving
   keras-i3d version               prints the version
 
 `keras-i3d VERB --help` says more.
@@ -23,7 +24,7 @@ from keras_i3d.messages import KerasI3DError
 from keras_i3d.version import __version__
 
 # Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
-VERBS = ("classify", "records", "show", "train", "evaluate")
+VERBS = ("classify", "records", "show", "train", "evaluate", "export")
 
 
 class UsageError(Exception):

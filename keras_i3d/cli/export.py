@@ -1,0 +1,60 @@
+"""keras-i3d export ...: one or both streams as a SavedModel for TensorFlow Serving, labels and frame decoding inside.
+
+  --rgb=WEIGHTS --flow=WEIGHTS    one or both: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras, a
+                                  TensorFlow checkpoint, or the folder of a training run
+  --output=DIR                the model's folder; its last part is the name that the server knows it by
+  --version=N                 writes DIR/N; one that is there is refused without --force
+  --precision=float32|bfloat16|float16    default: that of a run, else float32; outputs are float32
+  --frames=64                 of a clip; 0 for any number, which a server cannot batch; default: a run's, else 64
+  --flow_quality=opencv|fast|fastest      of the flow that the graph computes
+  --labels=NAME|FILE|none     as for classify
+  --archive                   also writes NAME-VERSION.tar.gz and SHA256SUMS beside DIR
+  --force                     replaces a version that is there, once the new one is verified
+
+Beside DIR come models.config, batching.config and serve.sh, the docker command, where they are not there yet.
+
+Examples:
+  keras-i3d export --rgb=kinetics --flow=kinetics --output=models/i3d --version=1 --precision=bfloat16
+  keras-i3d export --rgb=runs/rgb --output=models/mine --version=2 --archive
+"""
+
+from absl import flags
+
+from keras_i3d.cli import UsageError
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("rgb", None, "", FLAGS)
+flags.DEFINE_string("flow", None, "", FLAGS)
+flags.DEFINE_string("output", None, "", FLAGS)
+flags.DEFINE_integer("version", None, "", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_integer("frames", None, "", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_enum("flow_quality", "opencv", ["opencv", "fast", "fastest"], "", FLAGS)
+flags.DEFINE_string("labels", None, "", FLAGS)
+flags.DEFINE_bool("archive", False, "", FLAGS)
+flags.DEFINE_bool("force", False, "", FLAGS)
+
+
+def main(arguments):
+    """Writes one version of a model; returns 0."""
+    if arguments:
+        raise UsageError(f"export takes flags alone. Received: {arguments}")
+    if not (FLAGS.rgb or FLAGS.flow) or not FLAGS.output or FLAGS.version is None:
+        raise UsageError("export takes --output, --version, and at least one of --rgb and --flow.")
+    from keras_i3d import export
+
+    print(
+        export.saved_model(
+            FLAGS.output,
+            FLAGS.version,
+            FLAGS.rgb,
+            FLAGS["flow"].value,
+            labels=FLAGS.labels,
+            precision=FLAGS.precision,
+            frames=FLAGS.frames,
+            flow_quality=FLAGS.flow_quality,
+            archive=FLAGS.archive,
+            force=FLAGS.force,
+        )
+    )
+    return 0

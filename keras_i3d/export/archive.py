@@ -1,0 +1,62 @@
+"""A version of an export as one file, the same bytes for the same folder, with its checksum beside it."""
+
+import gzip
+import pathlib
+import re
+import tarfile
+
+from keras_i3d import download
+
+SUMS = "SHA256SUMS"
+
+
+def pack(folder):
+    """Writes NAME-VERSION.tar.gz and its line in SHA256SUMS beside the model's folder, aside first.
+
+    The files of the version are at the top of the archive, as TensorFlow Hub has them; unpacked into a folder
+    NAME/VERSION it can be served. Names are sorted; times, owners and rights are the same everywhere.
+
+    Args:
+        folder: NAME/VERSION, a pathlib.Path.
+
+    Returns:
+        The path of the archive.
+    """
+    beside = folder.parent.parent
+    final = beside / f"{folder.parent.name}-{folder.name}.tar.gz"
+    aside = beside / f".{final.name}.part"
+    try:
+        with (
+            open(aside, "wb") as file,
+            gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
+            for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+                _add(tar, path, path.relative_to(folder).as_posix())
+        digest = download.sha256(aside)
+        aside.replace(final)
+    finally:
+        aside.unlink(missing_ok=True)
+    _note(beside / SUMS, final.name, digest)
+    return final
+
+
+def _add(tar, path, name):
+    member = tarfile.TarInfo(name)
+    if path.is_dir():
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(member)
+        return
+    member.size, member.mode = path.stat().st_size, 0o644
+    with open(path, "rb") as file:
+        tar.addfile(member, file)
+
+
+def _note(path, name, digest):
+    """Puts a line of `sha256sum` in place of the one for that file, or adds it; lines are sorted by name."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = {re.sub(r"^\S+\s+\*?", "", line): line for line in lines if line.strip()}
+    kept[name] = f"{digest}  {name}"
+    aside = pathlib.Path(f"{path}.part")
+    aside.write_text("".join(f"{kept[key]}\n" for key in sorted(kept)))
+    aside.replace(path)

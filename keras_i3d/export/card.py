@@ -1,0 +1,103 @@
+"""The card of an export: what it was made of, how its clips are made, how far it is from the plain model."""
+
+import hashlib
+import os
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_i3d import conversion, download, registry, runs
+from keras_i3d.specs import CHANNELS
+
+CLIPS = 2  # that the deviation is measured on
+ALLOWED = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.1}  # relative L2 of logits; beyond it something is wrong
+
+
+def provenance(weights, stream, model):
+    """Returns where a stream's weights are from: plain numbers and strings, without paths of this machine.
+
+    Args:
+        weights: what was asked for.
+        stream: "rgb" or "flow".
+        model: the float32 model that holds them.
+    """
+    facts = {"sha256_of_arrays": _digest(model)}
+    if isinstance(weights, keras.Model):
+        return {"source": f"the model {weights.name}", **facts}
+    if registry.is_name(weights):
+        return {"source": f'published weights "{weights}"', **_published(registry.find(weights, stream)), **facts}
+    path = pathlib.Path(weights)
+    if runs.is_run(path):
+        run = runs.read(path)
+        file = run.folder / (runs.BEST if path.name == runs.BEST else runs.MODEL)
+        made = {"records": run.records, "weights": run.weights, "recipe": run.recipe, "version": run.version}
+        return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **facts}
+    if path.is_file():
+        return {"source": "a weights file", **_file(path), **facts}
+    entry = registry.identify(f"{conversion.checkpoint_prefix(path)}.index")
+    if entry:
+        return {"source": "a TensorFlow checkpoint that is published", **_published(entry), **facts}
+    return {"source": f"the TensorFlow checkpoint {path.name}", **facts}
+
+
+def deviation(reference, exported, shapes):
+    """Compares an export with the plain float32 models on a few seeded clips.
+
+    Args:
+        reference: {stream: keras.Model} whose layer "Logits" gives logits.
+        exported: takes {stream: float32 (1, T, S, S, C)} and returns logits (1, classes).
+        shapes: {stream: (T, S, S, C)}.
+
+    Returns:
+        {"clips", "relative_l2", the largest, "top1_agrees", on how many clips}.
+    """
+    errors, agree = [], 0
+    plain = {s: keras.Model(model.input, model.get_layer("Logits").output) for s, model in reference.items()}
+    for seed in range(CLIPS):
+        clips = {stream: clip(shape, seed)[None] for stream, shape in shapes.items()}
+        expected = sum(np.asarray(plain[s](clips[s], training=False), np.float32) for s in clips)
+        logits = np.asarray(exported(clips))
+        errors.append(float(np.linalg.norm(logits - expected) / np.linalg.norm(expected)))
+        agree += int(logits.argmax() == expected.argmax())
+    return {"from": "the plain float32 model", "clips": CLIPS, "relative_l2": max(errors), "top1_agrees": agree}
+
+
+def clip(shape, seed):
+    """Returns a seeded clip (T, H, W, C), float32 in [-1, 1]: a coarse random texture that drifts."""
+    time, height, width, channels = shape
+    draw = np.random.default_rng(seed)
+    grid = draw.uniform(-1, 1, (height // 16 + 2, (width + 2 * time) // 16 + 2, channels))
+    texture = np.kron(grid, np.ones((16, 16, 1))).astype("float32")
+    noise = draw.uniform(-0.1, 0.1, (time, height, width, channels)).astype("float32")
+    moved = np.stack([texture[:height, 2 * t : 2 * t + width] for t in range(time)])
+    return np.clip(moved + noise, -1, 1)
+
+
+def clip_shapes(streams, frames, crop):
+    """Returns {stream: (T, S, S, C)} of the clips that an export is tried on."""
+    return {stream: (frames, crop, crop, CHANNELS[stream]) for stream in streams}
+
+
+def _published(entry):
+    return {
+        "checkpoint": entry.name,
+        "url": entry.data.url,
+        "git_blob": entry.data.git_blob,
+        "trained_on": entry.trained_on,
+        "licence": entry.licence,
+    }
+
+
+def _file(path):
+    return {"file": path.name, "bytes": os.path.getsize(path), "sha256": download.sha256(path)}
+
+
+def _digest(model):
+    """The sha256 over names, shapes and float32 values of all weights, by layer name."""
+    digest = hashlib.sha256()
+    for name, arrays in sorted(conversion.layer_weights(model).items()):
+        for array in arrays:
+            digest.update(f"{name} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,281 @@
+"""From encoded or decoded frames to clips, in TensorFlow operations that any process can load.
+
+What a request gets wrong ends in InvalidArgumentError with one line: the rule, what was received, the remedy. Each
+check comes before the operations that would fail by themselves.
+"""
+
+from keras_i3d.data import records
+from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
+
+AT_ONCE = 32  # frames in flight while decoding and scaling
+
+
+def require(holds, message, *values):
+    """Returns what has to be a control dependency of all that relies on a scalar bool.
+
+    Args:
+        holds: the bool tensor.
+        message: one line, each {} in it replaced by a value.
+        values: tensors.
+    """
+    import tensorflow as tf
+
+    def fail():
+        with tf.control_dependencies([tf.debugging.Assert(False, [tf.strings.format(message, list(values))])]):
+            return tf.constant(False)
+
+    return tf.cond(holds, lambda: tf.constant(True), fail)
+
+
+def checked(x, name, what, sizes, remedies):
+    """Returns a signature's input unchanged, once its shape is seen to be right.
+
+    A server does not hold a request to the shape that a signature states, so the graph looks for itself.
+
+    Args:
+        x: a tensor of a known rank.
+        name: of the input.
+        what: its axes, for the message, such as "(batch, time, height, width, 3)".
+        sizes: {axis: (least, most or None, noun)} of the axes that are bounded.
+        remedies: {axis: a sentence}.
+    """
+    import tensorflow as tf
+
+    rank = len(x.shape)
+    # Behind this operation TensorFlow knows no shape, so that none of the checks is taken for granted and left out.
+    shape = tf.shape(tf.raw_ops.PlaceholderWithDefault(input=x, shape=tf.TensorShape(None)))
+    of_rank = require(
+        tf.equal(tf.size(shape), rank), f"{name} must be {what}. Received: an array of shape {{}}.", shape
+    )
+    with tf.control_dependencies([of_rank]):
+        shape = tf.identity(shape)
+    checks = [require(shape[0] >= 1, f"{name} must hold at least one clip. Received: an array of shape {{}}.", shape)]
+    for axis, (least, most, noun) in sizes.items():
+        holds = shape[axis] >= least if most is None else (shape[axis] >= least) & (shape[axis] <= most)
+        rule = f"at least {least}" if most is None else f"{least}"
+        message = f"{name} must be {what} with {rule} {noun}. Received: {{}}, in an array of shape {{}}. "
+        checks.append(require(holds, message + remedies.get(axis, "Send that."), shape[axis], shape))
+    with tf.control_dependencies(checks):
+        return tf.identity(x)
+
+
+def time_rule(frames, least=MIN_FRAMES, noun="frames"):
+    """Returns the entry of the time axis for `checked`, and its remedy."""
+    if frames is None:
+        return (least, None, noun), "Repeat the frames of a shorter video, or send a longer part of it."
+    return (
+        (frames, frames, noun),
+        "The time axis was fixed at the export; cut or repeat the frames, or export with --frames=0 for any number.",
+    )
+
+
+def decoded(image, row=0, column=0):
+    """Decodes one encoded frame, a JPEG or PNG, as the reader of records does.
+
+    Args:
+        image: a scalar string tensor.
+        row, column: which of the request's frames it is, for the message.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    import tensorflow as tf
+
+    jpeg = tf.equal(tf.strings.substr(image, 0, 3), b"\xff\xd8\xff")
+    png = tf.equal(tf.strings.substr(image, 0, 8), b"\x89PNG\r\n\x1a\n")
+    known = require(
+        jpeg | png,
+        'A frame must be an encoded JPEG or PNG. Received: {} bytes of something else, frame {} of clip {}. Send whole '
+        'files; in JSON as base64: (("b64": "..."))'.replace("((", "\\{").replace("))", "\\}"),
+        tf.strings.length(image), column, row,
+    )  # fmt: skip
+    with tf.control_dependencies([known]):
+        return records.decode_rgb(tf.identity(image))
+
+
+def scaled_size(height, width, short_side):
+    """Returns int32 (height, width) after scaling, rounded as `video.scaled_size` does."""
+    import tensorflow as tf
+
+    sides = tf.stack([height, width])
+    short = tf.reduce_min(sides)
+    scaled = tf.cast(tf.round(tf.cast(sides * short_side, tf.float64) / tf.cast(short, tf.float64)), tf.int32)
+    return tf.where(tf.equal(sides, short), short_side, scaled)
+
+
+def scaled(image, short_side, crop=None):
+    """Scales a frame to a short side, bilinear and averaging over the covered area when it shrinks.
+
+    Args:
+        image: uint8 (H, W, 3).
+        short_side: pixels.
+        crop: side of the central square to give, cut out while scaling; None gives the whole frame.
+
+    Returns:
+        uint8 (crop, crop, 3) or (H', W', 3). A frame that has the short side already keeps its values.
+    """
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.shape(image)[:2])
+    size = scaled_size(height, width, short_side)
+    corner = (size - crop) // 2 if crop else tf.zeros(2, tf.int32)
+    window = tf.constant([crop, crop]) if crop else size
+
+    def cut():
+        return tf.slice(image, tf.concat([corner, [0]], 0), tf.concat([window, [3]], 0))
+
+    def resampled():
+        # What tf.image.resize(antialias=True) calls, which has no way to give only a part.
+        values = tf.raw_ops.ScaleAndTranslate(
+            images=image[None],
+            size=window,
+            scale=tf.cast(size, tf.float32) / tf.cast(tf.stack([height, width]), tf.float32),
+            translation=-tf.cast(corner, tf.float32),
+            kernel_type="triangle",
+            antialias=True,
+        )[0]
+        return tf.cast(tf.clip_by_value(tf.round(values), 0, 255), tf.uint8)
+
+    result = tf.cond(tf.equal(tf.minimum(height, width), short_side), cut, resampled)
+    return tf.ensure_shape(result, (crop, crop, 3))
+
+
+def cropped(clip, crop):
+    """Returns the central square of (..., H, W, C)."""
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.shape(clip)[-3:-1])
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return clip[..., top : top + crop, left : left + crop, :]
+
+
+def crops_of_encoded(images, short_side, crop):
+    """Decodes, scales and crops the frames of several clips, all in one flat parallel map.
+
+    Args:
+        images: string (B, T). The frames of a clip have one size; clips may differ.
+        short_side, crop: pixels.
+
+    Returns:
+        uint8 (B, T, crop, crop, 3).
+    """
+    import tensorflow as tf
+
+    batch, time = tf.unstack(tf.shape(images))
+
+    def one(number):
+        row, column = number // time, number % time
+        image = decoded(images[row, column], row, column)
+        return scaled(image, short_side, crop), tf.shape(image)[:2]
+
+    kinds = (tf.TensorSpec((crop, crop, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
+    clips, sizes = tf.map_fn(one, tf.range(batch * time), fn_output_signature=kinds, parallel_iterations=AT_ONCE)
+    with tf.control_dependencies([same_sizes(tf.reshape(sizes, (batch, time, 2)))]):
+        return tf.reshape(clips, (batch, time, crop, crop, 3))
+
+
+def same_sizes(sizes):
+    """Returns the check that each clip's frames, sizes int32 (B, T, 2), are of one size."""
+    import tensorflow as tf
+
+    differs = tf.reduce_any(tf.not_equal(sizes, sizes[:, :1]), -1)
+    row, column = tf.unstack(tf.unravel_index(tf.argmax(tf.reshape(differs, [-1])), tf.shape(differs, tf.int64)))
+    return require(
+        ~tf.reduce_any(differs),
+        "The frames of a clip must have one size. Received: {} pixels (height, width) for frame 0 and {} for frame {} "
+        "of clip {}. Scale them alike.",
+        *(sizes[row, 0], sizes[row, column], column, row),
+    )
+
+
+def crops_of_frames(frames, short_side, crop):
+    """Scales and crops uint8 (B, T, H, W, 3) to (B, T, crop, crop, 3); those of the short side are cropped alone."""
+    import tensorflow as tf
+
+    batch, time, height, width, _ = tf.unstack(tf.shape(frames))
+
+    def one_by_one():
+        flat = tf.reshape(frames, (-1, height, width, 3))
+        clips = tf.map_fn(lambda image: scaled(image, short_side, crop), flat, parallel_iterations=AT_ONCE)
+        return tf.reshape(clips, (batch, time, crop, crop, 3))
+
+    same = tf.equal(tf.minimum(height, width), short_side)
+    return tf.ensure_shape(
+        tf.cond(same, lambda: cropped(frames, crop), one_by_one), (None, frames.shape[1], crop, crop, 3)
+    )
+
+
+def whole_of_encoded(images, row, short_side):
+    """Decodes and scales the frames of one clip, uncropped, for flow.
+
+    Args:
+        images: string (T,).
+        row: which of the request's clips it is.
+        short_side: pixels.
+
+    Returns:
+        uint8 (T, H', W', 3).
+    """
+    import tensorflow as tf
+
+    first = tf.shape(decoded(images[0], row))[:2]
+
+    def one(column):
+        image = decoded(images[column], row, column)
+        sizes = tf.stack([first, tf.shape(image)[:2]])[None]
+        with tf.control_dependencies([same_sizes(sizes)]):
+            return scaled(tf.identity(image), short_side)
+
+    kind = tf.TensorSpec((None, None, 3), tf.uint8)
+    return tf.map_fn(one, tf.range(tf.shape(images)[0]), fn_output_signature=kind, parallel_iterations=AT_ONCE)
+
+
+def whole_of_frames(frames, short_side):
+    """Scales the frames of one clip, uint8 (T, H, W, 3), uncropped, for flow."""
+    import tensorflow as tf
+
+    kind = tf.TensorSpec((None, None, 3), tf.uint8)
+    return tf.map_fn(
+        lambda image: scaled(image, short_side), frames, fn_output_signature=kind, parallel_iterations=AT_ONCE
+    )
+
+
+def fields_of_encoded(images, spec, crop):
+    """Decodes the flow of several clips as records hold it.
+
+    Args:
+        images: string (B, T), JPEGs that `data.records.encode_flow` made. All fields of a clip have one size, whose
+            short side is the spec's.
+        spec: a RecordSpec, whose bound and scheme they are read by.
+        crop: pixels.
+
+    Returns:
+        float32 (B, T, crop, crop, 2), dx and dy in pixels per frame.
+    """
+    import tensorflow as tf
+
+    batch, time = tf.unstack(tf.shape(images))
+    shift, factor = records.flow_scaling(spec.flow_bound, spec.flow_scheme)
+
+    def one(number):
+        row, column = number // time, number % time
+        levels = decoded(images[row, column], row, column)
+        size = tf.shape(levels)[:2]
+        # Scaled flow would need its values scaled too, and its levels are no colours.
+        fits = require(
+            tf.equal(tf.reduce_min(size), spec.short_side),
+            f"Flow must be as records hold it, of a short side of {spec.short_side} pixels. Received: {{}} pixels "
+            "(height, width) for field {} of clip {}. Compute it on frames of that short side.",
+            *(size, column, row),
+        )
+        with tf.control_dependencies([fits]):
+            return cropped(tf.identity(levels), crop)[..., :2], size
+
+    kinds = (tf.TensorSpec((None, None, 2), tf.uint8), tf.TensorSpec((2,), tf.int32))
+    levels, sizes = tf.map_fn(one, tf.range(batch * time), fn_output_signature=kinds, parallel_iterations=AT_ONCE)
+    with tf.control_dependencies([same_sizes(tf.reshape(sizes, (batch, time, 2)))]):
+        levels = tf.reshape(levels, (batch, time, crop, crop, 2))
+    return (tf.cast(levels, tf.float32) + shift) * factor
+
+
+LEAST_SIDE = MIN_SIZE  # pixels of a raw frame's sides; TV-L1 and the network both have a least size

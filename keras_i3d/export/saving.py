@@ -1,0 +1,318 @@
+"""An export: weights loaded, signatures written aside, loaded again, compared with the model, then moved into place."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+
+from keras_i3d import download, inference, runs, streams
+from keras_i3d.data.records import RecordSpec
+from keras_i3d.export import archive as archives
+from keras_i3d.export import card as cards
+from keras_i3d.export import serving, warmup
+from keras_i3d.export import signatures as signatures_lib
+from keras_i3d.messages import KerasI3DError
+from keras_i3d.specs import MIN_FRAMES, check_stream
+from keras_i3d.version import __version__
+
+FRAMES = 64  # of a clip, where the weights do not say: what the paper trains on
+EXTRA, CARD = "assets.extra", "keras_i3d.json"
+ASIDE, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
+
+
+class ExportError(KerasI3DError):
+    """An export that could not be written or verified; nothing was put in place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        path: the folder of the version.
+        card: what its assets.extra/keras_i3d.json holds.
+        command: the docker command that serves it.
+        archive: the .tar.gz, or None.
+    """
+
+    path: pathlib.Path
+    card: dict
+    command: str
+    archive: pathlib.Path | None = None
+
+    def __str__(self):
+        card, deviation = self.card, self.card["deviation"]
+        frames = f"{card['frames']} frames" if card["frames"] else "any number of frames"
+        lines = [
+            f"{self.path}: {' + '.join(card['streams'])}, {card['classes']} classes, clips of {frames}, "
+            f"{card['precision']}",
+            f"  signatures: {', '.join(card['signatures'])}",
+            f"  logits differ from the plain float32 model's by {deviation['relative_l2']:.2e} (relative L2, at most); "
+            f"the first label is the same for {deviation['top1_agrees']} of {deviation['clips']} clips",
+        ]
+        if self.archive:
+            lines.append(f"  archive: {self.archive}")
+        return "\n".join([*lines, "To serve it:", self.command])
+
+
+def saved_model(
+    output,
+    version=1,
+    rgb=None,
+    flow=None,
+    *,
+    labels=None,
+    precision=None,
+    frames=None,
+    flow_quality="opencv",
+    archive=False,
+    force=False,
+    attempts=download.ATTEMPTS,
+):
+    """Writes OUTPUT/VERSION, a SavedModel as TensorFlow Serving takes it; `export.signatures` says what it answers.
+
+    It needs TensorFlow alone: no Python of this package, no custom operation. Beside OUTPUT come models.config,
+    batching.config and serve.sh, where they are not there yet. It is written aside, loaded again, compared with the
+    plain model, run on its own warm-up requests, and only then moved into place.
+
+    Args:
+        output: the model's folder; its last part is the name that the server knows it by.
+        version: a whole number from 1; a server takes the largest.
+        rgb, flow: the weights of one or both streams: what `I3D(weights=)` takes, the folder of a training run, or a
+            model of that stream.
+        labels: as for `classify`; by default the list that belongs to the weights.
+        precision: "float32", "bfloat16" or "float16"; by default what a run was trained in, and float32 for all else.
+            Outputs are float32 always.
+        frames: of a clip; 0 for any number from 9. By default what a run was trained on, and 64 for all else: a server
+            puts requests into one batch only where their shapes agree.
+        flow_quality: of the flow that the graph computes, as `flow.TVL1` takes it.
+        archive: whether to pack it too, beside OUTPUT; see `export.archive`.
+        force: whether a version that is there may be replaced.
+        attempts: connections to try where weights or labels have to be fetched.
+
+    Returns:
+        An Export.
+
+    Raises:
+        ValueError: a setting out of its range, a version that is there, streams that do not fit each other, or a head
+            that was never trained.
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
+        ExportError: what was written does not load, or does not answer as the model does.
+    """
+    given = {stream: weights for stream, weights in (("rgb", rgb), ("flow", flow)) if weights is not None}
+    if not given:
+        raise ValueError("An export needs weights for rgb, flow or both. Received: neither.")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ValueError(f"version must be a whole number from 1. Received: version={version!r}")
+    if frames is not None and frames != 0 and frames < MIN_FRAMES + ("flow" in given):
+        raise ValueError(
+            f"frames must be 0, for any number, or at least {MIN_FRAMES + ('flow' in given)}. Received: frames={frames}"
+        )
+    output = pathlib.Path(output).absolute()
+    _check_free(output, version, force)
+    network = _Network(given, labels, precision, frames, flow_quality, attempts)
+    with _aside(output, version, force) as folder:
+        card = network.write(folder, output.name, version)
+    command = serving.write(output, network.contract.frames)
+    path = output / str(version)
+    return Export(path, card, command, archives.pack(path) if archive else None)
+
+
+class _Network:
+    """The streams of an export, loaded, checked and prepared."""
+
+    def __init__(self, given, labels, precision, frames, flow_quality, attempts):
+        self.given, self.precision = given, precision
+        self.reference, self.models, own, clips = {}, {}, {}, {}
+        for stream, weights in given.items():
+            check_stream(stream)
+            model, own[stream], clips[stream] = streams.load(weights, stream, precision, attempts)
+            inference.require_trained(model)
+            self.models[stream] = optimize_for_inference(_logits(model))
+            self.reference[stream] = model
+            if model.get_layer(FIRST).compute_dtype != "float32" and not isinstance(weights, keras.Model):
+                self.reference[stream] = streams.load(weights, stream, "float32", attempts)[0]
+        self.precision = streams.one_value(
+            {s: model.get_layer(FIRST).compute_dtype for s, model in self.models.items()}
+        )
+        classes = streams.one_value({s: model.output_shape[-1] for s, model in self.models.items()})
+        names = streams.label_list(labels, own, classes, attempts)
+        first = clips[next(iter(given))]
+        for clip in clips.values():
+            first.check_same_video(clip)
+        if first.crop > first.short_side:
+            raise ValueError(
+                f"The crop must fit into a frame of its short side. Received: a crop of {first.crop} pixels, a short "
+                f"side of {first.short_side}. Train on records of a larger short side."
+            )
+        if "flow" in given:
+            streams.flow_method("tvl1", clips["flow"])
+        self.clips = clips
+        spec = _record_spec(given, first)
+        self.contract = signatures_lib.Contract(
+            tuple(given), tuple(names), spec, first.crop, _frames(frames, given), flow_quality
+        )
+
+    def write(self, folder, name, version):
+        """Writes the SavedModel into an empty folder, verifies it, and returns its card."""
+        import tensorflow as tf
+
+        contract = self.contract
+        frames = contract.frames or FRAMES
+        held, signatures = signatures_lib.module(self.models, contract)
+        with contextlib.ExitStack() as after:
+            asset = folder.parent / f"{folder.name}.labels" / "labels.txt"
+            after.callback(shutil.rmtree, asset.parent, ignore_errors=True)
+            asset.parent.mkdir()
+            asset.write_text("".join(f"{label}\n" for label in contract.labels), encoding="utf-8")
+            held.labels = tf.saved_model.Asset(str(asset))
+            tf.saved_model.save(held, str(folder), signatures=signatures)
+        extra = folder / EXTRA
+        extra.mkdir()
+        inputs = warmup.requests(signatures, frames, contract.spec)
+        warmup.write(extra / warmup.FILE, name, inputs)
+        card = self._card(name, version, signatures)
+        card["deviation"] = self._verified(folder, inputs, frames)
+        (extra / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        return card
+
+    def _card(self, name, version, signatures):
+        import tensorflow as tf
+
+        contract, spec = self.contract, self.contract.spec
+        card = {
+            "name": name,
+            "version": version,
+            "made_by": {"keras_i3d": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+            "streams": list(contract.streams),
+            "classes": len(contract.labels),
+            "labels": "assets/labels.txt",
+            "frames": contract.frames,
+            "precision": self.precision,
+            "clip": {stream: dataclasses.asdict(clip) for stream, clip in self.clips.items()},
+            "weights": {s: cards.provenance(w, s, self.reference[s]) for s, w in self.given.items()},
+            "signatures": {
+                signature: {
+                    "inputs": {kind.name: _kind(kind) for kind in signatures_lib.inputs(function)},
+                    "outputs": {key: _kind(kind) for key, kind in sorted(function.structured_outputs.items())},
+                }
+                for signature, function in signatures.items()
+            },
+        }
+        if "flow" in contract.streams:
+            card["flow"] = {
+                "trained_on": self.clips["flow"].flow_method,
+                "in_the_graph": f"tvl1, quality {contract.quality}",
+                "records": {"bound": spec.flow_bound, "scheme": spec.flow_scheme},
+            }
+        return card
+
+    def _verified(self, folder, inputs, frames):
+        """Loads what was written, runs its warm-up requests, and returns how far it is from the plain models."""
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(folder))
+        for name, tensors in inputs.items():
+            outputs = loaded.signatures[name](**{key: tf.constant(tf.make_ndarray(p)) for key, p in tensors.items()})
+            if not np.isfinite(outputs["logits"]).all():
+                raise ExportError(f"The signature {name} gives logits that are not finite. Check the weights.")
+        serve = loaded.signatures["serving_default"]
+        found = cards.deviation(
+            self.reference,
+            lambda clips: serve(**{stream: tf.constant(clip) for stream, clip in clips.items()})["logits"],
+            cards.clip_shapes(self.contract.streams, frames, self.contract.crop),
+        )
+        allowed = cards.ALLOWED[self.precision]
+        if not found["relative_l2"] <= allowed:
+            raise ExportError(
+                f"The export's logits must be within {allowed:g} of the plain model's (relative L2) in "
+                f"{self.precision}. Received: {found['relative_l2']:.3g}. Nothing was put in place."
+            )
+        return found
+
+
+FIRST = "Conv3d_1a_7x7"
+
+
+def optimize_for_inference(model):
+    return model
+
+
+def _logits(model):
+    return keras.Model(model.input, model.get_layer("Logits").output, name=model.name)
+
+
+def _frames(wanted, given):
+    """The frames of a clip, or None for any number."""
+    if wanted is not None:
+        return wanted or None
+    trained = {s: runs.read(w).clip_frames if runs.is_run(w) else FRAMES for s, w in given.items()}
+    if len(set(trained.values())) > 1:
+        raise ValueError(f"The streams were trained on clips of several lengths. Received: {trained}. Pass frames=.")
+    return next(iter(trained.values()))
+
+
+def _record_spec(given, clip):
+    """How the flow of records reads that a client sends: as that of the run's own records did."""
+    if runs.is_run(given.get("flow")):
+        return runs.read(given["flow"]).spec
+    return RecordSpec(fps=clip.fps, short_side=clip.short_side)
+
+
+def _kind(kind):
+    return {"dtype": kind.dtype.name, "shape": list(kind.shape)}
+
+
+def _check_free(output, version, force):
+    """Raises ValueError where the version is there, before anything is loaded."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"The output must be a folder, new or not. Received: {output}, a file.")
+    if (output / str(version)).exists() and not force:
+        raise ValueError(
+            f"{output / str(version)} is there, and a version does not change. Pass the next version, or --force to "
+            "replace it."
+        )
+
+
+@contextlib.contextmanager
+def _aside(output, version, force):
+    """Gives an empty folder to write in; what is in it becomes OUTPUT/VERSION unless an exception ends the block."""
+    import filelock
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"Cannot write in {output} ({error.strerror}).") from error
+    lock = filelock.FileLock(output / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise ExportError(f"Another export writes in {output}. Wait for it.") from error
+    with lock:
+        _clean(output)
+        aside, final = output / f"{ASIDE}{version}", output / str(version)
+        aside.mkdir()
+        try:
+            yield aside
+            _check_free(output, version, force)
+            if final.exists():
+                final.rename(output / f"{REPLACED}{version}")
+            aside.rename(final)
+        finally:
+            _clean(output)
+
+
+def _clean(output):
+    """Removes what an export that was stopped left, and puts back a version that it was about to replace."""
+    for old in output.glob(f"{REPLACED}*"):
+        final = output / old.name.removeprefix(REPLACED)
+        if final.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(final)
+    for part in output.glob(f"{ASIDE}*"):
+        shutil.rmtree(part)

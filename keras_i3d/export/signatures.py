@@ -1,0 +1,176 @@
+"""The signatures of an export: plain TensorFlow functions over one network, each with names, dtypes, shapes, ranges.
+
+B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every output is float32, but `classes`.
+
+    serving_default         rgb float32 (B, T, S, S, 3) and/or flow float32 (B, T, S, S, 2), as the export has streams;
+                            in [-1, 1]: RGB / 127.5 - 1, clip(flow, +-20) / 20 in pixels per frame
+    uint8                   frames uint8 (B, T, H, W, 3), RGB in [0, 255], H and W from 32 pixels
+    jpeg                    frames string (B, T), JPEG or PNG files; those of a clip have one size, clips may differ
+    jpeg_two_stream         rgb as jpeg's frames; flow string (B, T'), as records hold it, T' from 9
+    frames_two_stream       frames as uint8's: TV-L1 between neighbours in the graph, both streams, fused
+    frames_two_stream_jpeg  the same of frames as jpeg's
+
+`serving_default` and `uint8` give logits (B, C) and probabilities (B, C); the others logits and, for the k best
+classes, best first, scores (B, k), their probabilities, and classes string (B, k). Frames are scaled to the short side,
+cropped and put in range as `classify` does. Where both streams were exported, `uint8` and `jpeg` use the RGB stream
+alone; where flow alone was, they compute it. Logits of two streams are summed (arXiv 1705.07750, section 2.5).
+"""
+
+import dataclasses
+
+from keras_i3d.data import augment
+from keras_i3d.data.records import RecordSpec
+from keras_i3d.export import frames as graph
+from keras_i3d.specs import CHANNELS, MIN_FRAMES, MIN_SIZE
+
+TOP = 5
+PAIRS_AT_ONCE = 1  # frame pairs in a group of the TV-L1 layer
+RAW = "(batch, time, height, width, 3), RGB"
+ENCODED = "(batch, time), encoded frames"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """What the signatures of an export hold to.
+
+    Attributes:
+        streams: ("rgb",), ("flow",) or both.
+        labels: class names.
+        spec: the RecordSpec of the videos that the weights were trained on.
+        crop: pixels.
+        frames: of a clip; None for any number from 9.
+        quality: of the flow computed in the graph, as `flow.TVL1` takes it.
+    """
+
+    streams: tuple
+    labels: tuple
+    spec: RecordSpec
+    crop: int
+    frames: int | None
+    quality: str = "opencv"
+
+
+def module(models, contract):
+    """Builds the signatures.
+
+    Args:
+        models: {stream: keras.Model}: float32 (B, T, S, S, C) to logits, float32 (B, classes), any T.
+        contract: a Contract.
+
+    Returns:
+        (a tf.Module that holds what they need, {name: tf.function}).
+    """
+    import tensorflow as tf
+
+    from keras_i3d.flow import TVL1
+
+    streams, crop, short_side = contract.streams, contract.crop, contract.spec.short_side
+    held = tf.Module()
+    held.weights = [v.value for model in models.values() for v in model.variables]
+    layer = TVL1(quality=contract.quality, pairs_at_once=PAIRS_AT_ONCE)
+    # One function of the library for all signatures.
+    tvl1 = tf.function(layer, autograph=False, input_signature=[tf.TensorSpec((1, None, None, None, 3), tf.uint8)])
+
+    @tf.function(autograph=False)
+    def network(clips):
+        """{stream: clip in [-1, 1]} to the sum of their logits."""
+        return tf.add_n([tf.cast(models[stream](clip, training=False), tf.float32) for stream, clip in clips.items()])
+
+    def scaled(clip, stream):
+        time = contract.frames if stream == "rgb" else None
+        return tf.ensure_shape(augment.scale(clip, stream), (None, time, crop, crop, CHANNELS[stream]))
+
+    def all_classes(logits):
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    def best_classes(logits):
+        scores, indices = tf.math.top_k(tf.nn.softmax(logits), min(TOP, len(contract.labels)))
+        return {"scores": scores, "classes": tf.gather(tf.constant(contract.labels), indices), "logits": logits}
+
+    def raw(x, least=MIN_FRAMES):
+        rule, remedy = graph.time_rule(contract.frames, least)
+        sizes = {1: rule, 2: (MIN_SIZE, None, "pixels of height"), 3: (MIN_SIZE, None, "pixels of width")}
+        sizes[4] = (3, 3, "channels")
+        return graph.checked(x, "frames", RAW, sizes, {1: remedy, 4: "Convert the frames to RGB."})
+
+    def encoded(x, name="frames", least=MIN_FRAMES, frames=contract.frames, noun="frames"):
+        rule, remedy = graph.time_rule(frames, least, noun)
+        return graph.checked(x, name, ENCODED, {1: rule}, {1: remedy})
+
+    def both(whole_clip, clips):
+        """Logits of clips one after the other, whose full frames `whole_clip(clip, row)` gives: flow takes memory."""
+
+        def one(row):
+            full = whole_clip(clips[row], row)  # uint8 (T, H, W, 3)
+            return {
+                stream: scaled(graph.cropped(full if stream == "rgb" else tvl1(full[None])[0], crop)[None], stream)[0]
+                for stream in streams
+            }
+
+        kinds = {s: tf.TensorSpec((None, crop, crop, CHANNELS[s]), tf.float32) for s in streams}
+        rows = tf.range(tf.shape(clips)[0])
+        return network(tf.map_fn(one, rows, fn_output_signature=kinds, parallel_iterations=1))
+
+    def whole_frames(clip, row):
+        return graph.whole_of_frames(clip, short_side)
+
+    def whole_images(clip, row):
+        return graph.whole_of_encoded(clip, row, short_side)
+
+    def serving_default(**clips):
+        return all_classes(network(clips))
+
+    def uint8(frames):
+        if streams == ("flow",):
+            return all_classes(both(whole_frames, raw(frames, MIN_FRAMES + 1)))
+        return all_classes(network({"rgb": scaled(graph.crops_of_frames(raw(frames), short_side, crop), "rgb")}))
+
+    def jpeg(frames):
+        if streams == ("flow",):
+            return best_classes(both(whole_images, encoded(frames, least=MIN_FRAMES + 1)))
+        return best_classes(network({"rgb": scaled(graph.crops_of_encoded(encoded(frames), short_side, crop), "rgb")}))
+
+    def jpeg_two_stream(rgb, flow):
+        rgb = encoded(rgb, "rgb")
+        flow = encoded(flow, "flow", frames=None, noun="fields")
+        same = graph.require(
+            tf.equal(tf.shape(rgb)[0], tf.shape(flow)[0]),
+            "rgb and flow must hold the same number of clips. Received: {} and {}. Send both of each clip.",
+            *(tf.shape(rgb)[0], tf.shape(flow)[0]),
+        )
+        with tf.control_dependencies([same]):
+            rgb, flow = tf.identity(rgb), tf.identity(flow)
+        clips = {"rgb": scaled(graph.crops_of_encoded(rgb, short_side, crop), "rgb")}
+        clips["flow"] = scaled(graph.fields_of_encoded(flow, contract.spec, crop), "flow")
+        return best_classes(network(clips))
+
+    def frames_two_stream(frames):
+        return best_classes(both(whole_frames, raw(frames, MIN_FRAMES + 1)))
+
+    def frames_two_stream_jpeg(frames):
+        return best_classes(both(whole_images, encoded(frames, least=MIN_FRAMES + 1)))
+
+    time = contract.frames
+    clip_kinds = {s: tf.TensorSpec((None, time, crop, crop, CHANNELS[s]), tf.float32, s) for s in streams}
+    raw_kind = tf.TensorSpec((None, time, None, None, 3), tf.uint8, "frames")
+    encoded_kind = tf.TensorSpec((None, time), tf.string, "frames")
+    listed = [(serving_default, clip_kinds), (uint8, {"frames": raw_kind}), (jpeg, {"frames": encoded_kind})]
+    if len(streams) == 2:
+        pair = {"rgb": tf.TensorSpec((None, time), tf.string, "rgb")}
+        pair["flow"] = tf.TensorSpec((None, None), tf.string, "flow")
+        listed += [
+            (jpeg_two_stream, pair),
+            (frames_two_stream, {"frames": raw_kind}),
+            (frames_two_stream_jpeg, {"frames": encoded_kind}),
+        ]
+    signatures = {}
+    for function, kinds in listed:
+        signatures[function.__name__] = tf.function(function, autograph=False).get_concrete_function(**kinds)
+    return held, signatures
+
+
+def inputs(function):
+    """Returns the TensorSpecs that a signature takes."""
+    import tensorflow as tf
+
+    return tf.nest.flatten(function.structured_input_signature)
