@@ -48,9 +48,10 @@ setup(
         "tensorboard": ["tensorboard"],  # logs of training beside log.csv
         "report": ["matplotlib"],  # pictures and report.html of `evaluate`
         "svm": ["scikit-learn"],  # `evaluate --fusion=svm`
+        "serving": ["tensorflow-serving-api"],  # tools/serving_client.py by gRPC; its messages, and grpcio
         "test": [
             *("pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
-            *("matplotlib", "scikit-learn", "apache-beam[tfrecord]>=2.71"),
+            *("matplotlib", "scikit-learn", "apache-beam[tfrecord]>=2.71", "tensorflow-serving-api", "openvino"),
         ],
         # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
         # ml-dtypes 0.3; the last OpenCV for numpy < 2.
