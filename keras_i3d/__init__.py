@@ -1,6 +1,6 @@
 """I3D video action recognition (Carreira & Zisserman, arXiv 1705.07750) in Keras 3."""
 
-from keras_i3d import data, evaluation, flow, training, video, visualize
+from keras_i3d import data, evaluation, export, flow, training, video, visualize
 from keras_i3d.applications import I3D, TwoStreamI3D, decode_predictions
 from keras_i3d.conversion import boring_video_error, inflate
 from keras_i3d.inference import Classification, Classifier, Prediction, classify
@@ -24,6 +24,7 @@ __all__ = [
     "data",
     "decode_predictions",
     "evaluation",
+    "export",
     "flow",
     "inflate",
     "optimize_for_inference",

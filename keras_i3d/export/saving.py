@@ -16,6 +16,7 @@ from keras_i3d.export import card as cards
 from keras_i3d.export import serving, warmup
 from keras_i3d.export import signatures as signatures_lib
 from keras_i3d.messages import KerasI3DError
+from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.specs import MIN_FRAMES, check_stream
 from keras_i3d.version import __version__
 
@@ -236,10 +237,6 @@ class _Network:
 
 
 FIRST = "Conv3d_1a_7x7"
-
-
-def optimize_for_inference(model):
-    return model
 
 
 def _logits(model):
