@@ -45,7 +45,7 @@ setup(
         # Records at scale. Beam has the extra from 2.70 on and takes numpy 2.4 from 2.71 on. It refuses protobuf 7 and
         # numpy 2.5, which TensorFlow takes: with Beam, pip resolves to protobuf 6.33 and numpy 2.4, which suit both.
         "beam": ["apache-beam[tfrecord]>=2.71"],
-        "tensorboard": ["tensorboard"],  # logs of training beside log.csv
+        "tensorboard": ["tensorboard"],  # to look at the logs of training, which are written without it
         "report": ["matplotlib"],  # pictures and report.html of `evaluate`
         "svm": ["scikit-learn"],  # `evaluate --fusion=svm`
         "serving": ["tensorflow-serving-api"],  # tools/serving_client.py by gRPC; its messages, and grpcio

@@ -13,6 +13,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 from conftest import ROOT
 
@@ -21,7 +22,7 @@ from keras_i3d.conversion import layer_weights
 from keras_i3d.models.inception import HEAD
 from keras_i3d.training import recipes, run, workers
 from keras_i3d.training.keeper import Keeper
-from keras_i3d.training.objective import Schedule, SmoothedCrossentropy
+from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
 from keras_i3d.training.state import Checkpoints
 from keras_i3d.training.workers import TrainingError
 
@@ -95,6 +96,39 @@ def test_what_a_run_writes(finished, records):
     assert (source.clip.short_side, source.clip.crop, source.clip.fps) == (32, 32, 25)
 
 
+def curves(output):
+    """{(part, curve): [(step, value, time)]} of a run's TensorBoard logs, read back by TensorFlow."""
+    found = {}
+    for path in sorted((output / "tensorboard").glob("*/events.out.tfevents.*")):
+        head, *events = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
+        assert head.file_version == "brain.Event:2"
+        for event in events:
+            for value in event.summary.value:
+                point = (event.step, value.simple_value, event.wall_time)
+                found.setdefault((path.parent.name, value.tag), []).append(point)
+    return found
+
+
+def logged(output):
+    """The same from its log.csv."""
+    found = {}
+    for row in csv.DictReader((output / "log.csv").open()):
+        for name, value in row.items():
+            if value and name not in ("epoch", "step", "time"):
+                part = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
+                point = (int(row["step"]), float(np.float32(value)), float(row["time"]))
+                found.setdefault(part, []).append(point)
+    return found
+
+
+def test_tensorboard_has_the_curves_of_the_log(finished):
+    found = curves(finished[0])
+    assert found == logged(finished[0])
+    assert {*found} > {(part, name) for part in ("train", "validation") for name in ("loss", "top1", "top5")}
+    rates = [float(np.float32(rate)) for rate in (0.05, 0.01, 0.01)]
+    assert [(step, rate) for step, rate, _ in found["train", "learning_rate"]] == [*zip((3, 6, 7), rates)]
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
@@ -130,6 +164,7 @@ def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, ca
         for o in (finished[0], tmp_path)
     ]
     assert logs[0] == logs[1]
+    assert curves(tmp_path) == logged(tmp_path)  # the epoch before the kill is there, and once
 
 
 def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_path, monkeypatch, capsys):
@@ -279,6 +314,25 @@ def test_schedule():
     rates = [float(schedule(step)) for step in (0, 1, 4, 9, 10, 19, 20)]
     np.testing.assert_allclose(rates, [0.02, 0.04, 0.1, 0.1, 0.01, 0.01, 0.1], rtol=1e-6)
     assert Schedule.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+    """The schedule too, which counts updates: a warm-up of one, and another rate after three."""
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(5, 6, 3)).astype("float32"), draw.integers(0, 6, (5, 6))
+    found = []
+    for accumulate in (1, 3):
+        recipe = {"steps": 5, "batch_size": 6, "learning_rate": 0.3, "warmup_steps": 1, "clip_norm": 0.5}
+        recipe = training.Recipe(**recipe, boundaries=(3,), rates=(0.01,), accumulate=accumulate)
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(6)])
+        compile_model(model, recipe)
+        for clips, labels in zip(x, y):
+            for part in range(accumulate):
+                model.train_on_batch(clips[part::accumulate], labels[part::accumulate])
+        assert int(model.optimizer.iterations) == 5
+        found.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
 
 
 def test_crossentropy_is_kerass():

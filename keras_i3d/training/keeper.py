@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import signal
+import time
 
 import keras
 
@@ -13,6 +14,8 @@ from keras_i3d import conversion
 from keras_i3d import weights as weights_lib
 from keras_i3d.messages import notice
 from keras_i3d.training import workers
+from keras_i3d.training.board import Board
+from keras_i3d.training.objective import schedule
 from keras_i3d.training.state import Checkpoints
 from keras_i3d.training.workers import TrainingError
 
@@ -25,23 +28,32 @@ class Keeper(keras.callbacks.Callback):
         self.trained, self.final = model, final
         self.plan, self.output = plan, output
         self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
-        self.step, self.rows, self.best, self.stop = 0, [], None, False
+        self.step, self.rows, self.best, self.stop, self.board = 0, [], None, False, None
         recipe = plan.recipe
         self.total = recipe.steps * recipe.accumulate
         self.every = recipe.validate_every * recipe.accumulate
         self.save_every = recipe.save_every * recipe.accumulate
 
     def resume(self):
+        """Goes back to the newest checkpoint; returns what was saved beside it, or None."""
         restored = self.checkpoints.restore()
         if restored:
             self.step, self.rows, self.best = restored["step"], restored["rows"], restored["best"]
+        if workers.is_chief():
+            with self._writing("the TensorBoard logs"):
+                self.board = Board(self.output / "tensorboard", self.rows)
         return restored
+
+    def close(self):
+        """Closes the files that a run keeps open."""
+        if self.board:
+            self.board.close()
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            raise TrainingError(f"The loss is {loss} at step {self.step}. {self._remedy()}")
+            raise TrainingError(f"The loss is {loss} at step {self._update()}. {self._remedy()}")
         ends_epoch = self.step % self.every == 0 or self.step == self.total
         if not ends_epoch and (self.stop or self.step % self.save_every == 0):
             self._save()
@@ -50,18 +62,21 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         names = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "clips_per_second", "waiting")
-        row = {"epoch": epoch + 1, "step": self.step // self.plan.recipe.accumulate}
-        self.rows.append({**row, **{name: float(logs[name]) for name in names if name in logs}})
+        row = {"epoch": epoch + 1, "step": self._update(), "time": time.time()}
+        row |= {name: float(logs[name]) for name in names if name in logs}
+        self.rows.append(row | {"learning_rate": float(schedule(self.plan.recipe)(self.step - 1))})
         better = "val_top1" in logs and (self.best is None or logs["val_top1"] > self.best)
         if better:
             self.best = float(logs["val_top1"])
         if workers.is_chief():
-            self._write_log()
+            with self._writing("the log"):
+                self._write_log()
+                self.board.write(self.rows[-1])
         if better:
             self._update_final()
             if workers.is_chief():
-                source = f"trained on {self.plan.records}, step {self.step}, val_top1 {self.best:.4f}"
-                weights_lib.save_h5(self.final, self.output / "best.weights.h5", **self._facts(source))
+                facts = self._facts(f"val_top1 {self.best:.4f}")
+                weights_lib.save_h5(self.final, self.output / "best.weights.h5", **facts)
         self._save()
         if self.stop:
             raise KeyboardInterrupt
@@ -81,14 +96,10 @@ class Keeper(keras.callbacks.Callback):
             return
         aside = self.output / f".{os.getpid()}-model.keras"
         try:
-            self.final.save(aside)
-            weights_lib.note_facts(aside, **self._facts(f"trained on {self.plan.records}, step {self.step}"))
-            os.replace(aside, self.output / "model.keras")
-        except OSError as error:
-            raise TrainingError(
-                f"Cannot write {self.output / 'model.keras'} ({error.strerror or error}). Free some space, and start "
-                "the same command again."
-            ) from error
+            with self._writing("model.keras"):
+                self.final.save(aside)
+                weights_lib.note_facts(aside, **self._facts())
+                os.replace(aside, self.output / "model.keras")
         finally:
             aside.unlink(missing_ok=True)
 
@@ -96,21 +107,32 @@ class Keeper(keras.callbacks.Callback):
         """Every worker reads the weights here, for some are shared among them; one of them writes."""
         conversion.assign(self.final, conversion.layer_weights(self.trained), str(self.output))
 
-    def _facts(self, source):
+    def _facts(self, *more):
         labels = list(self.plan.labels)
         clip = dataclasses.asdict(self.plan.clip)
+        source = ", ".join([f"trained on {self.plan.records}", f"step {self._update()}", *more])
         return {"stream": self.plan.stream, "classes": len(labels), "labels": labels, "source": source, "clip": clip}
+
+    def _update(self):
+        """The number of the update that the last batch belongs to."""
+        return math.ceil(self.step / self.plan.recipe.accumulate)
 
     def _save(self):
         try:
-            self.checkpoints.save(self.step, rows=self.rows, best=self.best)
-        except OSError as error:
-            raise TrainingError(
-                f"The checkpoint of step {self.step} could not be written ({error.strerror or error}). The one before "
-                f"it is untouched: free some space in {self.output}, and start the same command again."
-            ) from error
+            with self._writing(f"the checkpoint of step {self._update()}"):
+                self.checkpoints.save(self.step, rows=self.rows, best=self.best)
         except FloatingPointError as error:
             raise TrainingError(f"{error}. {self._remedy()}") from error
+
+    @contextlib.contextmanager
+    def _writing(self, what):
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"Cannot write {what} ({error.strerror or error}). The last checkpoint is untouched: free some space "
+                f"in {self.output}, and start the same command again."
+            ) from error
 
     def _remedy(self):
         return (

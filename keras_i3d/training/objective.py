@@ -8,7 +8,7 @@ def compile_model(model, recipe):
     """Compiles a model that returns logits, as a Recipe says, and builds its optimizer."""
     model.compile(
         keras.optimizers.SGD(
-            Schedule(recipe.learning_rate, recipe.boundaries, recipe.rates, recipe.warmup_steps),
+            schedule(recipe),
             momentum=recipe.momentum,
             global_clipnorm=recipe.clip_norm,
             gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
@@ -22,6 +22,11 @@ def compile_model(model, recipe):
     model.optimizer.build(model.trainable_variables)
 
 
+def schedule(recipe):
+    """The learning rate of a Recipe, as a function of the batches before."""
+    return Schedule(recipe.learning_rate, recipe.boundaries, recipe.rates, recipe.warmup_steps, recipe.accumulate)
+
+
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A constant learning rate that changes at given updates, after a linear rise from nothing.
@@ -30,20 +35,22 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         first: the rate of the first updates after the rise.
         boundaries, rates: after `boundaries[i]` updates the rate is `rates[i]`.
         warmup_steps: updates of the rise.
+        accumulate: batches an update, for it is batches that an optimizer of Keras counts here.
     """
 
-    def __init__(self, first, boundaries=(), rates=(), warmup_steps=0):
-        self.first, self.boundaries, self.rates, self.warmup_steps = first, boundaries, rates, warmup_steps
+    def __init__(self, first, boundaries=(), rates=(), warmup_steps=0, accumulate=1):
+        self.first, self.boundaries, self.rates = first, boundaries, rates
+        self.warmup_steps, self.accumulate = warmup_steps, accumulate
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
+        step = ops.cast(ops.floor_divide(step, self.accumulate), "float32")
         rate = ops.convert_to_tensor(self.first, "float32")
         for boundary, after in zip(self.boundaries, self.rates):
             rate = ops.where(step >= boundary, after, rate)
         return rate * ops.minimum((step + 1) / (self.warmup_steps + 1), 1.0)
 
     def get_config(self):
-        names = ("first", "boundaries", "rates", "warmup_steps")
+        names = ("first", "boundaries", "rates", "warmup_steps", "accumulate")
         return {name: getattr(self, name) for name in names}
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -250,8 +249,7 @@ def _fit(model, plan, keeper, progress):
     validation = _clips(plan, plan.validation) if plan.validation else None
     batch_size = recipe.batch_size // recipe.accumulate
     bar = Progress(total, step, batch_size, progress and workers.is_chief())
-    board = _board(keeper.output / "tensorboard") if workers.is_chief() else []
-    with contextlib.closing(bar), keeper.interruptible():
+    with contextlib.closing(bar), contextlib.closing(keeper), keeper.interruptible():
         while step < total:
             if step % every:  # the rest of an epoch
                 end = min(step + every - step % every, total)
@@ -260,22 +258,13 @@ def _fit(model, plan, keeper, progress):
             workers.fit(
                 model,
                 _clips(plan, plan.records, training=True, start_batch=step),
-                [RestoreMetrics(metrics), bar, keeper, *board],
+                [RestoreMetrics(metrics), bar, keeper],
                 validation,
                 steps_per_epoch=min(end - step, every),
                 initial_epoch=step // every,
                 epochs=math.ceil(end / every),
             )
             step, metrics = end, None
-
-
-def _board(folder):
-    if importlib.util.find_spec("tensorboard") is None:
-        notice(
-            "no TensorBoard logs are written, for it is not installed; log.csv has the same. pip install tensorboard"
-        )
-        return []
-    return [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
 def _clips(plan, records, training=False, start_batch=0):
