@@ -31,7 +31,9 @@ class Run:
         clip_frames, frame_stride, size: how its clips were taken: frames, the distance from one to the next, pixels.
         depth_multiplier: of the model's widths.
         precision: the Keras policy that it was trained in.
-        records, weights: what it was trained on, and from.
+        records, validation, weights: what it was trained on, measured on, and started from.
+        clips: how many records it was trained on.
+        seed: of its draws.
         recipe: {setting: value}, all of them.
         version: the package's, when it was started.
     """
@@ -46,7 +48,10 @@ class Run:
     depth_multiplier: float
     precision: str
     records: str
+    validation: str | None
     weights: str | None
+    clips: int
+    seed: int
     recipe: dict
     version: str
 
@@ -90,7 +95,7 @@ def read(folder):
     path = found / FACTS
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        recipe = content["recipe"]
+        recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in content["recipe"].items()}
         return Run(
             folder=found,
             stream=check_stream(content["stream"]),
@@ -102,7 +107,10 @@ def read(folder):
             depth_multiplier=recipe.get("depth_multiplier", 1.0),
             precision=recipe.get("precision") or "float32",
             records=content.get("records", ""),
+            validation=content.get("validation"),
             weights=content.get("weights"),
+            clips=content.get("clips", 0),
+            seed=content.get("seed", 0),
             recipe=recipe,
             version=content.get("version", ""),
         )

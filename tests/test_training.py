@@ -375,8 +375,13 @@ def test_settings_refuse_typos():
         recipes.find("best")
 
 
-def test_no_run_there(tmp_path):
-    with pytest.raises(ValueError, match="is no training run"):
+def test_no_run_that_could_go_on(finished, tmp_path):
+    with pytest.raises(ValueError, match="A training run is a folder with a run.json"):
+        run.read_plan(tmp_path)
+    plan = json.loads((finished[0] / "run.json").read_text())
+    plan |= {"recipe": plan["recipe"] | {"colour": 1}, "version": "9.1"}
+    (tmp_path / "run.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match=r"run.json was written by another version \(9.1\): .*colour"):
         run.read_plan(tmp_path)
 
 

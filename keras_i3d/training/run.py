@@ -10,7 +10,7 @@ import shutil
 
 import keras
 
-from keras_i3d import applications, data
+from keras_i3d import applications, data, runs
 from keras_i3d.data.manifest import check_same
 from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
@@ -133,7 +133,7 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
         labels=source.labels,
         clips=source.records,
     )
-    before = read_plan(output) if (output / "run.json").exists() else None
+    before = read_plan(output) if runs.is_run(output) else None
     decided = {
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
@@ -156,16 +156,14 @@ def read_plan(folder):
     Raises:
         ValueError: no run there, or one of another version that this one does not read.
     """
-    path = pathlib.Path(folder) / "run.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} is no training run: it has no run.json")
-    content = json.loads(path.read_text())
+    found = runs.read(folder)
     try:
-        recipe = {k: tuple(v) if isinstance(v, list) else v for k, v in content.pop("recipe").items()}
-        spec, labels = data.RecordSpec(**content.pop("spec")), tuple(content.pop("labels"))
-        return Plan(recipe=recipes.Recipe(**recipe), spec=spec, labels=labels, **content)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} was written by another version ({content.get('version')}): {error}") from error
+        recipe = recipes.Recipe(**found.recipe)
+    except TypeError as error:
+        path = found.folder / runs.FACTS
+        raise ValueError(f"{path} was written by another version ({found.version}): {error}") from error
+    facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(Plan)}
+    return Plan(**{**facts, "recipe": recipe})
 
 
 @contextlib.contextmanager
@@ -225,11 +223,11 @@ def _prepare(output, plan, model):
     try:
         (output / "checkpoints").mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(output).free
-        if not (output / "run.json").exists():
+        if not (output / runs.FACTS).exists():
             write_text(output / "labels.txt", "".join(f"{label}\n" for label in plan.labels))
-            write_text(output / "run.json", json.dumps(dataclasses.asdict(plan), indent=1) + "\n")
+            write_text(output / runs.FACTS, json.dumps(dataclasses.asdict(plan), indent=1) + "\n")
         else:
-            write_text(output / "run.json", (output / "run.json").read_text())
+            write_text(output / runs.FACTS, (output / runs.FACTS).read_text())
     except OSError as error:
         raise TrainingError(f"Cannot write in {output} ({error.strerror}). Choose another output.") from error
     if free < needed:
