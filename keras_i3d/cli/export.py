@@ -55,6 +55,7 @@ def main(arguments):
             flow_quality=FLAGS.flow_quality,
             archive=FLAGS.archive,
             force=FLAGS.force,
+            progress=True,
         )
     )
     return 0

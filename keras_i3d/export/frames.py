@@ -5,7 +5,7 @@ check comes before the operations that would fail by themselves.
 """
 
 from keras_i3d.data import records
-from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
+from keras_i3d.specs import MIN_FRAMES
 
 AT_ONCE = 32  # frames in flight while decoding and scaling
 
@@ -37,7 +37,7 @@ def checked(x, name, what, sizes, remedies):
         name: of the input.
         what: its axes, for the message, such as "(batch, time, height, width, 3)".
         sizes: {axis: (least, most or None, noun)} of the axes that are bounded.
-        remedies: {axis: a sentence}.
+        remedies: {axis: [a sentence]}; none where the rule says it all.
     """
     import tensorflow as tf
 
@@ -53,8 +53,8 @@ def checked(x, name, what, sizes, remedies):
     for axis, (least, most, noun) in sizes.items():
         holds = shape[axis] >= least if most is None else (shape[axis] >= least) & (shape[axis] <= most)
         rule = f"at least {least}" if most is None else f"{least}"
-        message = f"{name} must be {what} with {rule} {noun}. Received: {{}}, in an array of shape {{}}. "
-        checks.append(require(holds, message + remedies.get(axis, "Send that."), shape[axis], shape))
+        message = f"{name} must be {what}, with {rule} {noun}. Received: {{}}, in an array of shape {{}}."
+        checks.append(require(holds, " ".join([message, *remedies.get(axis, ())]), shape[axis], shape))
     with tf.control_dependencies(checks):
         return tf.identity(x)
 
@@ -67,6 +67,40 @@ def time_rule(frames, least=MIN_FRAMES, noun="frames"):
         (frames, frames, noun),
         "The time axis was fixed at the export; cut or repeat the frames, or export with --frames=0 for any number.",
     )
+
+
+def same_batch(inputs):
+    """Returns the checks that {stream: tensor} of two streams hold equally many clips; [] for one stream."""
+    import tensorflow as tf
+
+    if len(inputs) == 1:
+        return []
+    counts = [tf.shape(inputs[stream])[0] for stream in ("rgb", "flow")]
+    rule = "rgb and flow must hold equally many clips. Received: {} and {}. Send both of each clip."
+    return [require(tf.equal(*counts), rule, *counts)]
+
+
+def in_range(clip, stream):
+    """Returns a clip (B, T, H, W, C) once it is seen to be finite, and scaled.
+
+    Whether it was scaled shows in a sample of its values; up to 2 pass, for resampling may overshoot.
+    """
+    import tensorflow as tf
+
+    # In a sum of values near 1 nothing overflows, and NaN or infinity stays. It costs less than looking at each value.
+    finite = require(
+        tf.math.is_finite(tf.reduce_sum(clip)),
+        f"{stream} must be finite. Received: NaN or infinity. Check what made the clip.",
+    )
+    largest = tf.reduce_max(tf.abs(clip[:, ::4, ::8, ::8]))
+    scale = {"rgb": "x / 127.5 - 1", "flow": "clip(x, -20, 20) / 20"}[stream]
+    scaled = require(
+        ~(largest > 2),
+        f"{stream} must be in [-1, 1]. Received: values up to {{}}. Scale it by {scale}, or use a signature of frames.",
+        largest,
+    )
+    with tf.control_dependencies([finite, scaled]):
+        return tf.identity(clip)
 
 
 def decoded(image, row=0, column=0):
@@ -276,6 +310,3 @@ def fields_of_encoded(images, spec, crop):
     with tf.control_dependencies([same_sizes(tf.reshape(sizes, (batch, time, 2)))]):
         levels = tf.reshape(levels, (batch, time, crop, crop, 2))
     return (tf.cast(levels, tf.float32) + shift) * factor
-
-
-LEAST_SIDE = MIN_SIZE  # pixels of a raw frame's sides; TV-L1 and the network both have a least size

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 
 import keras
@@ -72,6 +73,7 @@ def saved_model(
     flow_quality="opencv",
     archive=False,
     force=False,
+    progress=False,
     attempts=download.ATTEMPTS,
 ):
     """Writes OUTPUT/VERSION, a SavedModel as TensorFlow Serving takes it; `export.signatures` says what it answers.
@@ -93,6 +95,7 @@ def saved_model(
         flow_quality: of the flow that the graph computes, as `flow.TVL1` takes it.
         archive: whether to pack it too, beside OUTPUT; see `export.archive`.
         force: whether a version that is there may be replaced.
+        progress: whether to show a progress bar over the steps.
         attempts: connections to try where weights or labels have to be fetched.
 
     Returns:
@@ -109,15 +112,13 @@ def saved_model(
         raise ValueError("An export needs weights for rgb, flow or both. Received: neither.")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(f"version must be a whole number from 1. Received: version={version!r}")
-    if frames is not None and frames != 0 and frames < MIN_FRAMES + ("flow" in given):
-        raise ValueError(
-            f"frames must be 0, for any number, or at least {MIN_FRAMES + ('flow' in given)}. Received: frames={frames}"
-        )
     output = pathlib.Path(output).absolute()
     _check_free(output, version, force)
-    network = _Network(given, labels, precision, frames, flow_quality, attempts)
-    with _aside(output, version, force) as folder:
-        card = network.write(folder, output.name, version)
+    with _Steps(progress) as steps:
+        steps.begin("weights")
+        network = _Network(given, labels, precision, frames, flow_quality, attempts)
+        with _aside(output, version, force) as folder:
+            card = network.write(folder, output.name, version, steps)
     command = serving.write(output, network.contract.frames)
     path = output / str(version)
     return Export(path, card, command, archives.pack(path) if archive else None)
@@ -127,7 +128,7 @@ class _Network:
     """The streams of an export, loaded, checked and prepared."""
 
     def __init__(self, given, labels, precision, frames, flow_quality, attempts):
-        self.given, self.precision = given, precision
+        self.given = given
         self.reference, self.models, own, clips = {}, {}, {}, {}
         for stream, weights in given.items():
             check_stream(stream)
@@ -135,11 +136,9 @@ class _Network:
             inference.require_trained(model)
             self.models[stream] = optimize_for_inference(_logits(model))
             self.reference[stream] = model
-            if model.get_layer(FIRST).compute_dtype != "float32" and not isinstance(weights, keras.Model):
+            if _precision(model) != "float32" and not isinstance(weights, keras.Model):
                 self.reference[stream] = streams.load(weights, stream, "float32", attempts)[0]
-        self.precision = streams.one_value(
-            {s: model.get_layer(FIRST).compute_dtype for s, model in self.models.items()}
-        )
+        self.precision = _precision(next(iter(self.models.values())))
         classes = streams.one_value({s: model.output_shape[-1] for s, model in self.models.items()})
         names = streams.label_list(labels, own, classes, attempts)
         first = clips[next(iter(given))]
@@ -158,18 +157,21 @@ class _Network:
             tuple(given), tuple(names), spec, first.crop, _frames(frames, given), flow_quality
         )
 
-    def write(self, folder, name, version):
+    def write(self, folder, name, version, steps):
         """Writes the SavedModel into an empty folder, verifies it, and returns its card."""
         import tensorflow as tf
 
         contract = self.contract
         frames = contract.frames or FRAMES
+        steps.begin("signatures")
         held, signatures = signatures_lib.module(self.models, contract)
+        steps.left(len(signatures))
         with contextlib.ExitStack() as after:
             asset = folder.parent / f"{folder.name}.labels" / "labels.txt"
             after.callback(shutil.rmtree, asset.parent, ignore_errors=True)
             asset.parent.mkdir()
             asset.write_text("".join(f"{label}\n" for label in contract.labels), encoding="utf-8")
+            steps.begin("saved_model.pb")
             held.labels = tf.saved_model.Asset(str(asset))
             tf.saved_model.save(held, str(folder), signatures=signatures)
         extra = folder / EXTRA
@@ -177,7 +179,7 @@ class _Network:
         inputs = warmup.requests(signatures, frames, contract.spec)
         warmup.write(extra / warmup.FILE, name, inputs)
         card = self._card(name, version, signatures)
-        card["deviation"] = self._verified(folder, inputs, frames)
+        card["deviation"] = self._verified(folder, inputs, frames, steps)
         (extra / CARD).write_text(json.dumps(card, indent=1) + "\n")
         return card
 
@@ -212,15 +214,17 @@ class _Network:
             }
         return card
 
-    def _verified(self, folder, inputs, frames):
+    def _verified(self, folder, inputs, frames, steps):
         """Loads what was written, runs its warm-up requests, and returns how far it is from the plain models."""
         import tensorflow as tf
 
         loaded = tf.saved_model.load(str(folder))
         for name, tensors in inputs.items():
+            steps.begin(f"trying {name}")
             outputs = loaded.signatures[name](**{key: tf.constant(tf.make_ndarray(p)) for key, p in tensors.items()})
             if not np.isfinite(outputs["logits"]).all():
                 raise ExportError(f"The signature {name} gives logits that are not finite. Check the weights.")
+        steps.begin("comparing")
         serve = loaded.signatures["serving_default"]
         found = cards.deviation(
             self.reference,
@@ -236,21 +240,56 @@ class _Network:
         return found
 
 
-FIRST = "Conv3d_1a_7x7"
-
-
 def _logits(model):
     return keras.Model(model.input, model.get_layer("Logits").output, name=model.name)
 
 
+def _precision(model):
+    """What a model computes its convolutions in, but for the head's."""
+    return next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv3D)).compute_dtype
+
+
+class _Steps:
+    """A progress bar over what an export does; loading and tracing take most of a minute, and say nothing."""
+
+    def __init__(self, shown):
+        self.shown, self.bar, self.begun = shown, None, False
+
+    def __enter__(self):
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=4, unit="step", leave=False, disable=None if self.shown else True)
+        return self
+
+    def __exit__(self, *exception):
+        self.bar.close()
+
+    def left(self, signatures):
+        """Says how many signatures there will be to try."""
+        self.bar.total += signatures
+        self.bar.refresh()
+
+    def begin(self, what):
+        """Begins a step, which ends the one before."""
+        if self.begun:
+            self.bar.update()
+        self.begun = True
+        self.bar.set_description(what)
+
+
 def _frames(wanted, given):
     """The frames of a clip, or None for any number."""
-    if wanted is not None:
-        return wanted or None
-    trained = {s: runs.read(w).clip_frames if runs.is_run(w) else FRAMES for s, w in given.items()}
-    if len(set(trained.values())) > 1:
-        raise ValueError(f"The streams were trained on clips of several lengths. Received: {trained}. Pass frames=.")
-    return next(iter(trained.values()))
+    if wanted is None:
+        trained = {s: runs.read(w).clip_frames if runs.is_run(w) else FRAMES for s, w in given.items()}
+        if len(set(trained.values())) > 1:
+            raise ValueError(
+                f"The streams were trained on clips of several lengths: {trained}. Pass frames= (--frames)."
+            )
+        wanted = next(iter(trained.values()))
+    least = MIN_FRAMES + ("flow" in given)  # flow between frames is one field shorter
+    if wanted != 0 and wanted < least:
+        raise ValueError(f"frames must be at least {least} here, or 0 for any number. Received: frames={wanted}")
+    return wanted or None
 
 
 def _record_spec(given, clip):
@@ -265,7 +304,12 @@ def _kind(kind):
 
 
 def _check_free(output, version, force):
-    """Raises ValueError where the version is there, before anything is loaded."""
+    """Raises ValueError where nothing could be written in the end, before anything is loaded."""
+    if not re.fullmatch(r"[\w.-]+", output.name, re.ASCII):
+        raise ValueError(
+            "The name of the output folder is that of the model: letters, digits, '_', '-' and '.'. Received: "
+            f"{output.name!r}"
+        )
     if output.exists() and not output.is_dir():
         raise ValueError(f"The output must be a folder, new or not. Received: {output}, a file.")
     if (output / str(version)).exists() and not force:

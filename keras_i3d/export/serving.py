@@ -1,5 +1,7 @@
 """What lies beside an export for whoever runs TensorFlow Serving: its model list, its batching, the command."""
 
+import shlex
+
 from keras_i3d.messages import notice
 
 MODELS, BATCHING, COMMAND = "models.config", "batching.config", "serve.sh"
@@ -14,33 +16,47 @@ num_batch_threads { value: 2 }
 
 
 def write(folder, frames):
-    """Writes the three files beside a model's folder, where they are not there yet; a file that is there stays.
+    """Writes the three files beside a model's folder; of those that are there only the list of models gets a line.
 
     Args:
         folder: the model's, with its versions inside; a pathlib.Path.
         frames: of its clips; None for any number.
 
     Returns:
-        The docker command.
+        The docker command, for this machine.
     """
-    block = f'  config {{ name: "{folder.name}" base_path: "/models/{folder.name}" model_platform: "tensorflow" }}\n'
-    command = docker(folder, batched=frames is not None)
-    texts = {MODELS: f"model_config_list {{\n{block}}}\n", BATCHING: BATCHING_TEXT}
-    texts[COMMAND] = f"#!/bin/sh\n# gRPC on port 8500, REST on port 8501.\n{command}\n"
-    for name, text in texts.items():
+    batched = frames is not None
+    _list(folder.parent / MODELS, folder.name)
+    here = '"$(cd "$(dirname "$0")" && pwd)"'
+    script = f"#!/bin/sh\n# gRPC on port 8500, REST on port 8501.\nexec {docker(here, batched)}\n"
+    for name, text in ((BATCHING, BATCHING_TEXT), (COMMAND, script)):
         path = folder.parent / name
         if not path.exists():
             path.write_text(text)
-        elif name == MODELS and f'"{folder.name}"' not in path.read_text():
-            notice(f"{path} is there and does not name {folder.name}; to serve it too, add:\n{block.rstrip()}")
-    return command
+            path.chmod(0o755 if name == COMMAND else 0o644)
+    return docker(shlex.quote(str(folder.parent)), batched)
 
 
-def docker(folder, batched):
-    """Returns the command that serves the models beside `folder` by TensorFlow's own image."""
+def _list(path, name):
+    """Adds a model to the list that a server reads, or says what to add where the list is not as written here."""
+    begin, end = "model_config_list {\n", "}\n"
+    line = f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n'
+    text = path.read_text() if path.exists() else begin + end
+    if f'name: "{name}"' in text:
+        return
+    if not (text.startswith(begin) and text.endswith(end)):
+        notice(f"{path} does not name {name}, and is not as it was written; to serve it too, add:\n{line.rstrip()}")
+        return
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text.removesuffix(end) + line + end)
+    aside.replace(path)
+
+
+def docker(models, batched):
+    """Returns the command that serves a folder of models, its name quoted for a shell, by TensorFlow's own image."""
     lines = [
         "docker run --rm -p 8500:8500 -p 8501:8501",
-        f"-v '{folder.parent.resolve()}:/models:ro' tensorflow/serving",
+        f"-v {models}:/models:ro tensorflow/serving",
         f"--model_config_file=/models/{MODELS}",
     ]
     if batched:  # clips of several lengths do not go into one batch

@@ -91,11 +91,11 @@ def module(models, contract):
         rule, remedy = graph.time_rule(contract.frames, least)
         sizes = {1: rule, 2: (MIN_SIZE, None, "pixels of height"), 3: (MIN_SIZE, None, "pixels of width")}
         sizes[4] = (3, 3, "channels")
-        return graph.checked(x, "frames", RAW, sizes, {1: remedy, 4: "Convert the frames to RGB."})
+        return graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
 
     def encoded(x, name="frames", least=MIN_FRAMES, frames=contract.frames, noun="frames"):
         rule, remedy = graph.time_rule(frames, least, noun)
-        return graph.checked(x, name, ENCODED, {1: rule}, {1: remedy})
+        return graph.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
 
     def both(whole_clip, clips):
         """Logits of clips one after the other, whose full frames `whole_clip(clip, row)` gives: flow takes memory."""
@@ -117,8 +117,17 @@ def module(models, contract):
     def whole_images(clip, row):
         return graph.whole_of_encoded(clip, row, short_side)
 
+    def clip(x, stream):
+        rule, remedy = graph.time_rule(contract.frames)
+        sizes = {1: rule, 2: (crop, crop, "pixels of height"), 3: (crop, crop, "pixels of width")}
+        sizes[4] = (CHANNELS[stream], CHANNELS[stream], "channels")
+        what = f"(batch, time, {crop}, {crop}, {CHANNELS[stream]})"
+        return graph.in_range(graph.checked(x, stream, what, sizes, {1: [remedy]}), stream)
+
     def serving_default(**clips):
-        return all_classes(network(clips))
+        clips = {stream: clip(x, stream) for stream, x in clips.items()}
+        with tf.control_dependencies(graph.same_batch(clips)):
+            return all_classes(network({stream: tf.identity(x) for stream, x in clips.items()}))
 
     def uint8(frames):
         if streams == ("flow",):
@@ -133,12 +142,7 @@ def module(models, contract):
     def jpeg_two_stream(rgb, flow):
         rgb = encoded(rgb, "rgb")
         flow = encoded(flow, "flow", frames=None, noun="fields")
-        same = graph.require(
-            tf.equal(tf.shape(rgb)[0], tf.shape(flow)[0]),
-            "rgb and flow must hold the same number of clips. Received: {} and {}. Send both of each clip.",
-            *(tf.shape(rgb)[0], tf.shape(flow)[0]),
-        )
-        with tf.control_dependencies([same]):
+        with tf.control_dependencies(graph.same_batch({"rgb": rgb, "flow": flow})):
             rgb, flow = tf.identity(rgb), tf.identity(flow)
         clips = {"rgb": scaled(graph.crops_of_encoded(rgb, short_side, crop), "rgb")}
         clips["flow"] = scaled(graph.fields_of_encoded(flow, contract.spec, crop), "flow")
