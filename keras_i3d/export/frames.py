@@ -214,12 +214,16 @@ def same_sizes(sizes):
 
     differs = tf.reduce_any(tf.not_equal(sizes, sizes[:, :1]), -1)
     row, column = tf.unstack(tf.unravel_index(tf.argmax(tf.reshape(differs, [-1])), tf.shape(differs, tf.int64)))
-    return require(
-        ~tf.reduce_any(differs),
+    return one_size(~tf.reduce_any(differs), sizes[row, 0], sizes[row, column], row, column)
+
+
+def one_size(holds, first, other, row, column):
+    """Returns the check that frame `column` of clip `row` is as large as its frame 0, given the two sizes."""
+    rule = (
         "The frames of a clip must have one size. Received: {} pixels (height, width) for frame 0 and {} for frame {} "
-        "of clip {}. Scale them alike.",
-        *(sizes[row, 0], sizes[row, column], column, row),
+        "of clip {}. Scale them alike."
     )
+    return require(holds, rule, first, other, column, row)
 
 
 def crops_of_frames(frames, short_side, crop):
@@ -256,8 +260,8 @@ def whole_of_encoded(images, row, short_side):
 
     def one(column):
         image = decoded(images[column], row, column)
-        sizes = tf.stack([first, tf.shape(image)[:2]])[None]
-        with tf.control_dependencies([same_sizes(sizes)]):
+        size = tf.shape(image)[:2]
+        with tf.control_dependencies([one_size(tf.reduce_all(tf.equal(first, size)), first, size, row, column)]):
             return scaled(tf.identity(image), short_side)
 
     kind = tf.TensorSpec((None, None, 3), tf.uint8)
