@@ -16,49 +16,13 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import made_records  # noqa: E402
 from absl import app, flags  # noqa: E402
 
 _QUICK = flags.DEFINE_bool("quick", False, "Fewer rounds, and memory over 200 clips.")
 
-HEIGHT, WIDTH, FRAMES, CLIP, RECORDS = 256, 340, 80, 64, 64
+CLIP = 64  # frames
 SHORT, LONG = 4, 24  # batches
-
-
-def video():
-    """A texture that moves over another one, with noise, as uint8 (FRAMES, HEIGHT, WIDTH, 3)."""
-    import numpy as np
-    import tensorflow as tf
-
-    rng = np.random.default_rng(0)
-    back, front = tf.image.resize(rng.uniform(0, 255, (2, 40, 60, 3)), (HEIGHT, 2 * WIDTH), "bicubic").numpy()
-    clip = np.stack([back[:, i : i + WIDTH] for i in range(FRAMES)])
-    for i in range(FRAMES):
-        clip[i, 80:180, 3 * i % 200 : 3 * i % 200 + 100] = front[80:180, :100]
-    return (clip + rng.normal(0, 2, clip.shape)).clip(0, 255).astype("uint8")
-
-
-def write(folder):
-    """Writes RECORDS records with TV-L1 flow; returns their JPEGs by stream."""
-    import numpy as np
-    import tensorflow as tf
-
-    from keras_i3d.data import manifest, records
-
-    spec = records.RecordSpec()
-    example = tf.train.SequenceExample.FromString(records.encode(video(), spec, id="v", label="run", index=0))
-    shards = []
-    for number in range(4):
-        name = manifest.shard_name("train", number, 4)
-        ids = tuple(f"v{i}" for i in range(number, RECORDS, 4))
-        with tf.io.TFRecordWriter(os.path.join(folder, name)) as file:
-            for id in ids:
-                example.context.feature["example/id"].bytes_list.value[0] = id.encode()
-                file.write(example.SerializeToString())
-        shards.append(manifest.Shard(name, ids, os.path.getsize(os.path.join(folder, name))))
-    manifest.Manifest("train", ("run",), spec, tuple(shards)).write(folder)
-    parsed = records.parse(example.SerializeToString())
-    print({stream: f"{np.mean([len(j) for j in parsed[stream].numpy()]):.0f} bytes a frame" for stream in STREAMS})
-    return {stream: parsed[stream][:CLIP] for stream in STREAMS}
 
 
 STREAMS = ("rgb", "flow")
@@ -124,7 +88,10 @@ def main(argv):
     from keras_i3d.data import load
 
     with tempfile.TemporaryDirectory() as folder:
-        images = write(folder)
+        parsed = made_records.write(folder)
+        images = {stream: parsed[stream][:CLIP] for stream in STREAMS}
+        sizes = (f"{stream} {sum(map(len, jpegs.numpy())) / CLIP:.0f}" for stream, jpegs in images.items())
+        print(f"bytes a frame: {', '.join(sizes)}")
         for stream in (*STREAMS, "both"):
 
             def first(stream=stream):

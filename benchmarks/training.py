@@ -1,21 +1,26 @@
 """A training step of RGB I3D: clips/s and peak memory beside the same layers in torch, and rematerialisation's price.
 
   pip install torch==2.13.0     # the peer; a benchmark-only dependency
-  python benchmarks/training.py [--quick] [--repeats=9] [--records=FOLDER]
+  python benchmarks/training.py [--quick] [--frames=16,64] [--kinds=fast,torch] [--repeats=9] [--records=FOLDER]
 
 Every configuration is a process of its own, so that its peak memory is its own. Those of one size and precision live
 side by side and take one step each in turn, so that a busy moment of the machine meets all of them; speeds are ratios
 of medians. Before that, both frameworks are held to the same number of parameters, the same logits from the same
 weights and the same loss after an update.
 
-Torch runs with its best settings: channels_last_3d, oneDNN, a fused SGD, bfloat16 by autocast; --compile adds
-torch.compile. With --records, a row each shows the share of time that a step waits for `data.load`.
+Torch runs with its best settings: channels_last_3d, oneDNN, a fused SGD, bfloat16 by autocast, and once more under
+torch.compile where there is a compiler, which takes minutes to begin; the faster one is the peer. A row of `load`
+trains from records by `data.load`: how much longer a step takes, its decoding on the same processor included, than on
+a clip that is there already, and how much of that is waiting. Without --records it makes its own.
 """
 
+import itertools
 import json
+import math
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,17 +29,21 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import made_records  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-_QUICK = flags.DEFINE_bool("quick", False, "16 frames only.")
-_REPEATS = flags.DEFINE_integer("repeats", 9, "Steps of each configuration at 16 frames; a third of that at 64.")
-_COMPILE = flags.DEFINE_bool("compile", False, "Whether the torch peer also runs under torch.compile.")
-_RECORDS = flags.DEFINE_string("records", None, "A folder of records to measure the input pipeline with.")
+KINDS = ("plain", "fast", "remat", "torch", "compiled", "load")
+_QUICK = flags.DEFINE_bool("quick", False, "16 frames, two steps each, without what is slow: compiled and load.")
+_FRAMES = flags.DEFINE_list("frames", ["16", "64"], "Lengths of the clips.")
+_KINDS = flags.DEFINE_list("kinds", list(KINDS), "Which to measure; a subset of the default.")
+_REPEATS = flags.DEFINE_integer("repeats", 9, "Steps of each configuration at 16 frames; a third of that above.")
+_SIZE = flags.DEFINE_integer("size", 224, "Height and width; another than 224 only tries the script.")
+_RECORDS = flags.DEFINE_string("records", None, "Records to train from; made on the spot by default.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "Which to measure.")
 _WORKER = flags.DEFINE_string("worker", None, "Internal: be this configuration.")
 _FOLDER = flags.DEFINE_string("folder", None, "Internal: where the check keeps weights and answers.")
 
-BATCH, SIZE, CLASSES = 2, 224, 400
+BATCH, CLASSES = 2, 400
 AIMS = {"float32": 1.6, "mixed_bfloat16": 1.3}
 CHECKED = (2, 16, 112, 112, 3)  # clips of the check
 LEARNING_RATE = 0.01
@@ -101,7 +110,7 @@ def torch_step(kind, policy, shape, model=None):
 
 def work(kind, policy, frames):
     """Takes one step for each line read, and answers with its seconds, and loss and memory in GB so far."""
-    shape = (BATCH, int(frames), SIZE, SIZE, 3)
+    shape = (BATCH, int(frames), _SIZE.value, _SIZE.value, 3)
     step = (torch_step if kind in ("torch", "compiled") else keras_step)(kind, policy, shape)
     before = resident()
     for _ in sys.stdin:
@@ -185,7 +194,7 @@ def check():
     with tempfile.TemporaryDirectory() as folder:
         for side in ("check_keras", "check_torch"):
             done = subprocess.run(
-                [sys.executable, __file__, f"--worker={side}", f"--folder={folder}"],
+                worker(side, folder=folder),
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
@@ -202,22 +211,28 @@ def check():
         raise SystemExit(f"The peer computes something else: {answer}")
 
 
+def worker(settings, **more):
+    """The command of this script as a configuration."""
+    more = {"worker": settings, "size": _SIZE.value, **more}
+    return [sys.executable, __file__, *(f"--{name}={value}" for name, value in more.items())]
+
+
 def measure(kinds, policy, frames, repeats):
     """{kind: row} of configurations that step in turn."""
     workers = {}
     try:
         for kind in kinds:
-            command = [sys.executable, __file__, f"--worker={kind},{policy},{frames}"]
+            command = worker(f"{kind},{policy},{frames}")
             workers[kind] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             step(workers[kind])  # builds, traces, compiles
-        answers = {kind: [step(worker)] for kind, worker in workers.items()}
+        answers = {kind: [step(process)] for kind, process in workers.items()}
         for _ in range(repeats):
-            for kind, worker in workers.items():
-                answers[kind].append(step(worker))
+            for kind, process in workers.items():
+                answers[kind].append(step(process))
     finally:
-        for worker in workers.values():
-            worker.stdin.close()
-            worker.wait()
+        for process in workers.values():
+            process.stdin.close()
+            process.wait()
     return {
         kind: {
             "seconds": statistics.median(answer["seconds"] for answer in some[1:]),
@@ -231,34 +246,71 @@ def measure(kinds, policy, frames, repeats):
     }
 
 
-def step(worker):
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    line = worker.stdout.readline()
+def step(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
     if not line:
         raise SystemExit("A worker ended early; its message is above.")
     return json.loads(line)
 
 
-def waiting(policy, records, frames, steps=12):
-    """Prints the share of time that training waits for the input pipeline."""
+def load(policy, frames, records, steps):
+    """Prints the seconds of a step on a clip that is there, and on one of `data.load`, and what of that is waiting."""
     from keras_i3d import data
 
-    model = keras_model("fast", policy, (BATCH, frames, SIZE, SIZE, 3))
-    batches = iter(
-        data.load(
-            records, stream="rgb", clip_frames=frames, size=SIZE, batch_size=BATCH, training=True, seed=0, repeat=True
-        )
-    )
-    model.train_on_batch(*next(batches)[:2])
-    waited = trained = 0.0
-    for _ in range(steps):
-        began = time.perf_counter()
-        x, y, *_ = next(batches)
-        got = time.perf_counter()
-        model.train_on_batch(x, y)
-        waited, trained = waited + got - began, trained + time.perf_counter() - got
-    print(json.dumps({"waited": waited / steps, "trained": trained / steps, "share": waited / (waited + trained)}))
+    model = keras_model("fast", policy, (BATCH, frames, _SIZE.value, _SIZE.value, 3))
+    there, labels = clips((BATCH, frames, _SIZE.value, _SIZE.value, 3))
+    settings = {"clip_frames": frames, "size": _SIZE.value, "batch_size": BATCH, "training": True, "seed": 0}
+
+    def train(batches):
+        """Medians of the seconds of a step, waiting included, and of the waiting."""
+        found = []
+        for _ in range(steps + 2):
+            began = time.perf_counter()
+            x, y = next(batches)[:2]
+            got = time.perf_counter()
+            model.train_on_batch(x, y)
+            found.append((time.perf_counter() - began, got - began))
+        return [statistics.median(seconds) for seconds in zip(*found[2:])]  # the first trace, and fill the buffers
+
+    bare, loaded = [], []
+    for _ in range(2):  # in turn, for other work on the machine
+        bare.append(train(itertools.repeat((there, labels)))[0])
+        loaded.append(train(iter(data.load(records, "rgb", repeat=True, **settings))))
+    print(json.dumps([min(bare), *min(loaded)]))
+
+
+def loads(records):
+    """Prints a row for each length and precision."""
+    print("\n| precision | frames | seconds | from records | of it waiting | lost |\n|---|---|---|---|---|---|")
+    for frames in map(int, _FRAMES.value):
+        for policy in _PRECISIONS.value:
+            command = worker(f"load,{policy},{frames}", records=records, repeats=repeats(frames))
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            bare, loaded, waited = json.loads(done.stdout.splitlines()[-1])
+            print(
+                f"| {policy} | {frames} | {bare:.2f} | {loaded:.2f} | {waited:.3f} | {1 - bare / loaded:.1%} |",
+                flush=True,
+            )
+
+
+def repeats(frames):
+    if _QUICK.value:
+        return 2
+    return _REPEATS.value if frames <= 16 else max(3, _REPEATS.value // 3)
+
+
+def kinds():
+    """Those asked for that can be had here."""
+    unknown = set(_KINDS.value) - set(KINDS)
+    if unknown:
+        raise app.UsageError(f"--kinds takes some of {', '.join(KINDS)}. Received: {', '.join(sorted(unknown))}")
+    slow = {"compiled", "load"} if _QUICK.value else set()
+    if "compiled" in _KINDS.value and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        print("torch.compile is left out: it needs a C++ compiler, and neither g++ nor clang++ is there")
+        slow.add("compiled")
+    return [kind for kind in KINDS if kind in _KINDS.value and kind not in slow]
 
 
 def main(argv):
@@ -267,21 +319,33 @@ def main(argv):
         kind, *settings = _WORKER.value.split(",")
         if kind.startswith("check_"):
             (check_keras if kind == "check_keras" else check_torch)(pathlib.Path(_FOLDER.value))
-        elif kind == "waiting":
-            waiting(settings[0], _RECORDS.value, int(settings[1]))
+        elif kind == "load":
+            load(settings[0], int(settings[1]), _RECORDS.value, _REPEATS.value)
         else:
             work(kind, *settings)
         return
-    check()
-    kinds = ["plain", "fast", "remat", "torch", *(["compiled"] if _COMPILE.value else [])]
+    asked = kinds()
+    steps = [kind for kind in asked if kind != "load"]
+    if "torch" in steps and "fast" in steps:
+        check()
+    if steps:
+        speeds(steps)
+    if "load" in asked:
+        with tempfile.TemporaryDirectory() as folder:
+            if _RECORDS.value is None:
+                made_records.write(folder)
+            loads(_RECORDS.value or folder)
+
+
+def speeds(kinds):
+    """Prints a row for each length, precision and kind."""
     print("| precision | frames | | seconds | least | processor s | clips/s | speed of torch | peak GB | the step's |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     reached = []
-    for frames in (16,) if _QUICK.value else (16, 64):
+    for frames in (16,) if _QUICK.value else map(int, _FRAMES.value):
         for policy in _PRECISIONS.value:
-            aim = AIMS[policy]
-            rows = measure(kinds, policy, frames, _REPEATS.value if frames == 16 else max(3, _REPEATS.value // 3))
-            peer = min(rows[kind]["seconds"] for kind in rows if kind in ("torch", "compiled"))
+            rows = measure(kinds, policy, frames, repeats(frames))
+            peer = min((rows[kind]["seconds"] for kind in rows if kind in ("torch", "compiled")), default=math.nan)
             for kind, row in rows.items():
                 print(
                     f"| {policy} | {frames} | {kind} | {row['seconds']:.2f} | {row['least']:.2f} | {row['busy']:.2f} | "
@@ -290,20 +354,14 @@ def main(argv):
                     flush=True,
                 )
             # Two graphs, which may be optimised apart in their last bits; tests/test_fast.py compares bit by bit.
-            first = {kind: rows[kind]["losses"][0] for kind in ("fast", "remat")}
-            if abs(first["remat"] - first["fast"]) > (1e-5 if policy == "float32" else 1e-2) * first["fast"]:
+            first = {kind: rows[kind]["losses"][0] for kind in ("fast", "remat") if kind in rows}
+            apart = max(first.values(), default=0) - min(first.values(), default=0)
+            if apart > (1e-5 if policy == "float32" else 1e-2) * max(first.values(), default=0):
                 raise SystemExit(f"remat's first loss is not that of fast: {first}")
-            reached.append((policy, frames, peer / rows["fast"]["seconds"], aim))
-    for policy, frames, speed, aim in reached:
-        print(f"{policy}, {frames} frames: {speed:.2f} times the speed of torch (aim {aim})")
-    for policy in _PRECISIONS.value if _RECORDS.value else ():
-        command = [sys.executable, __file__, f"--worker=waiting,{policy},16", f"--records={_RECORDS.value}"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        row = json.loads(done.stdout.splitlines()[-1])
-        print(
-            f"{policy}: a step trains {row['trained']:.2f} s and waits {row['waited']:.2f} s for its clips: "
-            f"{row['share']:.1%} of the time"
-        )
+            if "fast" in rows and not math.isnan(peer):
+                reached.append((policy, frames, peer / rows["fast"]["seconds"]))
+    for policy, frames, speed in reached:
+        print(f"{policy}, {frames} frames: {speed:.2f} times the speed of torch (aim {AIMS[policy]})")
 
 
 if __name__ == "__main__":
