@@ -12,6 +12,8 @@ Torch runs with its best settings: channels_last_3d, oneDNN, a fused SGD, bfloat
 torch.compile where there is a compiler, which takes minutes to begin; the faster one is the peer. A row of `load`
 trains from records by `data.load`: how much longer a step takes, its decoding on the same processor included, than on
 a clip that is there already, and how much of that is waiting. Without --records it makes its own.
+
+The row `product` is the limit: as many multiplications as the convolutions of a step take, as square matrix products.
 """
 
 import itertools
@@ -32,7 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import made_records  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-KINDS = ("plain", "fast", "remat", "torch", "compiled", "load")
+KINDS = ("plain", "fast", "remat", "torch", "compiled", "product", "load")
 _QUICK = flags.DEFINE_bool("quick", False, "16 frames, two steps each, without what is slow: compiled and load.")
 _FRAMES = flags.DEFINE_list("frames", ["16", "64"], "Lengths of the clips.")
 _KINDS = flags.DEFINE_list("kinds", list(KINDS), "Which to measure; a subset of the default.")
@@ -83,6 +85,33 @@ def keras_step(kind, policy, shape):
     return lambda: float(model.train_on_batch(x, y))
 
 
+def product_step(kind, policy, shape, size=4096):
+    """Multiplies matrices as often as the convolutions of a step multiply, forwards and for both gradients.
+
+    Zeros around a clip are counted as well; a convolution may skip them, and so be a little faster.
+    """
+    import keras
+    import tensorflow as tf
+
+    model = keras_model("plain", policy, shape)
+    forward = [
+        shape[0] * math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:-1])
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv3D)
+    ]
+    products, rest = divmod((3 * sum(forward) - forward[0]) / size**3, 1)  # no gradient for the clip
+    right = tf.cast(tf.random.normal((size, size)), policy.removeprefix("mixed_"))
+    lefts = [*[right] * int(products), right[: max(round(rest * size), 1)]]
+    product = tf.function(lambda left: tf.matmul(left, right))
+
+    def step():
+        for left in lefts:
+            product(left).numpy()
+        return math.nan
+
+    return step
+
+
 def torch_step(kind, policy, shape, model=None):
     import torch
     import torch_i3d
@@ -111,7 +140,8 @@ def torch_step(kind, policy, shape, model=None):
 def work(kind, policy, frames):
     """Takes one step for each line read, and answers with its seconds, and loss and memory in GB so far."""
     shape = (BATCH, int(frames), _SIZE.value, _SIZE.value, 3)
-    step = (torch_step if kind in ("torch", "compiled") else keras_step)(kind, policy, shape)
+    makers = {"torch": torch_step, "compiled": torch_step, "product": product_step}
+    step = makers.get(kind, keras_step)(kind, policy, shape)
     before = resident()
     for _ in sys.stdin:
         began, busy = time.perf_counter(), time.process_time()
