@@ -6,6 +6,7 @@
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
 # make bench-training  a training step beside the same network in torch, which it installs
+# make bench-serving   an export beside the plain model, OpenVINO and torch, which it installs
 # Each sets up .venv when it is missing or when setup.py changed (test-compat: .venv-compat).
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ READY := .venv/ready
 COMPAT := .venv-compat/bin
 COMPAT_READY := .venv-compat/ready
 
-.PHONY: demo test test-slow test-compat check bench bench-training clean
+.PHONY: demo test test-slow test-compat check bench bench-training bench-serving clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -40,10 +41,14 @@ bench: $(READY)
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/pipeline.py
 
-# torch is the peer there, and nothing else needs it.
+# Peers, which nothing else needs.
 bench-training: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python benchmarks/training.py
+
+bench-serving: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 openvino
+	$(BIN)/python benchmarks/serving.py
 
 clean:
 	rm -rf .venv .venv-compat build dist *.egg-info

@@ -21,7 +21,6 @@ import json
 import math
 import os
 import pathlib
-import resource
 import shutil
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import made_records  # noqa: E402
+import turns  # noqa: E402
 from absl import app, flags  # noqa: E402
 
 KINDS = ("plain", "fast", "remat", "torch", "compiled", "product", "load")
@@ -137,24 +137,11 @@ def torch_step(kind, policy, shape, model=None):
     return step
 
 
-def work(kind, policy, frames):
-    """Takes one step for each line read, and answers with its seconds, and loss and memory in GB so far."""
+def be(kind, policy, frames):
+    """Is one configuration, that steps when it is asked to."""
     shape = (BATCH, int(frames), _SIZE.value, _SIZE.value, 3)
     makers = {"torch": torch_step, "compiled": torch_step, "product": product_step}
-    step = makers.get(kind, keras_step)(kind, policy, shape)
-    before = resident()
-    for _ in sys.stdin:
-        began, busy = time.perf_counter(), time.process_time()
-        loss = step()
-        seconds, busy = time.perf_counter() - began, time.process_time() - busy
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        answer = {"seconds": seconds, "busy": busy, "loss": loss, "peak": peak, "before": before}
-        print(json.dumps(answer), flush=True)
-
-
-def resident():
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
+    turns.work(makers.get(kind, keras_step)(kind, policy, shape))
 
 
 def check_keras(folder):
@@ -247,44 +234,6 @@ def worker(settings, **more):
     return [sys.executable, __file__, *(f"--{name}={value}" for name, value in more.items())]
 
 
-def measure(kinds, policy, frames, repeats):
-    """{kind: row} of configurations that step in turn."""
-    workers = {}
-    try:
-        for kind in kinds:
-            command = worker(f"{kind},{policy},{frames}")
-            workers[kind] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            step(workers[kind])  # builds, traces, compiles
-        answers = {kind: [step(process)] for kind, process in workers.items()}
-        for _ in range(repeats):
-            for kind, process in workers.items():
-                answers[kind].append(step(process))
-    finally:
-        for process in workers.values():
-            process.stdin.close()
-            process.wait()
-    return {
-        kind: {
-            "seconds": statistics.median(answer["seconds"] for answer in some[1:]),
-            "least": min(answer["seconds"] for answer in some[1:]),
-            "busy": statistics.median(answer["busy"] for answer in some[1:]),
-            "losses": [answer["loss"] for answer in some],
-            "peak": some[-1]["peak"],
-            "before": some[-1]["before"],
-        }
-        for kind, some in answers.items()
-    }
-
-
-def step(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit("A worker ended early; its message is above.")
-    return json.loads(line)
-
-
 def load(policy, frames, records, steps):
     """Prints the seconds of a step on a clip that is there, and on one of `data.load`, and what of that is waiting."""
     from keras_i3d import data
@@ -352,7 +301,7 @@ def main(argv):
         elif kind == "load":
             load(settings[0], int(settings[1]), _RECORDS.value, _REPEATS.value)
         else:
-            work(kind, *settings)
+            be(kind, *settings)
         return
     asked = kinds()
     steps = [kind for kind in asked if kind != "load"]
@@ -374,7 +323,8 @@ def speeds(kinds):
     reached = []
     for frames in (16,) if _QUICK.value else map(int, _FRAMES.value):
         for policy in _PRECISIONS.value:
-            rows = measure(kinds, policy, frames, repeats(frames))
+            commands = {kind: worker(f"{kind},{policy},{frames}") for kind in kinds}
+            rows = turns.measure(commands, repeats(frames))
             peer = min((rows[kind]["seconds"] for kind in rows if kind in ("torch", "compiled")), default=math.nan)
             for kind, row in rows.items():
                 print(
@@ -384,7 +334,7 @@ def speeds(kinds):
                     flush=True,
                 )
             # Two graphs, which may be optimised apart in their last bits; tests/test_fast.py compares bit by bit.
-            first = {kind: rows[kind]["losses"][0] for kind in ("fast", "remat") if kind in rows}
+            first = {kind: rows[kind]["results"][0] for kind in ("fast", "remat") if kind in rows}
             apart = max(first.values(), default=0) - min(first.values(), default=0)
             if apart > (1e-5 if policy == "float32" else 1e-2) * max(first.values(), default=0):
                 raise SystemExit(f"remat's first loss is not that of fast: {first}")

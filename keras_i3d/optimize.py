@@ -5,7 +5,7 @@ import collections
 import keras
 import numpy as np
 
-from keras_i3d.models.blocks import SpaceToDepth3D, space_to_depth_kernel
+from keras_i3d.models.blocks import SpaceToDepth3D, is_bfloat16_on_cpu, is_sparse_stem, space_to_depth_kernel
 
 
 def optimize_for_inference(model):
@@ -104,7 +104,7 @@ class _Unit:
             "activation": "relu" if self.activation is not None else None,
         }
         rearrange = None
-        if _rearranges(conv):
+        if is_bfloat16_on_cpu(conv) and is_sparse_stem(conv):
             kernel = np.asarray(space_to_depth_kernel(kernel))
             config |= {"kernel_size": kernel.shape[:3], "strides": (1, 1, 1)}
             rearrange = SpaceToDepth3D(name=f"{config['name']}_space_to_depth", dtype=conv.compute_dtype)
@@ -129,8 +129,9 @@ def _units(model):
         norm = alone(layer, keras.layers.BatchNormalization)
         if norm is None or norm.axis not in (-1, 4):
             continue
-        activation = alone(norm, keras.layers.ReLU)
-        units.append(_Unit(layer, norm, activation))
+        relu = alone(norm, keras.layers.ReLU)
+        plain = relu is not None and (relu.max_value, relu.negative_slope, relu.threshold) == (None, 0, 0)
+        units.append(_Unit(layer, norm, relu if plain else None))
     return units
 
 
@@ -157,14 +158,10 @@ def _readers(model):
     return readers
 
 
-def _bfloat16_on_cpu(layer):
-    return layer.compute_dtype == "bfloat16" and not keras.distribution.list_devices("gpu")
-
-
 def _separates(layer):
     """Whether a layer is a 3 x 3 x 3 max pool of stride 1 that is faster as two, over time and then over space."""
     return (
-        _bfloat16_on_cpu(layer)
+        is_bfloat16_on_cpu(layer)
         and isinstance(layer, keras.layers.MaxPooling3D)
         and (layer.pool_size, layer.strides, layer.padding) == ((3, 3, 3), (1, 1, 1), "same")
     )
@@ -174,17 +171,3 @@ def _separated(pool):
     config = pool.get_config()
     over_time = config | {"name": f"{pool.name}_time", "pool_size": (3, 1, 1)}
     return tuple(type(pool).from_config(c) for c in (config | {"pool_size": (1, 3, 3)}, over_time))
-
-
-def _rearranges(conv):
-    """Whether a convolution is faster on rearranged input: few channels, and every second position."""
-    return (
-        _bfloat16_on_cpu(conv)
-        and conv.strides == (2, 2, 2)
-        and conv.padding == "same"
-        and conv.data_format == "channels_last"
-        and conv.dilation_rate == (1, 1, 1)
-        and conv.groups == 1
-        and conv.kernel.shape[-2] <= 4
-        and all(size % 4 == 3 for size in conv.kernel_size)
-    )

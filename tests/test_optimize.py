@@ -89,13 +89,14 @@ def lived_in_norm(model):
     return model
 
 
-def test_scale_and_bias_are_folded_too():
+def test_scale_and_bias_are_folded_too_and_another_relu_is_left():
     x = keras.Input((9, 32, 32, 3))
     y = keras.layers.Conv3D(4, 3, bias_initializer="ones", name="conv")(x)
-    model = lived_in_norm(keras.Model(x, keras.layers.BatchNormalization(name="norm")(y)))
+    y = keras.layers.BatchNormalization(name="norm")(y)
+    model = lived_in_norm(keras.Model(x, keras.layers.ReLU(max_value=0.5, name="capped")(y)))
     optimized = keras_i3d.optimize_for_inference(model)
     batch = clip(1, 9, 32, 32, 3)
-    assert [layer.name for layer in optimized.layers[1:]] == ["norm"]
+    assert [layer.name for layer in optimized.layers[1:]] == ["norm", "capped"]
     assert deviation(optimized(batch), model(batch)) < 1e-6
 
 

@@ -53,31 +53,36 @@ def sonnet_initializer(fan_in):
     return keras.initializers.TruncatedNormal(stddev=1 / math.sqrt(fan_in))
 
 
-@keras.saving.register_keras_serializable(package="keras_i3d")
-class SpaceToDepth3D(layers.Layer):
-    """Moves each 2 x 2 x 2 neighbourhood to the channels: (B, T, H, W, C) -> (B, T', H', W', 8 C), T' = ceil(T / 2).
+def space_to_depth(x):
+    """Moves each 2 x 2 x 2 neighbourhood to the channels: (B, T, H, W, C) to (B, T', H', W', 8 C), T' = ceil(T / 2).
 
     An odd size gets a zero in front, which puts the phase where SAME padding has it: a convolution of stride 2 is one
-    of stride 1 on this, by `space_to_depth_kernel`. Sizes may be unknown until the call.
+    of stride 1 on this, by `space_to_depth_kernel`. Sizes may be unknown while a graph is made.
     """
+    batch, *sizes, channels = ops.shape(x)
+    odd = [size % 2 for size in sizes]
+    if not all(isinstance(side, int) and side == 0 for side in odd):
+        x = ops.pad(x, [[0, 0], *([side, 0] for side in odd), [0, 0]])
+    t, h, w = ((size + 1) // 2 for size in sizes)
+    x = ops.reshape(x, (batch, t, 2, h, 2, w, 2 * channels))
+    x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6))
+    return ops.reshape(x, (batch, t, h, w, 8 * channels))
+
+
+@keras.saving.register_keras_serializable(package="keras_i3d")
+class SpaceToDepth3D(layers.Layer):
+    """`space_to_depth` as a layer."""
 
     def compute_output_shape(self, input_shape):
         batch, *sizes, channels = input_shape
         return (batch, *(None if size is None else -(-size // 2) for size in sizes), 8 * channels)
 
     def call(self, x):
-        batch, *sizes, channels = ops.shape(x)
-        odd = [size % 2 for size in sizes]
-        if not all(isinstance(side, int) and side == 0 for side in odd):
-            x = ops.pad(x, [[0, 0], *([side, 0] for side in odd), [0, 0]])
-        t, h, w = ((size + 1) // 2 for size in sizes)
-        x = ops.reshape(x, (batch, t, 2, h, 2, w, 2 * channels))
-        x = ops.transpose(x, (0, 1, 3, 5, 2, 4, 6))
-        return ops.reshape(x, (batch, t, h, w, 8 * channels))
+        return space_to_depth(x)
 
 
 def space_to_depth_kernel(kernel):
-    """The kernel of stride 1 on `SpaceToDepth3D(x)` that does what `kernel` does on x at stride 2, both SAME.
+    """The kernel of stride 1 on `space_to_depth(x)` that does what `kernel` does on x at stride 2, both SAME.
 
     Args:
         kernel: float (7, 7, 7, C, F), or other sizes that are 3 modulo 4: those whose padding starts on an even place.
@@ -93,6 +98,24 @@ def space_to_depth_kernel(kernel):
     kernel = ops.reshape(kernel, (t, 2, h, 2, w, 2, channels, filters))
     kernel = ops.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7))
     return ops.reshape(kernel, (t, h, w, 8 * channels, filters))
+
+
+def is_sparse_stem(conv):
+    """Whether a Keras Conv3D is of the kind that `space_to_depth` suits: few channels, and every second position."""
+    return (
+        conv.strides == (2, 2, 2)
+        and conv.padding == "same"
+        and conv.data_format == "channels_last"
+        and conv.dilation_rate == (1, 1, 1)
+        and conv.groups == 1
+        and conv.kernel.shape[-2] <= 4
+        and all(size % 4 == 3 for size in conv.kernel_size)
+    )
+
+
+def is_bfloat16_on_cpu(layer):
+    """Whether a layer's sums fall to a processor's matrix units, which three channels would leave mostly empty."""
+    return layer.compute_dtype == "bfloat16" and not keras.distribution.list_devices("gpu")
 
 
 @keras.saving.register_keras_serializable(package="keras_i3d")

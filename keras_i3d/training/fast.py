@@ -1,13 +1,12 @@
 """The same model, whose training step takes less time, or less memory, on TensorFlow."""
 
 import contextlib
-import math
 import threading
 
 import keras
 from keras import ops
 
-from keras_i3d.models import inception
+from keras_i3d.models import blocks, inception
 
 
 def for_training(model, remat=False):
@@ -38,7 +37,7 @@ def for_training(model, remat=False):
         config = layer.get_config()
         if type(layer) is keras.layers.BatchNormalization and not getattr(layer, "renorm", False):
             copies[layer.name] = BatchNormalization.from_config(config)
-        elif type(layer) is keras.layers.Conv3D and _is_stem(layer):
+        elif type(layer) is keras.layers.Conv3D and blocks.is_sparse_stem(layer):
             copies[layer.name] = Conv3D.from_config(config)
         else:
             copies[layer.name] = type(layer).from_config(config)
@@ -134,60 +133,25 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return ops.cast(outputs, self.compute_dtype)
 
 
-def _is_stem(layer):
-    """Whether a convolution is of the kind that Conv3D speeds up: few channels, every second position."""
-    return (
-        layer.strides == (2, 2, 2)
-        and layer.padding == "same"
-        and layer.data_format == "channels_last"
-        and layer.dilation_rate == (1, 1, 1)
-        and layer.groups == 1
-        and layer.kernel.shape[-2] <= 4
-    )
-
-
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class Conv3D(keras.layers.Conv3D):
     """A convolution of stride 2 over few channels, which trains in bfloat16 on a CPU on a rearranged input.
 
-    Eight neighbours become channels and the kernel, one zero longer at odd sizes, is rearranged likewise: stride 1
-    over 8 C channels. It keeps Keras's class name, by which weight files are laid out.
+    Eight neighbours become channels: stride 1 over 8 C channels. It keeps Keras's class name, by which weight files are
+    laid out.
     """
 
     def call(self, inputs, training=None):
-        if not (training and self._rearranges(inputs)):
+        if not (training and self._rearranges()):
             return super().call(inputs)
-        import tensorflow as tf
-
-        batch, sizes, channels = tf.shape(inputs)[0], inputs.shape[1:4], inputs.shape[4]
-        halves, around = [], []  # of the kernel; padding of the input
-        for size, window in zip(sizes, self.kernel_size):
-            out, half = math.ceil(size / 2), math.ceil(window / 2)
-            before = max(2 * (out - 1) + window - size, 0) // 2  # as SAME has it
-            halves.append(half)
-            around.append((before, 2 * (out - 1 + half) - size - before))
-        t, h, w = ((size + sum(pad)) // 2 for size, pad in zip(sizes, around))
-        x = tf.pad(inputs, [(0, 0), *around, (0, 0)])
-        x = tf.reshape(x, tf.stack([batch, t, 2, h, 2, w, 2, channels]))
-        x = tf.reshape(tf.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7)), tf.stack([batch, t, h, w, 8 * channels]))
-        kernel = tf.convert_to_tensor(self.kernel)
-        kernel = tf.pad(kernel, [*((0, n % 2) for n in self.kernel_size), (0, 0), (0, 0)])
-        kt, kh, kw = halves
-        kernel = tf.reshape(kernel, (kt, 2, kh, 2, kw, 2, channels, self.filters))
-        kernel = tf.reshape(tf.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7)), (kt, kh, kw, 8 * channels, self.filters))
-        outputs = tf.nn.conv3d(x, kernel, (1, 1, 1, 1, 1), "VALID")
+        kernel = blocks.space_to_depth_kernel(self.kernel)
+        outputs = ops.conv(blocks.space_to_depth(inputs), kernel, 1, "same", data_format="channels_last")
         if self.use_bias:
-            outputs = outputs + tf.convert_to_tensor(self.bias)
+            outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)
 
-    def _rearranges(self, inputs):
-        return (
-            keras.backend.backend() == "tensorflow"
-            and self.compute_dtype == "bfloat16"
-            and None not in inputs.shape[1:]
-            and min(size - window for size, window in zip(inputs.shape[1:4], self.kernel_size)) >= 0
-            and not keras.distribution.list_devices("gpu")
-        )
+    def _rearranges(self):
+        return keras.backend.backend() == "tensorflow" and blocks.is_bfloat16_on_cpu(self)
 
 
 def cuts():
