@@ -103,28 +103,36 @@ def in_range(clip, stream):
         return tf.identity(clip)
 
 
-def decoded(image, row=0, column=0):
-    """Decodes one encoded frame, a JPEG or PNG, as the reader of records does.
-
-    Args:
-        image: a scalar string tensor.
-        row, column: which of the request's frames it is, for the message.
-
-    Returns:
-        uint8 (H, W, 3).
-    """
+def encoded(images):
+    """Returns the frames of clips, string (B, T), once each is seen to begin as a JPEG or PNG does."""
     import tensorflow as tf
 
-    jpeg = tf.equal(tf.strings.substr(image, 0, 3), b"\xff\xd8\xff")
-    png = tf.equal(tf.strings.substr(image, 0, 8), b"\x89PNG\r\n\x1a\n")
+    jpeg = tf.equal(tf.strings.substr(images, 0, 3), b"\xff\xd8\xff")
+    png = tf.equal(tf.strings.substr(images, 0, 8), b"\x89PNG\r\n\x1a\n")
+    row, column = _first(~(jpeg | png))
     known = require(
-        jpeg | png,
-        'A frame must be an encoded JPEG or PNG. Received: {} bytes of something else, frame {} of clip {}. Send whole '
-        'files; in JSON as base64: (("b64": "..."))'.replace("((", "\\{").replace("))", "\\}"),
-        tf.strings.length(image), column, row,
-    )  # fmt: skip
+        tf.reduce_all(jpeg | png),
+        "A frame must be an encoded JPEG or PNG. Received: {} bytes of something else, frame {} of clip {}. Send whole "
+        'files; in JSON as base64, \\{"b64": "..."\\}.',
+        *(tf.strings.length(images[row, column]), column, row),
+    )
     with tf.control_dependencies([known]):
-        return records.decode_rgb(tf.identity(image))
+        return tf.identity(images)
+
+
+def _first(wrong):
+    """Returns scalars (row, column) of the first True in a bool tensor (B, T); (0, 0) if there is none."""
+    import tensorflow as tf
+
+    flat = tf.argmax(tf.cast(tf.reshape(wrong, [-1]), tf.int8))
+    return tf.unstack(tf.unravel_index(flat, tf.shape(wrong, tf.int64)))
+
+
+def mapped(function, elements, kinds):
+    """`tf.map_fn` over many frames at once. A check inside would have them wait for each other: checks come after."""
+    import tensorflow as tf
+
+    return tf.map_fn(function, elements, fn_output_signature=kinds, parallel_iterations=AT_ONCE)
 
 
 def scaled_size(height, width, short_side):
@@ -195,35 +203,29 @@ def crops_of_encoded(images, short_side, crop):
     """
     import tensorflow as tf
 
-    batch, time = tf.unstack(tf.shape(images))
-
-    def one(number):
-        row, column = number // time, number % time
-        image = decoded(images[row, column], row, column)
+    def one(image):
+        image = records.decode_rgb(image)
         return scaled(image, short_side, crop), tf.shape(image)[:2]
 
+    batch, time = tf.unstack(tf.shape(images))
     kinds = (tf.TensorSpec((crop, crop, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    clips, sizes = tf.map_fn(one, tf.range(batch * time), fn_output_signature=kinds, parallel_iterations=AT_ONCE)
+    clips, sizes = mapped(one, tf.reshape(encoded(images), [-1]), kinds)
     with tf.control_dependencies([same_sizes(tf.reshape(sizes, (batch, time, 2)))]):
         return tf.reshape(clips, (batch, time, crop, crop, 3))
 
 
-def same_sizes(sizes):
-    """Returns the check that each clip's frames, sizes int32 (B, T, 2), are of one size."""
+def same_sizes(sizes, number=0):
+    """Returns the check that each clip's frames, sizes int32 (B, T, 2), are of one size; the first is clip `number`."""
     import tensorflow as tf
 
     differs = tf.reduce_any(tf.not_equal(sizes, sizes[:, :1]), -1)
-    row, column = tf.unstack(tf.unravel_index(tf.argmax(tf.reshape(differs, [-1])), tf.shape(differs, tf.int64)))
-    return one_size(~tf.reduce_any(differs), sizes[row, 0], sizes[row, column], row, column)
-
-
-def one_size(holds, first, other, row, column):
-    """Returns the check that frame `column` of clip `row` is as large as its frame 0, given the two sizes."""
-    rule = (
+    row, column = _first(differs)
+    return require(
+        ~tf.reduce_any(differs),
         "The frames of a clip must have one size. Received: {} pixels (height, width) for frame 0 and {} for frame {} "
-        "of clip {}. Scale them alike."
+        "of clip {}. Scale them alike.",
+        *(sizes[row, 0], sizes[row, column], column, row + tf.cast(number, tf.int64)),
     )
-    return require(holds, rule, first, other, column, row)
 
 
 def crops_of_frames(frames, short_side, crop):
@@ -234,7 +236,7 @@ def crops_of_frames(frames, short_side, crop):
 
     def one_by_one():
         flat = tf.reshape(frames, (-1, height, width, 3))
-        clips = tf.map_fn(lambda image: scaled(image, short_side, crop), flat, parallel_iterations=AT_ONCE)
+        clips = mapped(lambda image: scaled(image, short_side, crop), flat, tf.TensorSpec((crop, crop, 3), tf.uint8))
         return tf.reshape(clips, (batch, time, crop, crop, 3))
 
     same = tf.equal(tf.minimum(height, width), short_side)
@@ -247,7 +249,7 @@ def whole_of_encoded(images, row, short_side):
     """Decodes and scales the frames of one clip, uncropped, for flow.
 
     Args:
-        images: string (T,).
+        images: string (T,), of which `encoded` has seen the beginnings.
         row: which of the request's clips it is.
         short_side: pixels.
 
@@ -256,26 +258,25 @@ def whole_of_encoded(images, row, short_side):
     """
     import tensorflow as tf
 
-    first = tf.shape(decoded(images[0], row))[:2]
+    first = tf.shape(records.decode_rgb(images[0]))
 
-    def one(column):
-        image = decoded(images[column], row, column)
-        size = tf.shape(image)[:2]
-        with tf.control_dependencies([one_size(tf.reduce_all(tf.equal(first, size)), first, size, row, column)]):
-            return scaled(tf.identity(image), short_side)
+    def one(image):
+        image = records.decode_rgb(image)
+        size = tf.shape(image)
+        alike = tf.cond(tf.reduce_all(tf.equal(size, first)), lambda: image, lambda: tf.zeros(first, tf.uint8))
+        return scaled(tf.ensure_shape(alike, (None, None, 3)), short_side), size[:2]
 
-    kind = tf.TensorSpec((None, None, 3), tf.uint8)
-    return tf.map_fn(one, tf.range(tf.shape(images)[0]), fn_output_signature=kind, parallel_iterations=AT_ONCE)
+    kinds = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
+    clip, sizes = mapped(one, images, kinds)
+    with tf.control_dependencies([same_sizes(sizes[None], row)]):
+        return tf.identity(clip)
 
 
 def whole_of_frames(frames, short_side):
     """Scales the frames of one clip, uint8 (T, H, W, 3), uncropped, for flow."""
     import tensorflow as tf
 
-    kind = tf.TensorSpec((None, None, 3), tf.uint8)
-    return tf.map_fn(
-        lambda image: scaled(image, short_side), frames, fn_output_signature=kind, parallel_iterations=AT_ONCE
-    )
+    return mapped(lambda image: scaled(image, short_side), frames, tf.TensorSpec((None, None, 3), tf.uint8))
 
 
 def fields_of_encoded(images, spec, crop):
@@ -292,25 +293,28 @@ def fields_of_encoded(images, spec, crop):
     """
     import tensorflow as tf
 
-    batch, time = tf.unstack(tf.shape(images))
-    shift, factor = records.flow_scaling(spec.flow_bound, spec.flow_scheme)
+    def fits(size):
+        return tf.equal(tf.reduce_min(size, -1), spec.short_side)
 
-    def one(number):
-        row, column = number // time, number % time
-        levels = decoded(images[row, column], row, column)
+    def one(image):
+        levels = records.decode_rgb(image)[..., :2]
         size = tf.shape(levels)[:2]
-        # Scaled flow would need its values scaled too, and its levels are no colours.
-        fits = require(
-            tf.equal(tf.reduce_min(size), spec.short_side),
-            f"Flow must be as records hold it, of a short side of {spec.short_side} pixels. Received: {{}} pixels "
-            "(height, width) for field {} of clip {}. Compute it on frames of that short side.",
-            *(size, column, row),
-        )
-        with tf.control_dependencies([fits]):
-            return cropped(tf.identity(levels), crop)[..., :2], size
+        cut = tf.cond(fits(size), lambda: cropped(levels, crop), lambda: tf.zeros((crop, crop, 2), tf.uint8))
+        return tf.ensure_shape(cut, (crop, crop, 2)), size
 
-    kinds = (tf.TensorSpec((None, None, 2), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    levels, sizes = tf.map_fn(one, tf.range(batch * time), fn_output_signature=kinds, parallel_iterations=AT_ONCE)
-    with tf.control_dependencies([same_sizes(tf.reshape(sizes, (batch, time, 2)))]):
+    batch, time = tf.unstack(tf.shape(images))
+    kinds = (tf.TensorSpec((crop, crop, 2), tf.uint8), tf.TensorSpec((2,), tf.int32))
+    levels, sizes = mapped(one, tf.reshape(encoded(images), [-1]), kinds)
+    sizes = tf.reshape(sizes, (batch, time, 2))
+    row, column = _first(~fits(sizes))
+    # Scaled flow would need its values scaled too, and its levels are no colours.
+    whole = require(
+        tf.reduce_all(fits(sizes)),
+        f"Flow must be as records hold it, of a short side of {spec.short_side} pixels. Received: {{}} pixels "
+        "(height, width) for field {} of clip {}. Compute it on frames of that short side.",
+        *(sizes[row, column], column, row),
+    )
+    with tf.control_dependencies([whole, same_sizes(sizes)]):
         levels = tf.reshape(levels, (batch, time, crop, crop, 2))
+    shift, factor = records.flow_scaling(spec.flow_bound, spec.flow_scheme)
     return (tf.cast(levels, tf.float32) + shift) * factor

@@ -174,6 +174,7 @@ class _Network:
             steps.begin("saved_model.pb")
             held.labels = tf.saved_model.Asset(str(asset))
             tf.saved_model.save(held, str(folder), signatures=signatures)
+        _without_chance(folder / "fingerprint.pb")
         extra = folder / EXTRA
         extra.mkdir()
         inputs = warmup.requests(signatures, frames, contract.spec)
@@ -242,6 +243,15 @@ class _Network:
 
 def _logits(model):
     return keras.Model(model.input, model.get_layer("Logits").output, name=model.name)
+
+
+def _without_chance(path):
+    """Puts a hash of the graph in place of the random number in a fingerprint: the same export has the same bytes."""
+    from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
+
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
+    fingerprint.uuid = str(fingerprint.saved_model_checksum)
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def _precision(model):

@@ -93,7 +93,7 @@ def module(models, contract):
         sizes[4] = (3, 3, "channels")
         return graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
 
-    def encoded(x, name="frames", least=MIN_FRAMES, frames=contract.frames, noun="frames"):
+    def images(x, name="frames", least=MIN_FRAMES, frames=contract.frames, noun="frames"):
         rule, remedy = graph.time_rule(frames, least, noun)
         return graph.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
 
@@ -136,12 +136,12 @@ def module(models, contract):
 
     def jpeg(frames):
         if streams == ("flow",):
-            return best_classes(both(whole_images, encoded(frames, least=MIN_FRAMES + 1)))
-        return best_classes(network({"rgb": scaled(graph.crops_of_encoded(encoded(frames), short_side, crop), "rgb")}))
+            return best_classes(both(whole_images, graph.encoded(images(frames, least=MIN_FRAMES + 1))))
+        return best_classes(network({"rgb": scaled(graph.crops_of_encoded(images(frames), short_side, crop), "rgb")}))
 
     def jpeg_two_stream(rgb, flow):
-        rgb = encoded(rgb, "rgb")
-        flow = encoded(flow, "flow", frames=None, noun="fields")
+        rgb = images(rgb, "rgb")
+        flow = images(flow, "flow", frames=None, noun="fields")
         with tf.control_dependencies(graph.same_batch({"rgb": rgb, "flow": flow})):
             rgb, flow = tf.identity(rgb), tf.identity(flow)
         clips = {"rgb": scaled(graph.crops_of_encoded(rgb, short_side, crop), "rgb")}
@@ -152,7 +152,7 @@ def module(models, contract):
         return best_classes(both(whole_frames, raw(frames, MIN_FRAMES + 1)))
 
     def frames_two_stream_jpeg(frames):
-        return best_classes(both(whole_images, encoded(frames, least=MIN_FRAMES + 1)))
+        return best_classes(both(whole_images, graph.encoded(images(frames, least=MIN_FRAMES + 1))))
 
     time = contract.frames
     clip_kinds = {s: tf.TensorSpec((None, time, crop, crop, CHANNELS[s]), tf.float32, s) for s in streams}
