@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -70,6 +71,20 @@ def narrow_mirror(tmp_path_factory):
         shapes = synthetic.sonnet_shapes(shapes, "" if kin600 else synthetic.SCOPES[entry.stream], kin600)
         prefixes[key] = synthetic.write(shapes, 5, folder / entry.name / "model.ckpt")
     return _mirror(tmp_path_factory.mktemp("narrow_mirror"), prefixes)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """`.runs` {stream: folder}, tiny; `.folder`, their export, whose version 1 takes clips of any length."""
+    import exports_made
+
+    from keras_i3d import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    with exports_made.small():
+        runs = exports_made.write_runs(folder)
+        export.saved_model(folder / "i3d", 1, **runs, frames=0)
+    return types.SimpleNamespace(folder=folder / "i3d", runs=runs)
 
 
 def _mirror(folder, prefixes):

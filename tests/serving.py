@@ -51,16 +51,18 @@ class Servable:
         with self.session.graph.as_default():
             graph = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(folder))
         self.signatures = dict(graph.signature_def)
-        served = {name: s for name, s in self.signatures.items() if s.method_name}  # not the one that starts tables
-        self.calls = {name: self._call(signature) for name, signature in served.items()}
+        self.calls, self.lock = {}, threading.Lock()
 
-    def _call(self, signature):
-        """The signature as a call that checks nothing: `Session.run` compares shapes, which the server does not."""
-        options = config_pb2.CallableOptions(
-            feed=[signature.inputs[name].name for name in sorted(signature.inputs)],
-            fetch=[signature.outputs[name].name for name in sorted(signature.outputs)],
-        )
-        return self.session._make_callable_from_options(options)
+    def _call(self, name, signature):
+        """A signature as a call that checks nothing: `Session.run` compares shapes, which the server does not."""
+        with self.lock:
+            if name not in self.calls:
+                options = config_pb2.CallableOptions(
+                    feed=[signature.inputs[key].name for key in sorted(signature.inputs)],
+                    fetch=[signature.outputs[key].name for key in sorted(signature.outputs)],
+                )
+                self.calls[name] = self.session._make_callable_from_options(options)
+            return self.calls[name]
 
     def signature(self, name, code):
         if name not in self.signatures:
@@ -71,22 +73,19 @@ class Servable:
         """{name: array} to {name: array}."""
         name = name or "serving_default"
         signature = self.signature(name, 9)
-        if set(inputs) != set(signature.inputs):
-            extra, missing = (",".join(sorted(a - b)) for a, b in _both_ways(set(inputs), set(signature.inputs)))
+        given, wanted = set(inputs), set(signature.inputs)
+        if given != wanted:
+            extra, missing = (",".join(sorted(a - b)) for a, b in ((given, wanted), (wanted, given)))
             raise Failure(
                 3,
-                f"input size does not match signature: {len(inputs)}!={len(signature.inputs)}. "
+                f"input size does not match signature: {len(given)}!={len(wanted)}. "
                 f"Sent extra: {{{extra}}}. Missing but required: {{{missing}}}.",
             )
         try:
-            values = self.calls[name](*(inputs[key] for key in sorted(inputs)))
+            values = self._call(name, signature)(*(inputs[key] for key in sorted(inputs)))
         except tf.errors.OpError as error:
             raise Failure(error.error_code, error.message) from error
         return dict(zip(sorted(signature.outputs), values))
-
-
-def _both_ways(a, b):
-    return (a, b), (b, a)
 
 
 class Models:

@@ -150,8 +150,9 @@ def _too_slow(address, seconds):
 
 
 def _refused(address, code, words):
-    hint = " Name it by --model= and --version=." if code in ("NOT_FOUND", "HTTP 404") else ""
-    return ServerError(f"{address} refused, {code}: {words}.{hint}" if hint else f"{address} refused, {code}: {words}")
+    words = words.splitlines()[0] if words else ""  # below it are places in the graph
+    hint = ". Name it by --model= and --version=" if code in ("NOT_FOUND", "HTTP 404") else ""
+    return ServerError(f"{address} refused, {code}: {words}{hint}")
 
 
 def connect(address, model, version=None, seconds=300):
