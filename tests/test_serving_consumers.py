@@ -22,7 +22,7 @@ FRAMES = 12
 
 
 @pytest.fixture(scope="module")
-def frames(tmp_path_factory):
+def frames():
     """A video as `classify` reads it: uint8 (T, 40, 56, 3)."""
     return exports_made.film(1, FRAMES, seed=4)[0]
 
@@ -62,6 +62,19 @@ def inputs(frames, fields, clips):
         "frames_two_stream": {"frames": frames[None]},
         "frames_two_stream_jpeg": {"frames": files},
     }
+
+
+@pytest.fixture(scope="module")
+def tensorflow_logits(exported):
+    """{stream: clips} to logits, (B, classes), by the export's serving_default in TensorFlow."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(exported.folder / "1"))
+
+    def logits(clips):
+        return loaded.signatures["serving_default"](**{s: tf.constant(x) for s, x in clips.items()})["logits"].numpy()
+
+    return logits
 
 
 def program(words, folder, **environment):
@@ -108,12 +121,9 @@ def test_saved_model_cli_shows_and_runs_every_signature(exported, inputs, labels
         assert listed[found["logits"][0].argmax()] == labels["both" if both else "rgb"]
 
 
-def test_openvino_reads_clips_of_any_number_and_length(exported, clips, tmp_path):
+def test_openvino_reads_clips_of_any_number_and_length(exported, clips, tensorflow_logits, tmp_path):
     """Its logits are TensorFlow's, each batch and length compiled once."""
     pytest.importorskip("openvino", reason="needs openvino")
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(exported.folder / "1"))
     batches = {"one": clips, "two": {s: np.tile(clip, (2, 2, 1, 1, 1)) for s, clip in clips.items()}}
     for name, batch in batches.items():
         np.savez(tmp_path / f"{name}.npz", **batch)
@@ -131,14 +141,12 @@ def test_openvino_reads_clips_of_any_number_and_length(exported, clips, tmp_path
     """
     program([sys.executable, "-c", textwrap.dedent(code), str(exported.folder / "1")], tmp_path)
     for name, batch in batches.items():
-        tensors = {stream: tf.constant(clip) for stream, clip in batch.items()}
-        expected = loaded.signatures["serving_default"](**tensors)["logits"].numpy()
-        found = np.load(tmp_path / f"{name}.npy")
+        found, expected = np.load(tmp_path / f"{name}.npy"), tensorflow_logits(batch)
         assert found.shape == expected.shape
         assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
 
 
-def test_a_c_program_loads_it_as_the_server_does(exported, clips, labels, tmp_path):
+def test_a_c_program_loads_it_as_the_server_does(exported, clips, labels, tensorflow_logits, tmp_path):
     """Compiled against the headers and the library of the TensorFlow that is installed."""
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
@@ -159,6 +167,4 @@ def test_a_c_program_loads_it_as_the_server_does(exported, clips, labels, tmp_pa
         words += [signature.inputs[stream].name, stream, ",".join(map(str, clip.shape))]
     label, logit = program(words, tmp_path).rsplit(None, 1)
     assert label == labels["both"]
-    tensors = {stream: tf.constant(clip) for stream, clip in clips.items()}
-    expected = tf.saved_model.load(str(exported.folder / "1")).signatures["serving_default"](**tensors)
-    assert float(logit) == pytest.approx(expected["logits"].numpy().max(), rel=1e-4)
+    assert float(logit) == pytest.approx(tensorflow_logits(clips).max(), rel=1e-4)

@@ -1,6 +1,6 @@
 """Sends videos to a TensorFlow Serving server that holds an export of `keras-i3d export`, and prints their labels.
 
-  docker run -p 8500:8500 -p 8501:8501 -v "$PWD/DIR:/models/i3d" -e MODEL_NAME=i3d tensorflow/serving
+  sh models/serve.sh    # starts the server by docker; `keras-i3d export --output=models/i3d` wrote it
   python tools/serving_client.py --server=localhost:8500 clip.mp4
   python tools/serving_client.py --server=http://localhost:8501 --signature=frames_two_stream_jpeg clip.mp4
 
