@@ -11,8 +11,9 @@ SPEC = RecordSpec(short_side=40, flow_method="dis")
 MOTIONS = ((0, -2), (0, 2), (-2, 0))  # rows, columns a frame, by class
 
 
-def clip(seed, motion, frames=12, height=40, width=52):
-    """A texture that moves, uint8 (T, H, W, 3)."""
+def clip(seed, motion, frames=12, height=40):
+    """A texture that moves, uint8 (T, H, W, 3), a little wider than high."""
+    width = height + 12
     scene = np.random.default_rng(seed).uniform(0, 255, (14, 16, 3))
     big = tf.image.resize(scene, (height + 80, width + 80)).numpy()
     rows, columns = ([40 - i * step for i in range(frames)] for step in motion)
@@ -28,7 +29,7 @@ def split(folder, name, videos, seed=0, shards=2, labels=LABELS, spec=SPEC, **fa
         ids = []
         with tf.io.TFRecordWriter(str(path)) as writer:
             for i in range(shard, videos, shards):
-                frames = clip(seed + i, MOTIONS[i % 3], frames=(12, 13, 7)[i % 3])
+                frames = clip(seed + i, MOTIONS[i % 3], frames=(12, 13, 7)[i % 3], height=spec.short_side)
                 ids.append(f"{name}/{i:03}.mp4")
                 facts_of_one = {"id": ids[-1], "label": labels[i % 3], "index": i % 3, "split": name}
                 writer.write(records.encode(iter(frames), spec, workers=1, **facts_of_one))

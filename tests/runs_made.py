@@ -38,10 +38,11 @@ def small(stream, frames=None, size=None):
     return made
 
 
-def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, network=True):
-    """Writes a run with `model(stream, seed)`, or without a model; returns its folder."""
+def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, network=True, **recipe):
+    """Writes a run with `model(stream, seed)`, or without a model, and settings of a recipe; returns its folder."""
     folder.mkdir(parents=True)
-    recipe = {"clip_frames": 9, "frame_stride": 1, "size": 32, "depth_multiplier": 0.01, "precision": "float32"}
+    usual = {"clip_frames": 9, "frame_stride": 1, "size": 32, "depth_multiplier": 0.01, "precision": "float32"}
+    recipe = usual | recipe
     content = {
         "records": "data/train*", "validation": None, "stream": stream, "weights": None, "seed": seed, "recipe": recipe,
         "spec": {**SPEC, **(spec or {})}, "labels": labels, "clips": 12, "version": "0.1.0",

@@ -1,6 +1,7 @@
 """A split through the networks: protocols, scores, what is written, what is refused."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 import records_made
 import runs_made
+import tiny
 
+import keras_i3d
 from keras_i3d import inference, runs, weights
 from keras_i3d.data import pipeline, records
 from keras_i3d.data import source as source_lib
@@ -91,7 +94,10 @@ def test_views_are_averaged_after_softmax(test_split, protocol, size):
     model = runs_made.small("rgb")
     found = evaluate(test_split, {"rgb": model}, protocol, clip_frames=9, size=None if size == 40 else 32).scores
     parsed = protocols.parse(protocol)
-    views, y = clips(test_split, clip_frames=9, size=size, views=(parsed.clips, parsed.crops))["test/001.mp4"]
+    settings = {"clip_frames": 9, "size": size, "views": (parsed.clips, parsed.crops)}
+    loaded = pipeline.load(test_split, with_ids=True, **settings).as_numpy_iterator()
+    of_one = [(x[0], int(y[0])) for x, y, id in loaded if id[0] == b"test/001.mp4"]
+    views, y = np.concatenate([x for x, _ in of_one]), of_one[0][1]
     assert views.shape == (parsed.views, 9, size, size, 3)
     row = found.ids.index("test/001.mp4")
     each = model(views, training=False).numpy()  # it ends in its softmax
@@ -245,13 +251,73 @@ def test_unknown_protocols(text):
         protocols.parse(text)
 
 
-def test_views_that_take_much_memory_are_loaded_one_video_at_a_time(test_split, monkeypatch, capsys):
-    from keras_i3d.evaluation import run
+def test_a_video_needs_all_its_clips(tmp_path, monkeypatch, capfd):
+    """Frame 1 of the first video, which two of its four clips have, cannot be decoded."""
+    encode, calls = records.encode_rgb, itertools.count()
+    monkeypatch.setattr(records, "encode_rgb", lambda *frame: encode(*frame)[: 100 if next(calls) == 1 else None])
+    split = records_made.split(tmp_path, "test", 3, shards=1)
+    arguments = {"rgb": runs_made.small("rgb")}, "views:4x1"
+    settings = {"clip_frames": 9, "size": 32, "errors": "count"}
+    found = evaluate(split, *arguments, **settings).scores
+    assert found.ids == ("test/001.mp4", "test/002.mp4")
+    assert (found.dropped, found.damage) == (("test/000.mp4",), {"undecodable": 1})
+    assert capfd.readouterr().err.count("test/000.mp4: undecodable") == 1
+    foreign = source_lib.find(split).files[0]
+    foreign = pathlib.Path(foreign).rename(tmp_path / "foreign.tfrecord")
+    again = evaluate([foreign], *arguments, labels=records_made.LABELS, **settings).scores
+    np.testing.assert_allclose(again.logits["rgb"], found.logits["rgb"], rtol=1e-5)
+    assert "2 videos, 1 not scored: 1 damaged record dropped;" in again.counts()
 
+
+def test_weights_by_published_name(repository, tmp_path):
+    labels = [f"label {i}" for i in range(400)]
+    spec = records.RecordSpec(flow_method=None)
+    split = records_made.split(tmp_path / "a", "test", 1, shards=1, labels=labels, spec=spec)
+    found = evaluate(split, {"rgb": "kinetics"}).scores
+    assert found.models == {"rgb": "kinetics"}
+    assert "central crop 224 x 224" in found.settings["rgb"]
+    model = keras_i3d.I3D(weights="kinetics")
+    logits = keras.Model(model.input, model.get_layer("Logits").output)
+    x, _ = clips(split, clip_frames=None)["test/000.mp4"]
+    np.testing.assert_allclose(found.logits["rgb"], logits(x[None], training=False), rtol=1e-4, atol=1e-4)
+    others = records_made.split(tmp_path / "b", "test", 1, shards=1, labels=labels[1:] + labels[:1], spec=spec)
+    with pytest.raises(ValueError, match="400 that differ, first class 0: 'label 1' in the records, 'label 0' in kin"):
+        evaluate(others, {"rgb": "kinetics"})
+    small = dataclasses.replace(spec, short_side=40)
+    others = records_made.split(tmp_path / "c", "test", 1, shards=1, labels=labels, spec=small)
+    with pytest.raises(ValueError, match="kinetics and the records must agree. Received: short_side: 256 and 40"):
+        evaluate(others, {"rgb": "kinetics"})
+
+
+def test_a_run_in_mixed_precision(tmp_path, monkeypatch):
+    """It computes as it was trained, from the final model as from the best weights."""
+    tiny.shorten(monkeypatch)
+    folder = runs_made.run(tmp_path / "rgb", "rgb", best_seed=0, precision="mixed_bfloat16")
+    mixed = runs.load_model(folder, best=True)
+    mixed.save(folder / "model.keras")
+    full = runs.load_model(folder, precision="float32")
+    paths = {"final": str(folder), "best": str(folder / "best.weights.h5"), "float32": full}
+    split = records_made.split(tmp_path / "records", "test", 1, shards=1)
+    found = {name: evaluate(split, {"rgb": path}, size=32).scores.logits["rgb"] for name, path in paths.items()}
+    np.testing.assert_array_equal(found["final"], found["best"])
+    model = keras.Model(mixed.input, mixed.get_layer("Logits").output)
+    x, _ = clips(split, clip_frames=None, size=32)["test/000.mp4"]
+    np.testing.assert_allclose(found["final"], model.predict_on_batch(x[None]), rtol=1e-5, atol=1e-6)
+    apart = abs(found["final"] - found["float32"]).max() / abs(found["float32"]).max()
+    assert 1e-3 < apart < 0.05
+
+
+@pytest.mark.parametrize("protocol", ["whole", "views:3x1"])
+def test_a_run_of_frames_apart(test_split, tmp_path, protocol):
+    folder = runs_made.run(tmp_path / "rgb", "rgb", network=False, clip_frames=5, frame_stride=2)
     model = runs_made.small("rgb")
-    usual = evaluate(test_split, {"rgb": model}, "views:2x3", clip_frames=9).scores
-    assert "GB" not in capsys.readouterr().err
-    monkeypatch.setattr(run, "LARGE", 1e6)
-    bounded = evaluate(test_split, {"rgb": model}, "views:2x3", clip_frames=9, errors="count").scores
-    assert "the 6 views of one video take 0.0 GB" in capsys.readouterr().err
-    np.testing.assert_array_equal(usual.logits["rgb"], bounded.logits["rgb"])
+    model.save(folder / "model.keras")
+    found = evaluate(test_split, {"rgb": str(folder)}, protocol).scores
+    assert "2 apart" in found.settings["rgb"]
+    video = clips(test_split, clip_frames=None, size=32)["test/001.mp4"][0]  # all its 13 frames
+    starts, length = ([0], 9) if protocol == "whole" else ([0, 2, 4], 5)  # 7 frames would be too few
+    logits = keras.Model(model.input, model.get_layer("Logits").output)
+    row = found.logits["rgb"][found.ids.index("test/001.mp4")]
+    views = [video[(start + 2 * np.arange(length)) % 13] for start in starts]
+    each = [fusion.softmax(logits(view[None], training=False)[0]) for view in views]
+    np.testing.assert_allclose(fusion.softmax(row), np.mean(each, axis=0), rtol=1e-4)

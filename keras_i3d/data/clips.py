@@ -93,7 +93,10 @@ class Clips:
         self.as_8_bit = tuple(s for s in settings.streams if same_size and not (s == "rgb" and settings.color_jitter))
 
     def select(self, record, seed):
-        """Parses a record and takes the JPEGs of its clips, each once; checks them against their fingerprints."""
+        """Parses a record and takes the JPEGs of its clips, each once; checks them against their fingerprints.
+
+        "order" of what it returns, int32 (clips, T), has the place of each frame among them.
+        """
         import tensorflow as tf
 
         settings = self.settings
@@ -119,8 +122,8 @@ class Clips:
         stride = settings.frame_stride
         frames = settings.clip_frames or tf.maximum((available + stride - 1) // stride, MIN_FRAMES)
         start = augment.starts(available, frames, stride, seed if settings.training else None, settings.clips)
-        numbers = tf.reshape(augment.frame_numbers(start, available, frames, stride), [-1])
-        used, order = tf.unique(numbers)
+        numbers = augment.frame_numbers(start, available, frames, stride)
+        used, order = tf.unique(tf.reshape(numbers, [-1]))
         used = used[: tf.where(gone, 0, tf.size(used))]
         images = {stream: tf.gather(parsed[stream], used) for stream in settings.streams}
         same = [self._same(images[stream], parsed[f"{stream}_fingerprint"], used) for stream in settings.streams]
@@ -134,11 +137,24 @@ class Clips:
             "y": self._class(parsed),
             "status": self._sound(status, facts),
             "seed": seed,
-            "order": order,
+            "order": tf.reshape(order, tf.shape(numbers)),
             "images": images,
             "bound": parsed["flow_bound"],
             "scheme": scheme,
         }
+
+    def one_by_one(self, element):
+        """Returns the clips of what `select` gives, each with its own JPEGs, so that memory holds one clip's views."""
+        import tensorflow as tf
+
+        def one(order):
+            used, order = tf.unique(order)
+            images = {  # none, where the record is gone
+                stream: tf.gather(images, used[: tf.size(images)]) for stream, images in element["images"].items()
+            }
+            return {**element, "order": order[None], "images": images}
+
+        return tf.data.Dataset.from_tensor_slices(element["order"]).map(one)
 
     def decoded(self, dataset):
         """Decodes the elements that are sound; what cannot be decoded comes as an element that says so."""
@@ -173,9 +189,9 @@ class Clips:
         """Decodes a clip.
 
         Returns:
-            {stream: (T, size, size, C), or with views (clips * crops, T, size, size, C), as `scaled` takes it: the
-            8-bit values of the JPEGs, C being 3 for flow too, where nothing else has to be done to them; or float32,
-            finished. "shift": float32 (), "factor": float32 (2,), or (clips * crops, 2), for 8-bit flow}.
+            {stream: (T, size, size, C), or with views (crops, T, size, size, C), as `scaled` takes it: the 8-bit values
+            of the JPEGs, C being 3 for flow too, where nothing else has to be done to them; or float32, finished.
+            "shift": float32 (), "factor": float32 (2,), or (crops, 2), for 8-bit flow}.
         """
         import tensorflow as tf
 
@@ -194,7 +210,7 @@ class Clips:
             clip = tf.cond(
                 tf.size(images) == tf.size(element["order"]),
                 lambda c=clip: c,
-                lambda c=clip: tf.gather(c, element["order"]),
+                lambda c=clip: tf.gather(c, element["order"][0]),
             )
             views, factors = [], []
             if stream == "flow":
@@ -217,10 +233,10 @@ class Clips:
                     else:
                         view = augment.scale(view, stream)
                 views.append(view)
-            x[stream] = tf.ensure_shape(self._arranged(views) if settings.views else views[0], self._shape(stream))
+            x[stream] = tf.ensure_shape(tf.stack(views) if settings.views else views[0], self._shape(stream))
             if stream == "flow" and stream in self.as_8_bit:
                 x["shift"] = shift
-                x["factor"] = tf.tile(tf.stack(factors), (settings.clips, 1)) if settings.views else factors[0]
+                x["factor"] = tf.stack(factors) if settings.views else factors[0]
         return x
 
     def scaled(self, batch):
@@ -261,20 +277,11 @@ class Clips:
             lambda image: augment.mirror(records.decode_rgb(image, window), flipped), images, fn_output_signature=frame
         )
 
-    def _arranged(self, views):
-        """Returns views, each (clips * T, ...), as (clips * crops, T, ...)."""
-        import tensorflow as tf
-
-        frames, size = self.settings.clip_frames, self.settings.size
-        by_clip = [tf.reshape(view, (self.settings.clips, frames, size, size, view.shape[-1])) for view in views]
-        stacked = tf.stack(by_clip, axis=1)
-        return tf.reshape(stacked, (-1, *stacked.shape[2:]))
-
     def _shape(self, stream, channels=None):
         settings = self.settings
         channels = channels or (3 if stream in self.as_8_bit else CHANNELS[stream])
         shape = settings.clip_frames, settings.size, settings.size, channels
-        return (settings.clips * settings.crops, *shape) if settings.views else shape
+        return (settings.crops, *shape) if settings.views else shape
 
     def _nothing(self):
         import tensorflow as tf
@@ -284,7 +291,7 @@ class Clips:
             values = tf.uint8 if stream in self.as_8_bit or stream == "rgb" and self.randaugment else tf.float32
             x[stream] = tf.zeros([side or 0 for side in self._shape(stream)], values)
         if "flow" in self.as_8_bit:
-            views = (self.settings.clips * self.settings.crops,) if self.settings.views else ()
+            views = (self.settings.crops,) if self.settings.views else ()
             x |= {"shift": tf.zeros(()), "factor": tf.zeros((*views, 2))}
         return x
 

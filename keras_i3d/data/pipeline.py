@@ -76,7 +76,8 @@ def load(
             or files without manifest the records are counted first, which reads them once.
         drop_remainder: whether to leave out a last batch that is not full.
         views: (clips, crops) for evaluation: so many clips evenly spaced over the video, of each 1 crop (the centre),
-            3 (along the long side) or 10 (corners and centre, and these mirrored; Simonyan and Zisserman 2014).
+            3 (along the long side) or 10 (corners and centre, and these mirrored; Simonyan and Zisserman 2014). The
+            clips of a video are examples that follow each other, so that memory does not grow with their number.
         frame_stride: takes the frames i, i + s, i + 2s, ...; a field is the one stored for its frame then, so still
             the motion to the next frame of the video, not to the next of the clip.
         short_sides: (low, high) for training: crops as if the frame were scaled to a short side drawn from this
@@ -101,13 +102,13 @@ def load(
         service: address of a tf.data service ("grpc://host:port") to do the work on. Order is not fixed then. Its
             workers take files each, in training (which needs repeat=True) epochs each.
         errors: "raise", or "count" to drop what is damaged, with a line for each that names file and record, and to
-            count it: see `dropped`.
+            count it: see `dropped`. With `views`, a video may lose only those of its clips that cannot be decoded.
         with_ids: whether to give the ids too.
 
     Returns:
         A `tf.data.Dataset` of (x, y), or (x, y, ids): x float32 (B, T, H, W, C) in [-1, 1], C being 3 for rgb and 2
-        for flow, (dx, dy); {"rgb": x, "flow": x} for "both"; (B, clips * crops, T, H, W, C) with `views`, the crops of
-        a clip side by side. y int64 (B,), -1 for a record without a label; ids string (B,).
+        for flow, (dx, dy); {"rgb": x, "flow": x} for "both"; (B, crops, T, H, W, C) with `views`. y int64 (B,), -1 for
+        a record without a label; ids string (B,).
 
     Raises:
         FileNotFoundError, ImportError, ValueError: see `find`; an argument out of its range; flow asked of records
@@ -150,7 +151,7 @@ def load(
         return dataset.batch(batch_size, drop_remainder, num_parallel_calls=tf.data.AUTOTUNE)
 
     if errors == "count":
-        resources["dropped"] = _table()
+        resources["dropped"] = _table(tf.string)
         dataset = _counted(_distributed(dataset, service), resources["dropped"])
         dataset = batched(dataset)
     else:
@@ -176,7 +177,9 @@ def load(
 
 
 def dropped(dataset):
-    """Returns how many examples a data set of `load(errors="count")` has dropped so far, all iterations together.
+    """Returns how many records a data set of `load(errors="count")` has dropped so far, or clips of them.
+
+    Each is counted once, however often the data set is iterated over.
 
     Args:
         dataset: what `load` returned, itself.
@@ -189,7 +192,8 @@ def dropped(dataset):
     table = getattr(dataset, "_keras_i3d", {}).get("dropped")
     if table is None:
         raise ValueError(f'dropped takes the data set that load(errors="count") returned. Received: {dataset!r}')
-    return {name: int(table.lookup(np.int64(kind))) for kind, name in KINDS.items()}
+    kinds = table.export()[1].numpy().tolist()
+    return {name: kinds.count(kind) for kind, name in KINDS.items()}
 
 
 def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors, seed):
@@ -269,7 +273,7 @@ def _epochs(reading, first, skip, kept, repeat, resources):
     if repeat:
         numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
     else:
-        epochs = resources["epochs"] = _table()
+        epochs = resources["epochs"] = _table(tf.int64)
         epochs.insert(np.int64(0), np.int64(first))
 
         def next_epoch(_):
@@ -282,11 +286,11 @@ def _epochs(reading, first, skip, kept, repeat, resources):
     return numbers.flat_map(lambda number: reading.epoch(number).take(kept).skip(tf.where(number == first, skip, 0)))
 
 
-def _table():
-    """Returns a table of counters. Unlike a variable, no strategy makes copies of it for its replicas."""
+def _table(keys):
+    """Returns a table of numbers. Unlike a variable, no strategy makes copies of it for its replicas."""
     import tensorflow as tf
 
-    return tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, default_value=0)
+    return tf.lookup.experimental.MutableHashTable(keys, tf.int64, default_value=0)
 
 
 def _distributed(dataset, service):
@@ -299,20 +303,21 @@ def _distributed(dataset, service):
 
 
 def _counted(dataset, table):
-    """Drops the elements that are not sound, with a line for each, and counts them by kind."""
+    """Drops the elements that are not sound; a line for each of their records, whose kind of damage the table keeps."""
     import tensorflow as tf
 
     def count(element):
         status = tf.cast(element["status"], tf.int64)
+        record = tf.strings.join([element["file"], ": ", element["id"]])
 
         def seen():
             reason = tf.gather(["", *REASONS.values()], status)
-            line = tf.strings.join(["keras_i3d: dropped ", element["file"], ": ", element["id"], ": ", reason, "\n"])
+            line = tf.strings.join(["keras_i3d: dropped ", record, ": ", reason, "\n"])
             printed = tf.raw_ops.PrintV2(input=line, output_stream="stderr", end="")  # tf.print would quote it
-            with tf.control_dependencies([printed, table.insert(status, table.lookup(status) + 1)]):
+            with tf.control_dependencies([printed, table.insert(record, status)]):
                 return tf.identity(status)
 
-        with tf.control_dependencies([tf.cond(status > 0, seen, lambda: status)]):
+        with tf.control_dependencies([tf.cond((status > 0) & (table.lookup(record) == 0), seen, lambda: status)]):
             return {**element, "status": tf.identity(element["status"])}
 
     return dataset.map(count).filter(lambda element: element["status"] == 0)

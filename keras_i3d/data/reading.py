@@ -34,7 +34,9 @@ class Reading:
     @property
     def records(self):
         """How many examples an epoch has; None where that is not known."""
-        return self.source.records if self.clips.wanted is None else None
+        if self.source.records is None or self.clips.wanted is not None:
+            return None
+        return self.source.records * self.clips.settings.clips
 
     def count(self):
         """Counts the examples of an epoch, reading them where no manifest tells."""
@@ -67,6 +69,8 @@ class Reading:
         )
         if self.clips.wanted is not None:
             read = read.filter(lambda e: (e["y"] >= 0) | (e["status"] > 0))
+        if self.clips.settings.clips > 1:
+            read = read.flat_map(self.clips.one_by_one)
         return _shuffled(read, self.buffer, augment.seed_of(self.seed, number, -1)) if shuffled else read
 
     def _file(self, row):

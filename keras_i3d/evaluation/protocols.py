@@ -45,7 +45,8 @@ class Protocol:
     def explain(self, size, frames, stride=1):
         """Says in one line what is scored at a size in pixels, in clips of some frames."""
         if self.clips is None:
-            return f"all frames, central crop {size} x {size}, logits averaged over time"
+            all_frames = "all frames" if stride == 1 else f"all the video, frames {stride} apart"
+            return f"{all_frames}, central crop {size} x {size}, logits averaged over time"
         crops = {1: "central crop", 3: "3 crops along the long side", 10: "10 crops (corners, centre, mirrored)"}
         apart = f", {stride} apart" if stride > 1 else ""
         clips = f"{self.clips} clip{'s' if self.clips > 1 else ''} of {frames} frames{apart}"

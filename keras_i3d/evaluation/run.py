@@ -1,38 +1,23 @@
-"""A split of records through the networks, and the numbers that come of it."""
+"""A split of records to scores, and the numbers that come of it."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-import re
 
-import keras
 import numpy as np
 
-from keras_i3d import inference, registry, runs
+from keras_i3d import inference
 from keras_i3d import weights as weights_lib
-from keras_i3d.applications import I3D
-from keras_i3d.data import manifest, pipeline
+from keras_i3d.data import manifest
 from keras_i3d.data import source as source_lib
-from keras_i3d.data.manifest import check_same
-from keras_i3d.data.records import RecordSpec
 from keras_i3d.evaluation import fusion as fusion_lib
 from keras_i3d.evaluation import metrics, protocols
 from keras_i3d.evaluation import scores as scores_lib
 from keras_i3d.evaluation.scores import Scores
-from keras_i3d.messages import KerasI3DError, notice
-from keras_i3d.models.inception import HEAD
-from keras_i3d.specs import CHANNELS, CROP
+from keras_i3d.evaluation.streams import Stream
 
-CLIP_FRAMES = 64
 VIEWS_AT_ONCE = 4
-LARGE = 1e9  # bytes of one video's views, above which videos are loaded one after the other, and a line says so
-COPIES = 8  # of a video's views at the peak then, as measured for 10x3 at 256 pixels
-
-
-class EvaluationError(KerasI3DError):
-    """Records that cannot be evaluated."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +60,7 @@ class Evaluation:
             "protocol": scores.protocol,
             "settings": scores.settings,
             "videos": len(scores.ids),
-            "dropped": len(scores.dropped),
+            "dropped": scores.damaged,
             "failed": len(scores.failed),
             "missing": len(scores.missing),
             "classes": len(scores.labels),
@@ -150,7 +135,7 @@ def evaluate(
     source = source_lib.find(records)
     names = _labels(source, labels)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
-    streams = [_Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
+    streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
     found, classes, damage = {}, {}, {}
     for stream in streams:
         found[stream.name] = {}
@@ -254,191 +239,6 @@ def write_text(path, text):
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-class _Stream:
-    """One network, and how it sees the records."""
-
-    def __init__(self, name, model, labels, source, protocol, size, clip_frames, chunk_frames, errors):
-        self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
-        self.damage = {}
-        run = clip = None
-        if isinstance(model, keras.Model):
-            network, own_labels, self.origin = model, None, f"the model {model.name}"
-        elif runs.is_run(model):
-            run = runs.read(model)
-            network, own_labels, self.origin = runs.load_model(model), run.labels, os.fspath(model)
-        else:
-            network, own_labels, clip = _published(name, model)
-            self.origin = str(model)
-        self.stream = _check_network(name, network, self.origin)
-        _check_labels(own_labels, labels, network, self.origin)
-        inference.require_trained(network)
-        expected = run.spec if run else _published_spec(model, source.spec)
-        if expected and source.spec:
-            _check_spec(self.stream, expected, source.spec, self.origin)
-        elif clip and source.spec:  # a file that its run's folder is not around
-            check_same(
-                f"The clips of the {self.stream} stream",
-                clip,
-                source.spec.clip(self.stream, clip.crop),
-                self.origin,
-                "the records",
-            )
-        _, frames, height, width, _ = network.input_shape
-        self.stride = run.frame_stride if run else 1
-        self.frames = None if protocol.clips is None else clip_frames or (run and run.clip_frames) or CLIP_FRAMES
-        trained = run.size if run else height or (clip.crop if clip else CROP)
-        self.size = size or (source.spec.short_side if protocol.crops == 3 and source.spec else trained)
-        if frames not in (None, self.frames) or not {height, width} <= {None, self.size}:
-            wanted = f"clips of {self.frames} frames" if self.frames else "clips of any length"
-            raise ValueError(
-                f"The protocol {protocol} takes {wanted}, {self.size} x {self.size}. Received: {self.origin}, for "
-                f"{network.input_shape[1:4]}. Load its weights into a model with input_shape=(None, None, None, C)."
-            )
-        self.settings = protocol.explain(self.size, self.frames, self.stride)
-        self.network = network
-
-    def score(self, source, views_at_once, progress):
-        """Yields (id, class, logits float32 (classes,)) of each video."""
-        from tqdm import tqdm
-
-        whole = self.protocol.clips is None
-        dataset = pipeline.load(
-            source,
-            stream=self.stream,
-            clip_frames=self.frames,
-            batch_size=1,
-            size=self.size,
-            frame_stride=self.stride,
-            views=None if whole else (self.protocol.clips, self.protocol.crops),
-            errors=self.errors,
-            with_ids=True,
-        )
-        loaded = self._bounded(dataset)
-        end = self.network.get_layer(HEAD if whole else "Logits").output
-        model = keras.Model(self.network.input, end)
-        bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
-        with contextlib.closing(bar), _readable_errors():
-            for x, y, id in loaded.as_numpy_iterator():
-                if whole:
-                    logits = inference.score(model, x[0], self.chunk_frames)
-                else:
-                    logits = pool_views(_batches(model, x[0], views_at_once))
-                yield id[0].decode(errors="replace"), int(y[0]), logits
-                bar.update()
-        if self.errors == "count":
-            self.damage = pipeline.dropped(dataset)
-
-    def _bounded(self, dataset):
-        """Returns the data set, without decoding several videos at once where one takes much memory."""
-        views = self.protocol.views if self.frames else 0
-        size = views and views * self.frames * self.size**2 * CHANNELS[self.stream] * 4
-        if size <= LARGE:
-            return dataset
-        import tensorflow as tf
-
-        notice(
-            f"the {views} views of one video take {size / 1e9:.1f} GB, and the process up to {COPIES * size / 1e9:.0f} "
-            "GB; fewer views, a smaller size or clip_frames take less"
-        )
-        options = tf.data.Options()
-        options.threading.private_threadpool_size = 1
-        options.autotune.enabled = False
-        return dataset.with_options(options)
-
-
-@contextlib.contextmanager
-def _readable_errors():
-    """Says what a failed assertion of the pipeline is about, without the names of its operations."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", error.message)
-        what = " ".join(re.findall(r"\[([^\]]*)\]", found[1])) if found else error.message.strip()
-        raise EvaluationError(
-            f'{what}. Make the records again, or drop and count such ones: errors="count".'
-        ) from error
-
-
-def pool_views(logits):
-    """Returns float32 (classes,): the logarithm of the softmax of the views' logits (V, classes), averaged."""
-    return np.float32(np.log(np.maximum(fusion_lib.softmax(logits).mean(axis=0), np.finfo(np.float64).tiny)))
-
-
-def _batches(model, views, at_once):
-    """Returns the logits of views; the last batch is filled up, for every other size would be compiled anew."""
-    at_once = min(at_once, len(views))
-    parts = []
-    for begin in range(0, len(views), at_once):
-        part = views[begin : begin + at_once]
-        parts.append(model.predict_on_batch(np.resize(part, (at_once, *part.shape[1:])))[: len(part)])
-    return np.concatenate(parts)
-
-
-def _published(name, weights):
-    """Returns a network that takes clips of any size, its labels or their name, and the ClipSpec its file notes."""
-    if name not in CHANNELS:
-        raise ValueError(f'Weights by name or path belong to "rgb" or "flow". Received: {name!r} with {weights!r}')
-    if not registry.is_name(weights) and os.path.isdir(weights):
-        raise ValueError(f"A training run is a folder with a {runs.FACTS}. Received: {weights}, which has none.")
-    if str(weights).endswith(".keras") and os.path.isfile(weights):
-        try:
-            network = keras.models.load_model(weights, compile=False)
-        except (ValueError, OSError, TypeError, KeyError) as error:
-            raise weights_lib.WeightsError(f"{weights}: not a readable .keras model ({error})") from error
-        facts = weights_lib.facts_of(weights)
-        return network, facts.get("labels"), weights_lib.clip_of(facts)
-    found = weights_lib.find(weights, name)
-    return I3D(weights=weights, stream=name, input_shape=(None, None, None, CHANNELS[name])), found.labels, found.clip
-
-
-def _published_spec(model, spec):
-    """The RecordSpec that published weights expect; None for models and for files, which do not say."""
-    if isinstance(model, keras.Model) or not registry.is_name(model) or spec is None:
-        return None
-    return RecordSpec(quality=spec.quality)
-
-
-def _check_network(name, network, origin):
-    """Returns the stream that a network takes, or raises what is wrong with it."""
-    if not {HEAD, "Logits"} <= {layer.name for layer in network.layers}:
-        raise ValueError(f"A model to evaluate is one that I3D made, with its top. Received: {origin}")
-    streams = {channels: stream for stream, channels in CHANNELS.items()}
-    stream = streams.get(network.input_shape[-1])
-    if stream is None or (name in CHANNELS and stream != name):
-        raise ValueError(
-            f'"{name}" is for a model of that stream. Received: {origin}, which takes '
-            f"{network.input_shape[-1]} channels ({stream or 'neither stream'})"
-        )
-    return stream
-
-
-def _check_labels(own, labels, network, origin):
-    classes = network.get_layer("Logits").output.shape[-1]
-    if classes != len(labels):
-        raise ValueError(f"The records have {len(labels)} classes. Received: {origin}, for {classes}")
-    if own is None:
-        notice(f"{origin} brings no label list: that its classes are those of the records is taken on trust")
-        return
-    own = weights_lib.read_labels(own if isinstance(own, str) else list(own))
-    different = [i for i, (a, b) in enumerate(zip(own, labels)) if a != b]
-    if different:
-        i = different[0]
-        raise ValueError(
-            f"The records and the model must have the same labels in the same order. Received: {len(different)} that "
-            f"differ, first class {i}: {labels[i]!r} in the records, {own[i]!r} in {origin}"
-        )
-
-
-def _check_spec(stream, expected, spec, origin):
-    if stream == "rgb":  # what flow was made by does not matter to it
-        expected, spec = (
-            dataclasses.replace(s, flow_method=None, flow_bound=20.0, flow_scheme="exact") for s in (expected, spec)
-        )
-    check_same(f"The clips of the {stream} stream", expected, spec, origin, "the records")
 
 
 def _labels(source, labels):

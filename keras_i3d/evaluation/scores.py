@@ -74,12 +74,17 @@ class Scores:
     @property
     def not_scored(self):
         """How many videos of the split are not in the numbers, for whatever reason."""
-        return len(self.dropped) + len(self.failed) + len(self.missing)
+        return self.damaged + len(self.failed) + len(self.missing)
+
+    @property
+    def damaged(self):
+        """How many records were dropped; without a manifest their ids may be unknown, and only their damage counted."""
+        return max(len(self.dropped), sum(count for kind, count in self.damage.items() if kind != "cut"))
 
     def counts(self):
         """Says how many videos the numbers are of, and how many are not among them."""
         parts = [
-            f"{len(self.dropped)} damaged record{'' if len(self.dropped) == 1 else 's'} dropped",
+            f"{self.damaged} damaged record{'' if self.damaged == 1 else 's'} dropped",
             f"{len(self.failed)} failed and {len(self.missing)} missing when the records were built",
         ]
         if self.damage.get("cut"):
