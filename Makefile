@@ -40,6 +40,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/views.py
 
 # Peers, which nothing else needs.
 bench-training: $(READY)
