@@ -300,7 +300,7 @@ def test_a_run_in_mixed_precision(tmp_path, monkeypatch):
     split = records_made.split(tmp_path / "records", "test", 1, shards=1)
     found = {name: evaluate(split, {"rgb": path}, size=32).scores.logits["rgb"] for name, path in paths.items()}
     np.testing.assert_array_equal(found["final"], found["best"])
-    model = keras.Model(mixed.input, mixed.get_layer("Logits").output)
+    model = keras_i3d.optimize_for_inference(keras.Model(mixed.input, mixed.get_layer("Logits").output))
     x, _ = clips(split, clip_frames=None, size=32)["test/000.mp4"]
     np.testing.assert_allclose(found["final"], model.predict_on_batch(x[None]), rtol=1e-5, atol=1e-6)
     apart = abs(found["final"] - found["float32"]).max() / abs(found["float32"]).max()

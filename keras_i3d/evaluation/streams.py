@@ -18,6 +18,7 @@ from keras_i3d.data.records import RecordSpec
 from keras_i3d.evaluation import fusion
 from keras_i3d.messages import KerasI3DError, notice
 from keras_i3d.models.inception import HEAD
+from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.specs import CHANNELS, CROP
 
 CLIP_FRAMES = 64
@@ -87,7 +88,7 @@ class Stream:
             with_ids=True,
         )
         end = self.network.get_layer("Logits" if views else HEAD).output
-        model = keras.Model(self.network.input, end)
+        model = optimize_for_inference(keras.Model(self.network.input, end))
         bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
         with contextlib.closing(bar), _readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
