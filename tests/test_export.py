@@ -14,6 +14,7 @@ from runs_made import LABELS
 from keras_i3d import export, flow, preprocess_input
 from keras_i3d.data import records
 from keras_i3d.export import frames as frames_lib
+from keras_i3d.export import warmup
 from keras_i3d.inference import centre_crop
 from keras_i3d.video import scaled_size
 
@@ -179,6 +180,25 @@ def test_flow_of_frames_in_the_graph(ask, clips, expected):
     assert [row[0].decode() for row in answer["classes"]] == [LABELS[i] for i in fused.argmax(-1)]
     images = exports_made.encode(clips, png=True)
     assert distance(ask("frames_two_stream_jpeg", frames=images)["logits"], fused) < 1e-4
+
+
+def test_warm_up_requests_are_the_server_s_messages(pair, ask):
+    """Each signature once, under the model's name; TensorFlow's C++ reads the short tensors as NumPy does."""
+    import tensorflow as tf
+
+    messages = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    seen = []
+    for record in tf.data.TFRecordDataset(str(pair.path / "assets.extra" / warmup.FILE)).as_numpy_iterator():
+        assert len(record) < 20_000
+        request = messages.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == "pair"
+        inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        for key, tensor in request.inputs.items():
+            kind = tf.dtypes.as_dtype(tensor.dtype)
+            np.testing.assert_array_equal(tf.io.parse_tensor(tensor.SerializeToString(), kind), inputs[key])
+        seen.append(request.model_spec.signature_name)
+        assert np.isfinite(ask(seen[-1], **inputs)["logits"]).all()
+    assert seen == PAIR
 
 
 def bad(case, clips):

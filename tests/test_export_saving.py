@@ -134,7 +134,7 @@ def test_a_wrong_export_is_not_put_in_place(made, tmp_path, monkeypatch):
         return changed
 
     monkeypatch.setattr(saving, "optimize_for_inference", other)
-    with pytest.raises(saving.ExportError, match=r"within 0.001 of the plain model's .* Received: .* Nothing was put"):
+    with pytest.raises(export.ExportError, match=r"within 0.001 of the plain model's .* Received: .* Nothing was put"):
         export.saved_model(output, 1, rgb=made["rgb"], frames=9, force=True)
     assert sorted(path.name for path in output.iterdir()) == [".lock", "1"]
     assert (output / "1/saved_model.pb").read_text() == "the old one"
@@ -169,7 +169,7 @@ def test_two_exports_do_not_share_a_folder(made, tmp_path):
         names = [path.name for path in (tmp_path / "film").iterdir()]
         assert not [name for name in names if name.isdigit()]  # what a server would load
         with (
-            pytest.raises(saving.ExportError, match="Another export writes in"),
+            pytest.raises(export.ExportError, match="Another export writes in"),
             saving._aside(tmp_path / "film", 2, 0),
         ):
             pass
@@ -275,6 +275,13 @@ def test_configurations_are_what_the_server_parses(rgb):
     assert [(model.name, model.base_path, model.model_platform) for model in parsed] == [
         ("film", "/models/film", "tensorflow")
     ]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    command = ["export", f"--rgb={made['rgb']}", f"--output={tmp_path / 'file' / 'film'}", "--version=1"]
+    assert cli.main(command) == 1
+    assert re.fullmatch(r"error: Writing or trying .*file/film failed: Not a directory\n", capsys.readouterr().err)
 
 
 def test_usage(capsys, made, tmp_path):

@@ -112,16 +112,22 @@ def saved_model(
         raise ValueError("An export needs weights for rgb, flow or both. Received: neither.")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(f"version must be a whole number from 1. Received: version={version!r}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "An export is made with Keras on TensorFlow. Received: KERAS_BACKEND="
+            f"{keras.backend.backend()}. Unset it for this command."
+        )
     output = pathlib.Path(output).absolute()
+    path = output / str(version)
     _check_free(output, version, force)
     with _Steps(progress) as steps:
         steps.begin("weights")
         network = _Network(given, labels, precision, frames, flow_quality, attempts)
-        with _aside(output, version, force) as folder:
+        with _told(output), _aside(output, version, force) as folder:
             card = network.write(folder, output.name, version, steps)
-    command = serving.write(output, network.contract.frames)
-    path = output / str(version)
-    return Export(path, card, command, archives.pack(path) if archive else None)
+    with _told(output.parent):
+        command = serving.write(output, network.contract.frames)
+        return Export(path, card, command, archives.pack(path) if archive else None)
 
 
 class _Network:
@@ -330,14 +336,23 @@ def _check_free(output, version, force):
 
 
 @contextlib.contextmanager
+def _told(folder):
+    """Says in a line what the file system or TensorFlow could not do."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+        raise ExportError(f"Writing or trying the export in {folder} failed: {reason.splitlines()[0]}") from error
+
+
+@contextlib.contextmanager
 def _aside(output, version, force):
     """Gives an empty folder to write in; what is in it becomes OUTPUT/VERSION unless an exception ends the block."""
     import filelock
 
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError(f"Cannot write in {output} ({error.strerror}).") from error
+    output.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(output / LOCK)
     try:
         lock.acquire(timeout=0)
