@@ -313,25 +313,3 @@ def test_requests_in_a_row_good_and_bad(plain, server, requests):
         by_eighths = [size >> 20 for size in sizes[:: requests // 8]]
         print(f"{seen[answered]} answered, {seen[refused]} refused; MiB of the server at every eighth: {by_eighths}")
         assert np.mean(sizes[-requests // 4 :]) - np.mean(sizes[requests // 4 : requests // 2]) < GROWTH
-
-
-@pytest.fixture(scope="module")
-def warmup(exported):
-    """The requests of the warm-up file, as the server reads them."""
-    import tensorflow as tf
-    from tensorflow_serving.apis import prediction_log_pb2
-
-    path = exported.folder / "1/assets.extra/tf_serving_warmup_requests"
-    logs = [prediction_log_pb2.PredictionLog.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
-    return [log.predict_log.request for log in logs]
-
-
-def test_the_warm_up_file_has_a_request_for_every_signature_that_the_server_answers(server, client, warmup):
-    signatures = client.connect(server.grpc, "i3d").signatures()
-    signatures.pop("__saved_model_init_op")
-    assert sorted(request.model_spec.signature_name for request in warmup) == sorted(signatures)
-    for request in warmup:
-        assert request.model_spec.name == "i3d"
-        outputs = ask(server, request.model_spec.signature_name, **request.inputs)
-        assert np.isfinite(outputs["logits"]).all()
-        assert outputs["logits"].shape == (1, 3)
