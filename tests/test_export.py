@@ -5,13 +5,15 @@ import sys
 import textwrap
 
 import exports_made
+import films
 import keras
 import numpy as np
 import pytest
 from exports_made import FRAMES
 from runs_made import LABELS
 
-from keras_i3d import export, flow, preprocess_input
+import keras_i3d
+from keras_i3d import export, flow, preprocess_input, video
 from keras_i3d.data import records
 from keras_i3d.export import frames as frames_lib
 from keras_i3d.export import warmup
@@ -315,3 +317,17 @@ def test_a_process_without_this_package_runs_every_signature(pair, ask, clips, e
                 np.testing.assert_array_equal(answers[name][key], value)
             else:
                 np.testing.assert_allclose(answers[name][key], value, rtol=1e-4, atol=1e-6, err_msg=f"{name} {key}")
+
+
+@pytest.mark.slow
+def test_a_video_as_classify_does(tmp_path):
+    """At full depth, TV-L1 as the weights' flow was made: the frames of a video, both streams, fused."""
+    made = exports_made.write_runs(tmp_path / "runs")
+    film = films.film([films.picture(3 * i) for i in range(12)])
+    wanted = keras_i3d.Classifier(rgb_weights=made["rgb"], flow_weights=made["flow"])(film, top=3)
+    ask = exports_made.Server(export.saved_model(tmp_path / "pair", **made, frames=0).path)
+    frames = video.read(film, short_side=SHORT_SIDE)[None]
+    answer = ask("frames_two_stream", frames=frames)
+    assert distance(answer["logits"][0], wanted.logits) < 1e-3
+    assert [name.decode() for name in answer["classes"][0]] == [p.label for p in wanted.predictions]
+    assert distance(ask("uint8", frames=frames)["logits"][0], wanted.stream_logits["rgb"]) < 1e-5

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 
 import exports_made
 import keras
@@ -307,6 +308,23 @@ def test_the_same_export_twice_is_the_same_archive(made, tmp_path):
         subprocess.run([sys.executable, "-m", "keras_i3d", *command], check=True)
         sums.append((tmp_path / name / archive.SUMS).read_text())
     assert sums[0] == sums[1]
+
+
+@pytest.mark.slow
+def test_killed_exports_leave_nothing_to_serve(made, tmp_path):
+    """Killed while it writes; the next run puts its version in place and clears what was left."""
+    output = tmp_path / "film"
+    command = ["export", f"--rgb={made['rgb']}", f"--output={output}", "--version=1"]
+    process = subprocess.Popen([sys.executable, "-m", "keras_i3d", *command])
+    while not (output / ".part-1/saved_model.pb").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert ".part-1" in [path.name for path in output.iterdir()]
+    assert not [path.name for path in output.iterdir() if path.name.isdigit()]
+    subprocess.run([sys.executable, "-m", "keras_i3d", *command], check=True)
+    assert sorted(path.name for path in output.iterdir()) == [".lock", "1"]
 
 
 def test_flow_of_records_reads_by_the_run_s_own_bound(made, tmp_path):

@@ -18,7 +18,7 @@ from keras_i3d.export import serving, warmup
 from keras_i3d.export import signatures as signatures_lib
 from keras_i3d.messages import KerasI3DError
 from keras_i3d.optimize import optimize_for_inference
-from keras_i3d.specs import MIN_FRAMES, check_stream
+from keras_i3d.specs import FLOW_BOUND, MIN_FRAMES, check_stream
 from keras_i3d.version import __version__
 
 FRAMES = 64  # of a clip, where the weights do not say: what the paper trains on
@@ -158,7 +158,7 @@ class _Network:
         if "flow" in given:
             streams.flow_method("tvl1", clips["flow"])
         self.clips = clips
-        spec = _record_spec(given, first)
+        spec = _record_spec(given, clips)
         self.contract = signatures_lib.Contract(
             tuple(given), tuple(names), spec, first.crop, _frames(frames, given), flow_quality
         )
@@ -308,11 +308,13 @@ def _frames(wanted, given):
     return wanted or None
 
 
-def _record_spec(given, clip):
+def _record_spec(given, clips):
     """How the flow of records reads that a client sends: as that of the run's own records did."""
     if runs.is_run(given.get("flow")):
         return runs.read(given["flow"]).spec
-    return RecordSpec(fps=clip.fps, short_side=clip.short_side)
+    clip = next(iter(clips.values()))
+    bound = clips["flow"].flow_bound if "flow" in clips else None
+    return RecordSpec(fps=clip.fps, short_side=clip.short_side, flow_bound=bound or FLOW_BOUND)
 
 
 def _kind(kind):
