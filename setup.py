@@ -55,7 +55,10 @@ setup(
         ],
         # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
         # ml-dtypes 0.3; the last OpenCV for numpy < 2.
-        "compat": ["pytest", "moto[server]", "boto3", "jax==0.4.30", "opencv-contrib-python-headless==4.11.0.86"],
+        "compat": [
+            *("pytest", "moto[server]", "boto3", "jax==0.4.30", "opencv-contrib-python-headless==4.11.0.86"),
+            *("tensorflow-serving-api", "openvino"),
+        ],
     },
     entry_points={"console_scripts": ["keras-i3d = keras_i3d.cli:run"]},
     classifiers=[

@@ -179,12 +179,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
                 raise Failure(3, f"Malformed request: {self.command} {self.path}")
             servable = self.models.find(match[1], match[2] and int(match[2]))
             if verb == "/metadata":
-                code, text = (
-                    200,
-                    json_format.MessageToJson(
-                        metadata(servable), always_print_fields_with_no_presence=True, preserving_proto_field_name=True
-                    ),
-                )
+                code, text = 200, json_format.MessageToJson(metadata(servable), preserving_proto_field_name=True)
             else:
                 code, text = 200, json.dumps(predict_json(servable, body))
         except Failure as failure:

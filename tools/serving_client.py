@@ -58,10 +58,7 @@ class Grpc:
         found = get_model_metadata_pb2.SignatureDefMap()
         packed.Unpack(found)
         return {
-            name: {
-                key: [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
-                for key, info in signature.inputs.items()
-            }
+            name: {key: _shape(dim.size for dim in info.tensor_shape.dim) for key, info in signature.inputs.items()}
             for name, signature in found.signature_def.items()
         }
 
@@ -102,12 +99,12 @@ class Rest:
         self.address, self.url, self.seconds = address, f"{address.rstrip('/')}/v1/models/{model}{number}", seconds
 
     def signatures(self):
-        """As Grpc's."""
+        """As Grpc's. Servers write what is empty, or leave it out."""
         found = self._call("GET", "/metadata")["metadata"]["signature_def"]["signature_def"]
         return {
             name: {
-                key: [int(dim["size"]) if int(dim["size"]) >= 0 else None for dim in info["tensor_shape"]["dim"]]
-                for key, info in signature["inputs"].items()
+                key: _shape(int(dim["size"]) for dim in info["tensor_shape"].get("dim", []))
+                for key, info in signature.get("inputs", {}).items()
             }
             for name, signature in found.items()
         }
@@ -136,6 +133,10 @@ class Rest:
         if not response.ok:
             raise _refused(self.address, f"HTTP {response.status_code}", answer.get("error", answer))
         return answer
+
+
+def _shape(sizes):
+    return [size if size >= 0 else None for size in sizes]
 
 
 def _no_server(kind, address, words):
