@@ -256,6 +256,8 @@ def _without_chance(path):
     from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
     fingerprint = FingerprintDef.FromString(path.read_bytes())
+    if "uuid" not in FingerprintDef.DESCRIPTOR.fields_by_name:
+        return  # TensorFlow 2.16 draws no number
     fingerprint.uuid = str(fingerprint.saved_model_checksum)
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
