@@ -344,6 +344,7 @@ def processes(folder):
     return [pid for pid in found if pid != os.getpid()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_beam_killed_and_started_again(videos, tmp_path, monkeypatch):
     """Two real workers; killed while a long video keeps one of them, and no worker outlives the command."""

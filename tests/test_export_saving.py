@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import runs_made
 
-from keras_i3d import I3D, cli, download, export, runs, streams
+from keras_i3d import I3D, cli, download, export, runs
 from keras_i3d.data import records
 from keras_i3d.export import archive, saving, serving
 from keras_i3d.export import card as cards
@@ -204,13 +204,6 @@ def test_streams_that_do_not_fit_each_other(made, tmp_path):
     small = runs_made.run(tmp_path / "small", "rgb", spec={"short_side": 24})
     with pytest.raises(ValueError, match="a crop of 32 pixels, a short side of 24"):
         export.saved_model(tmp_path / "film", rgb=small)
-
-
-def test_published_weights_say_where_they_are_from(repository):
-    card = cards.provenance("kinetics", "rgb", streams.load("kinetics", "rgb", None, 1)[0])
-    assert card["checkpoint"] == "rgb_imagenet"
-    assert re.fullmatch("[0-9a-f]{40}", card["git_blob"])
-    assert re.fullmatch("[0-9a-f]{64}", card["sha256_of_arrays"])
 
 
 def test_the_archive_is_the_same_for_the_same_folder(rgb, tmp_path):

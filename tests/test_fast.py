@@ -245,6 +245,7 @@ print("equal", len(found[0]))
 """
 
 
+@pytest.mark.slow
 def test_rematerialisation_on_two_devices_changes_no_bit():
     tests = str(pathlib.Path(__file__).parent)
     done = subprocess.run([sys.executable, "-c", MIRRORED.format(tests=tests)], capture_output=True, text=True)
