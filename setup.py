@@ -51,7 +51,8 @@ setup(
         "serving": ["tensorflow-serving-api"],  # tools/serving_client.py by gRPC; its messages, and grpcio
         "test": [
             *("pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
-            *("matplotlib", "scikit-learn", "apache-beam[tfrecord]>=2.71", "tensorflow-serving-api", "openvino"),
+            *("matplotlib", "scikit-learn", "apache-beam[tfrecord]>=2.71", "tensorflow-serving-api"),
+            *("openvino", "tensorflow-hub"),
         ],
         # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
         # ml-dtypes 0.3; the last OpenCV for numpy < 2.
