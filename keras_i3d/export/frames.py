@@ -5,7 +5,7 @@ check comes before the operations that would fail by themselves.
 """
 
 from keras_i3d.data import records
-from keras_i3d.specs import MIN_FRAMES
+from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
 
 AT_ONCE = 32  # frames in flight while decoding and scaling
 
@@ -113,7 +113,7 @@ def encoded(images):
     known = require(
         tf.reduce_all(jpeg | png),
         "A frame must be an encoded JPEG or PNG. Received: {} bytes of something else, frame {} of clip {}. Send whole "
-        'files; in JSON as base64, \\{"b64": "..."\\}.',
+        "files; in JSON as base64, under the key b64.",
         *(tf.strings.length(images[row, column]), column, row),
     )
     with tf.control_dependencies([known]):
@@ -210,7 +210,8 @@ def crops_of_encoded(images, short_side, crop):
     batch, time = tf.unstack(tf.shape(images))
     kinds = (tf.TensorSpec((crop, crop, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
     clips, sizes = mapped(one, tf.reshape(encoded(images), [-1]), kinds)
-    with tf.control_dependencies([same_sizes(tf.reshape(sizes, (batch, time, 2)))]):
+    sizes = tf.reshape(sizes, (batch, time, 2))
+    with tf.control_dependencies([same_sizes(sizes), large_enough(sizes)]):
         return tf.reshape(clips, (batch, time, crop, crop, 3))
 
 
@@ -225,6 +226,20 @@ def same_sizes(sizes, number=0):
         "The frames of a clip must have one size. Received: {} pixels (height, width) for frame 0 and {} for frame {} "
         "of clip {}. Scale them alike.",
         *(sizes[row, 0], sizes[row, column], column, row + tf.cast(number, tf.int64)),
+    )
+
+
+def large_enough(sizes, number=0):
+    """Returns the check that frames, sizes int32 (B, T, 2), are as large as the network takes them."""
+    import tensorflow as tf
+
+    small = tf.reduce_any(sizes < MIN_SIZE, -1)
+    row, column = _first(small)
+    return require(
+        ~tf.reduce_any(small),
+        f"A frame must be at least {MIN_SIZE} pixels high and wide. Received: {{}} pixels (height, width) for frame "
+        "{} of clip {}.",
+        *(sizes[row, column], column, row + tf.cast(number, tf.int64)),
     )
 
 
@@ -259,6 +274,9 @@ def whole_of_encoded(images, row, short_side):
     import tensorflow as tf
 
     first = tf.shape(records.decode_rgb(images[0]))
+    # Before scaling: to the short side, a line of pixels would become an image that no memory holds.
+    with tf.control_dependencies([large_enough(first[None, None, :2], row)]):
+        first = tf.identity(first)
 
     def one(image):
         image = records.decode_rgb(image)

@@ -5,7 +5,7 @@ B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every out
     serving_default         rgb float32 (B, T, S, S, 3) and/or flow float32 (B, T, S, S, 2), as the export has streams;
                             in [-1, 1]: RGB / 127.5 - 1, clip(flow, +-20) / 20 in pixels per frame
     uint8                   frames uint8 (B, T, H, W, 3), RGB in [0, 255], H and W from 32 pixels
-    jpeg                    frames string (B, T), JPEG or PNG files; those of a clip have one size, clips may differ
+    jpeg                    frames string (B, T), JPEG or PNG files from 32 pixels; those of a clip have one size
     jpeg_two_stream         rgb as jpeg's frames; flow string (B, T'), as records hold it, T' from 9
     frames_two_stream       frames as uint8's: TV-L1 between neighbours in the graph, both streams, fused
     frames_two_stream_jpeg  the same of frames as jpeg's
