@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -117,7 +118,7 @@ def saved_model(
             "An export is made with Keras on TensorFlow. Received: KERAS_BACKEND="
             f"{keras.backend.backend()}. Unset it for this command."
         )
-    output = pathlib.Path(output).absolute()
+    output = pathlib.Path(os.path.abspath(output))  # without "..", which would name the model
     path = output / str(version)
     _check_free(output, version, force)
     with _Steps(progress) as steps:
