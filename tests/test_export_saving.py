@@ -146,9 +146,9 @@ def test_a_version_is_replaced_by_force_and_leftovers_go(made, tmp_path):
     (output / "1").mkdir(parents=True)
     (output / "1/saved_model.pb").write_text("the old one")
     (output / ".part-7/variables").mkdir(parents=True)  # of an export that was killed
-    export.saved_model(output, 1, rgb=made["rgb"], frames=9, force=True)
+    export.saved_model(output / "1" / "..", 1, rgb=made["rgb"], frames=9, force=True)
     assert sorted(path.name for path in output.iterdir()) == [".lock", "1"]
-    assert card_of(output / "1")["frames"] == 9
+    assert (card_of(output / "1")["frames"], card_of(output / "1")["name"]) == (9, "film")
 
 
 def test_killed_at_any_point_there_is_an_old_version_or_a_new_one(tmp_path):
@@ -249,6 +249,8 @@ def test_files_beside_the_model(rgb, tmp_path, capsys):
     for name, frames in (("one", 64), ("two", None), ("one", 64)):
         command = serving.write(tmp_path / name, frames)
         assert ("--enable_batching" in command) == (frames is not None)
+        notice = "take --enable_batching out of it" in capsys.readouterr().err
+        assert notice == (frames is None)  # serve.sh is that of the first
     listed = (tmp_path / serving.MODELS).read_text()
     assert re.findall('name: "(.+?)"', listed) == ["one", "two"]
     (tmp_path / serving.MODELS).write_text("# mine\n" + listed)

@@ -7,7 +7,9 @@ from keras_i3d.messages import notice
 MODELS, BATCHING, COMMAND = "models.config", "batching.config", "serve.sh"
 
 BATCHING_TEXT = """\
-# Requests of one signature whose inputs have the same shape run together. Clips are large: few make a batch.
+# Requests of one signature run together, if they come within the time below. Clips are large: few make a batch, and a
+# request of more is refused. One answer goes to all of a batch: where two have inputs of different shapes, or one is
+# bad, all are refused. Leave --enable_batching out of the command where clients send such requests.
 max_batch_size { value: 4 }
 batch_timeout_micros { value: 10000 }
 max_enqueued_batches { value: 64 }
@@ -34,6 +36,11 @@ def write(folder, frames):
         if not path.exists():
             path.write_text(text)
             path.chmod(0o755 if name == COMMAND else 0o644)
+    if not batched and "--enable_batching" in (folder.parent / COMMAND).read_text():
+        notice(
+            f"{folder.parent / COMMAND} has requests batched, which refuses clips of {folder.name} of several lengths "
+            "that come together; take --enable_batching out of it"
+        )
     return docker(shlex.quote(str(folder.parent)), batched)
 
 
