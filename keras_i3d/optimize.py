@@ -28,7 +28,8 @@ def optimize_for_inference(model):
         TypeError: no functional model.
         ValueError: weights that are not finite; a convolution fused with its ReLU would make 0 of NaN and hide them.
     """
-    if not isinstance(model, keras.Model) or not hasattr(model, "get_layer") or not getattr(model, "inputs", None):
+    functional = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
+    if not functional or not getattr(model, "inputs", None):
         raise TypeError(f"optimize_for_inference takes a functional keras.Model. Received: {model!r}")
     units = {unit.conv.name: unit for unit in _units(model)}
     gone = {layer.name for unit in units.values() for layer in unit.layers[1:]}

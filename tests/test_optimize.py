@@ -147,3 +147,5 @@ def test_in_bfloat16_as_near_to_float32_as_the_original():
 def test_what_is_no_functional_model_is_refused():
     with pytest.raises(TypeError, match="functional keras.Model. Received: 'rgb'"):
         keras_i3d.optimize_for_inference("rgb")
+    with pytest.raises(TypeError, match="Received: <Sequential"):
+        keras_i3d.optimize_for_inference(keras.Sequential([keras.Input((9, 32, 32, 3)), keras.layers.ReLU()]))
