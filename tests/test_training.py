@@ -1,5 +1,6 @@
 """Training runs: what they write, that they go on to the step, and what stops them."""
 
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -23,6 +25,7 @@ from keras_i3d.models.inception import HEAD
 from keras_i3d.training import recipes, run, workers
 from keras_i3d.training.keeper import Keeper
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
+from keras_i3d.training.progress import Progress
 from keras_i3d.training.state import Checkpoints
 from keras_i3d.training.workers import TrainingError
 
@@ -64,6 +67,12 @@ def state(output):
     newest = sorted((output / "checkpoints").glob("*.npz"))[-1]
     with np.load(newest) as file:
         return {name: file[name] for name in file.files if name != "about"}
+
+
+def losses(output):
+    """What the log of a run says, but for times."""
+    rows = csv.DictReader((output / "log.csv").open())
+    return [[row[name] for name in ("step", "loss", "top1", "val_loss")] for row in rows]
 
 
 def test_what_a_run_writes(finished, records):
@@ -159,12 +168,36 @@ def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, ca
     expected = state(finished[0])
     for name, value in state(tmp_path).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    logs = [
-        [(row["step"], row["loss"], row["top1"], row["val_loss"]) for row in csv.DictReader((o / "log.csv").open())]
-        for o in (finished[0], tmp_path)
-    ]
-    assert logs[0] == logs[1]
+    assert losses(tmp_path) == losses(finished[0])
     assert curves(tmp_path) == logged(tmp_path)  # the epoch before the kill is there, and once
+
+
+def test_a_run_killed_after_an_epoch_logs_the_same(finished, records, tmp_path):
+    """The newest checkpoint holds the metrics of the validation then, which are not the next epoch's to begin with."""
+    output = shutil.copytree(finished[0], tmp_path / "run")
+    (output / "checkpoints/step-000000007.npz").unlink()
+    train(records, output)
+    assert losses(output) == losses(finished[0])
+
+
+def test_waiting_and_clips_a_second_are_of_the_training_alone():
+    """Data that comes slowly, and a validation that takes long."""
+
+    def slow():
+        for _ in range(6):
+            time.sleep(0.05)
+            yield np.zeros((2, 4), "float32"), np.zeros((2, 1), "float32")
+
+    kinds = tf.TensorSpec((2, 4)), tf.TensorSpec((2, 1))
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with contextlib.closing(Progress(6, 0, 2, False)) as bar:
+        validating = keras.callbacks.Callback()
+        validating.on_test_begin = lambda logs=None: time.sleep(1)
+        clips = tf.data.Dataset.from_generator(slow, output_signature=kinds)
+        done = model.fit(clips, validation_data=clips.take(1), callbacks=[bar, validating], verbose=0).history
+    assert 0.5 < done["waiting"][0] <= 1
+    assert done["clips_per_second"][0] > 2 * 5 / 1  # with the validation it took more than a second
 
 
 def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_path, monkeypatch, capsys):

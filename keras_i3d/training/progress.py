@@ -23,9 +23,10 @@ class Progress(keras.callbacks.Callback):
         self.bar = tqdm(total=total, initial=done, unit="batch", disable=None if show else True)
         self.arrived = None
 
-    def on_train_begin(self, logs=None):
-        if self.arrived is None:
-            self.arrived = note_arrival(self.model)  # once, for one run may call `fit` several times
+    def set_model(self, model):
+        super().set_model(model)
+        if self.arrived is None:  # once, for one run may call `fit` several times
+            self.arrived = note_arrival(model)  # `on_train_begin` is too late: Keras has taken the training step then
 
     def on_epoch_begin(self, epoch, logs=None):
         self.bar.set_description(f"epoch {epoch + 1}")
@@ -36,8 +37,9 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
+        self.now = time.time()  # where the epoch's validation begins, which is not counted
         if self.begin is None:  # the first batch of an epoch may compile the step, or fill the shuffle buffer
-            self.begin = time.time()
+            self.begin = self.now
             return
         self.batches += 1
         self.waited += max(self.arrived() - self.asked, 0)
@@ -51,12 +53,12 @@ class Progress(keras.callbacks.Callback):
             logs |= {"clips_per_second": self.clips_a_second(), "waiting": self.waiting()}
 
     def clips_a_second(self):
-        """Clips a second of the epoch so far, its first batch left out."""
-        return self.batches * self.batch_size / max(time.time() - self.begin, 1e-9)
+        """Clips a second of the epoch's training so far, its first batch left out."""
+        return self.batches * self.batch_size / max(self.now - self.begin, 1e-9)
 
     def waiting(self):
-        """The share of the epoch so far in which the step waited for its batch."""
-        return self.waited / max(time.time() - self.begin, 1e-9)
+        """The share of that time in which the step waited for its batch."""
+        return self.waited / max(self.now - self.begin, 1e-9)
 
     def close(self):
         self.bar.close()

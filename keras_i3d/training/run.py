@@ -241,7 +241,8 @@ def _fit(model, plan, keeper, progress):
     recipe = plan.recipe
     total, every = recipe.steps * recipe.accumulate, recipe.validate_every * recipe.accumulate
     restored = keeper.resume()
-    step, metrics = keeper.step, restored and restored["metrics"]
+    step = keeper.step
+    metrics = restored["metrics"] if step % every else None  # after an epoch they are the validation's
     if step:
         notice(f"{keeper.output}: going on after step {step // recipe.accumulate} of {recipe.steps}")
     validation = _clips(plan, plan.validation) if plan.validation else None
