@@ -158,7 +158,7 @@ def test_what_fusion_refuses():
         ((alone, "sum"), "at least two streams. Received: rgb"),
         ((found, "weights"), "fitted on the scores of another split"),
         ((found, "sum", val), "has nothing to fit"),
-        ((found, "weights", found), "90 of 90 videos are in both"),
+        ((found, "weights", found), "90 of 90 ids are in both, first "),
         ((found, "weights", alone), "without flow"),
         ((found, "weights", made(1, split="val", classes=7)), "8 labels to evaluate, 7 others"),
     ):

@@ -152,9 +152,10 @@ def _check_split(scores, fit_on):
             f"Fusion is fitted on scores of the same protocol. Received: {scores.protocol} to evaluate, "
             f"{fit_on.protocol} in {fit_on.name}"
         )
-    common = set(scores.ids) & set(fit_on.ids)
+    common = sorted(set(scores.ids) & set(fit_on.ids))
     if common:
         raise ValueError(
             f"Fusion must not be fitted on videos that it is evaluated on. Received: {len(common)} of "
-            f"{len(scores.ids)} videos are in both. Take the scores of a validation split."
+            f"{len(scores.ids)} ids are in both, first {common[0]}. Take the scores of a validation split, "
+            "whose videos have names of their own."
         )
