@@ -150,6 +150,15 @@ def test_svm_fitted_on_some_of_the_classes(known):
     assert (fused.argmax(1)[seen] == found.y[seen]).mean() > 0.9
 
 
+def test_names_that_both_splits_have_are_not_yet_the_same_videos():
+    found, val = made(2), made(1, split="val")
+    renamed = Scores(found.ids[: len(val.ids)], val.y, LABELS, val.logits, "whole", "val")
+    np.testing.assert_array_equal(fusion.fuse(found, "weights", renamed)[0], fusion.fuse(found, "weights", val)[0])
+    leaked = Scores(found.ids, found.y, LABELS, found.logits, "whole", "val")
+    with pytest.raises(ValueError, match="90 of 90 videos are in both"):
+        fusion.fuse(found, "weights", leaked)
+
+
 def test_what_fusion_refuses():
     found, val = made(2), made(1, split="val")
     alone = Scores(found.ids, found.y, LABELS, {"rgb": found.logits["rgb"]}, "whole", "test")
@@ -158,7 +167,7 @@ def test_what_fusion_refuses():
         ((alone, "sum"), "at least two streams. Received: rgb"),
         ((found, "weights"), "fitted on the scores of another split"),
         ((found, "sum", val), "has nothing to fit"),
-        ((found, "weights", found), "90 of 90 ids are in both, first "),
+        ((found, "weights", found), "90 of 90 videos are in both, first "),
         ((found, "weights", alone), "without flow"),
         ((found, "weights", made(1, split="val", classes=7)), "8 labels to evaluate, 7 others"),
     ):
