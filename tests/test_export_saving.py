@@ -182,9 +182,9 @@ def test_what_cannot_be_exported(made, tmp_path):
     for settings, problem in (
         ({}, "needs weights for rgb, flow or both"),
         ({"rgb": made["rgb"], "version": 0}, "whole number from 1. Received: version=0"),
-        ({"rgb": made["rgb"], "frames": 8}, "at least 9 here, or 0 for any number. Received: frames=8"),
+        ({"rgb": made["rgb"], "frames": 8}, "at least 9 here, or 0 for any number. Received: 8$"),
         ({**made, "frames": 9}, "at least 10 here"),
-        (made, "at least 10 here, or 0 for any number. Received: frames=9"),  # the runs' own
+        (made, "at least 10 here, or 0 for any number. Received: 9, the length of the clips that it was trained on"),
         ({"rgb": made["flow"]}, "is a run of the flow stream"),
         ({"rgb": untrained}, "never trained"),
         ({"rgb": made["rgb"], "labels": ["one"]}, "1 labels for 3 classes"),

@@ -298,7 +298,9 @@ class _Steps:
 
 def _frames(wanted, given):
     """The frames of a clip, or None for any number."""
+    whose = ""
     if wanted is None:
+        whose = ", the length of the clips that it was trained on"
         trained = {s: runs.read(w).clip_frames if runs.is_run(w) else FRAMES for s, w in given.items()}
         if len(set(trained.values())) > 1:
             raise ValueError(
@@ -307,7 +309,7 @@ def _frames(wanted, given):
         wanted = next(iter(trained.values()))
     least = MIN_FRAMES + ("flow" in given)  # flow between frames is one field shorter
     if wanted != 0 and wanted < least:
-        raise ValueError(f"frames must be at least {least} here, or 0 for any number. Received: frames={wanted}")
+        raise ValueError(f"frames must be at least {least} here, or 0 for any number. Received: {wanted}{whose}")
     return wanted or None
 
 
