@@ -160,7 +160,7 @@ def compare(folder):
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     reached = []
     for batch, frames in QUICK_ROWS if _QUICK.value else ROWS:
-        repeats = _REPEATS.value if batch * frames <= TOGETHER // 2 else max(2, _REPEATS.value // 3)
+        repeats = _REPEATS.value if batch * frames <= TOGETHER // 2 else max(1, _REPEATS.value // 4)
         answer = turns.measure({"plain": command(f"plain,float32,{batch},{frames}")}, 1)["plain"]["results"][0]
         for precision in _PRECISIONS.value:
             commands = {kind: command(f"{kind},{precision},{batch},{frames}") for kind in _KINDS.value}
