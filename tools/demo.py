@@ -18,7 +18,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import demo_videos  # noqa: E402
-from absl import app, flags  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
 
 _OUTPUT = flags.DEFINE_string("output", "demo", "Folder for all of it; emptied first.")
 _TRAIN = flags.DEFINE_integer("train", 45, "Videos of each of the nine labels to train on.", lower_bound=2)
@@ -65,6 +65,7 @@ def train(stream):
 
 def main(argv):
     del argv
+    logging.set_verbosity(logging.WARNING)  # app.run turns every library's notes on, which are not the demo's
     began = time.perf_counter()
     folder = pathlib.Path(_OUTPUT.value).resolve()
     shutil.rmtree(folder, ignore_errors=True)
