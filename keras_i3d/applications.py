@@ -5,10 +5,14 @@ import numbers
 import numpy as np
 
 from keras_i3d import download, registry
+from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
+from keras_i3d.messages import notice
 from keras_i3d.models.inception import inception_i3d
 from keras_i3d.models.two_stream import fuse
 from keras_i3d.specs import CHANNELS, check_stream
+
+OWN = "own"  # an activation: what the weights were trained with
 
 
 def I3D(
@@ -18,9 +22,9 @@ def I3D(
     stream="rgb",
     pooling=None,
     classes=None,
-    classifier_activation="softmax",
+    classifier_activation=OWN,
     dropout=0.0,
-    depth_multiplier=1.0,
+    depth_multiplier=None,
     bn_momentum=0.999,
     name=None,
 ):
@@ -44,9 +48,11 @@ def I3D(
             (B, 1024) in float32.
         classes: size of the head. None takes the weights' own (400 without weights). Any other number with
             pretrained weights loads the body and draws a new head, and a line says so.
-        classifier_activation: applied to the averaged logits; None returns the logits.
+        classifier_activation: applied to the averaged logits; None returns the logits. "own" takes what the weights
+            were trained with, and "softmax" where they do not say.
         dropout: the share dropped before the last convolution in training (the paper keeps 0.5).
-        depth_multiplier: scales every layer's width, at least 8; below 1 for experiments without weights.
+        depth_multiplier: scales every layer's width, at least 8; below 1 for experiments without weights. None takes
+            the weights' own, and 1 without weights.
         bn_momentum: of the moving statistics. The original's 0.999 suits 100,000 steps; in a run of a few
             hundred they would never arrive: use 0.9.
         name: the model's name.
@@ -58,17 +64,20 @@ def I3D(
         ValueError: an argument out of its range.
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
     """
-    settings = {
-        "pooling": pooling,
-        "classifier_activation": classifier_activation,
-        "dropout": dropout,
-        "depth_multiplier": depth_multiplier,
-        "bn_momentum": bn_momentum,
-        "name": name,
-    }
     check_stream(stream)
     source = _find(weights, stream, depth_multiplier)
-    model = inception_i3d(include_top, input_shape, stream, classes=_classes(classes, source), **settings)
+    model = inception_i3d(
+        include_top,
+        input_shape,
+        stream,
+        pooling,
+        _classes(classes, source),
+        _activation(classifier_activation, source),
+        dropout,
+        _width(depth_multiplier, source),
+        bn_momentum,
+        name,
+    )
     if source is not None:
         weights_lib.load(model, source)
     return model
@@ -78,9 +87,9 @@ def TwoStreamI3D(
     weights="kinetics",
     classes=None,
     input_shape=None,
-    classifier_activation="softmax",
+    classifier_activation=OWN,
     dropout=0.0,
-    depth_multiplier=1.0,
+    depth_multiplier=None,
     bn_momentum=0.999,
     name=None,
 ):
@@ -114,6 +123,7 @@ def TwoStreamI3D(
         whole = weights_lib.find(weights, "rgb")
         by_stream = dict.fromkeys(CHANNELS)
         classes = _classes(classes, whole)
+        depth_multiplier = _width(depth_multiplier, whole)
     settings = {"dropout": dropout, "depth_multiplier": depth_multiplier, "bn_momentum": bn_momentum}
     for stream, name_or_path in by_stream.items():  # every name is checked before the first download
         if registry.is_name(name_or_path):
@@ -121,6 +131,12 @@ def TwoStreamI3D(
     rgb, flow = (
         I3D(weights=by_stream[s], input_shape=shapes[s], stream=s, classes=classes, **settings) for s in CHANNELS
     )
+    if classifier_activation == OWN:
+        own = {facts_lib.activation(stream) for stream in (rgb, flow)}
+        own = {whole.facts.activation or facts_lib.SOFTMAX} if whole else own
+        if len(own) > 1:
+            raise ValueError(f"Both streams must end in one activation. Received: {' and '.join(sorted(own))}")
+        (classifier_activation,) = own
     model = fuse(rgb, flow, classifier_activation, name)
     if whole is not None:
         weights_lib.load(model, whole)
@@ -166,7 +182,7 @@ def _find(weights, stream, depth_multiplier):
     if weights is None:
         return None
     check_stream(stream)
-    if depth_multiplier != 1.0 and registry.is_name(weights):
+    if depth_multiplier not in (None, 1.0) and registry.is_name(weights):
         raise ValueError(
             f"Published weights have depth_multiplier=1. Received: weights={weights!r}, "
             f"depth_multiplier={depth_multiplier}. Pass weights=None."
@@ -177,4 +193,20 @@ def _find(weights, stream, depth_multiplier):
 def _classes(classes, source):
     if classes is not None:
         return classes
-    return (source.classes if source else None) or 400
+    return (source.facts.classes if source else None) or 400
+
+
+def _width(depth_multiplier, source):
+    if depth_multiplier is not None:
+        return depth_multiplier
+    return (source.facts.depth_multiplier if source else None) or 1.0
+
+
+def _activation(wanted, source):
+    """What a new model ends in; a line where it is not what its weights were trained with."""
+    own = source.facts.activation if source else None
+    if wanted == OWN:
+        return own or facts_lib.SOFTMAX
+    if own and wanted not in (own, None):
+        notice(f"{source.name} was trained with {own}; the model ends in {wanted}, as asked")
+    return wanted

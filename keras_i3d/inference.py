@@ -9,15 +9,15 @@ import time
 import keras
 import numpy as np
 
-from keras_i3d import download, flow, video
-from keras_i3d import streams as streams_lib
+from keras_i3d import download, flow, networks, video
 from keras_i3d.applications import check_top
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.messages import VideoError, notice
 from keras_i3d.models.inception import HEAD
 from keras_i3d.optimize import optimize_for_inference
-from keras_i3d.specs import CROP, FPS, MIN_FRAMES, preprocess_input
-from keras_i3d.streams import PRECISIONS
+from keras_i3d.precision import PRECISIONS
+from keras_i3d.probabilities import check, probabilities
+from keras_i3d.specs import CROP, FPS, MIN_FRAMES, ClipSpec, ordinal
 
 STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 CHUNK_FRAMES = 512
@@ -52,6 +52,8 @@ class Classification:
         flow_method: how flow was computed; None if it was not.
         seconds: {stage: seconds} for decode, flow, and the model of each stream.
         fps: frames per second that the video was read at.
+        activation: name of what made the probabilities of the logits, the network's own.
+        clips: {stream: the ClipSpec that the network was trained on, and that the video was made into}.
     """
 
     video: str
@@ -64,9 +66,14 @@ class Classification:
     flow_method: str | None
     seconds: dict
     fps: float = FPS
+    activation: str = "softmax"
+    clips: dict = dataclasses.field(default_factory=dict)
 
     def __str__(self):
-        streams = " + ".join(f"flow ({self.flow_method})" if s == "flow" else s for s in self.stream_logits)
+        apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
+        streams = " + ".join(
+            (f"flow ({self.flow_method})" if s == "flow" else s) + apart.get(s, "") for s in self.stream_logits
+        )
         looped = f", looped to {self.looped}" if self.looped else ""
         damaged = f", {self.damaged} damaged packets" if self.damaged else ""
         return "\n".join(
@@ -88,17 +95,19 @@ class Classification:
             "damaged": self.damaged,
             "looped": self.looped,
             "streams": list(self.stream_logits),
+            "frame_stride": {stream: clip.frame_stride for stream, clip in self.clips.items()},
             "flow": self.flow_method,
+            "activation": self.activation,
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
 
 
-def classify(video, streams="both", top=5, **settings):
+def classify(video, streams=None, top=5, **settings):
     """Classifies one video; `Classifier` documents the settings and keeps the models for the next video.
 
     Args:
         video: a path, the bytes of a file, or a file object.
-        streams: "both", "rgb" or "flow".
+        streams: as for `Classifier`.
         top: how many classes to name.
 
     Returns:
@@ -111,36 +120,43 @@ class Classifier:
     """Classifies videos with I3D; the weights are loaded once.
 
     The whole video is one clip: frames at 25 fps, short side 256, centre crop 224, logits averaged over
-    time and summed over the streams (arXiv 1705.07750, section 3; kinetics-i3d README). Long videos go
-    through in overlapping chunks that give the same logits in bounded memory; a video shorter than 9
+    time and summed over the streams (arXiv 1705.07750, section 3; kinetics-i3d README). Weights that were trained on
+    other clips say so themselves, and the video is made into such clips: another frame rate or size, frames apart.
+    Long videos go through in overlapping chunks that give the same logits in bounded memory; a video shorter than 9
     frames is looped, and a line says so.
 
     Args:
-        streams: "both", "rgb" or "flow".
-        rgb_weights, flow_weights: what `I3D(weights=)` takes, the folder of a training run, or a model of that stream.
-            A run's own frame rate, sizes and flow method take the place of those above.
+        streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both where neither is.
+        rgb_weights, flow_weights: what `I3D(weights=)` takes, the folder of a training run, or a model of that stream;
+            "kinetics" for a stream that is asked for and not given.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
             indices. By default the list that belongs to the weights.
         flow: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what the weights were trained on,
             "tvl1" for the published ones; another one is said in a line.
-        precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what a run was
-            trained in, and float32 for all else.
+        precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
+            trained in where they say, and float32 for all else.
         chunk_frames: frames that go through a model at once; memory grows with it.
         progress: whether to show a progress bar over the frames.
         attempts: connections to try where weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
 
+    Attributes:
+        networks: {stream: networks.Network}, with what each was trained on.
+        labels: class names.
+        activation: name of what makes probabilities of the summed logits: the networks' own.
+
     Raises:
-        ValueError: a setting out of its range, labels that do not fit the classes, or an untrained head.
+        ValueError: a setting out of its range, labels that do not fit the classes, streams that do not belong together,
+            or an untrained head.
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
         ImportError: the flow method's package is not installed; the message has the install line.
     """
 
     def __init__(
         self,
-        streams="both",
-        rgb_weights="kinetics",
-        flow_weights="kinetics",
+        streams=None,
+        rgb_weights=None,
+        flow_weights=None,
         labels=None,
         flow=None,
         precision=None,
@@ -149,6 +165,9 @@ class Classifier:
         attempts=download.ATTEMPTS,
         allow_untrained=False,
     ):
+        given = {s: w for s, w in (("rgb", rgb_weights), ("flow", flow_weights)) if w is not None}
+        if streams is None:
+            streams = next(iter(given)) if len(given) == 1 else "both"
         _check_choice("streams", streams, STREAMS)
         _check_choice("flow", flow, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
@@ -160,28 +179,25 @@ class Classifier:
             METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
         self.progress = progress
-        weights = {"rgb": rgb_weights, "flow": flow_weights}
-        models, own_labels, clips = {}, {}, {}
-        for stream in self.streams:
-            models[stream], own_labels[stream], clips[stream] = streams_lib.load(
-                weights[stream], stream, precision, attempts
-            )
-            if not allow_untrained:
-                require_trained(models[stream])
-        self.classes = streams_lib.one_value(
-            {s: model.get_layer("Logits").output.shape[-1] for s, model in models.items()}
-        )
-        self.labels = streams_lib.label_list(labels, own_labels, self.classes, attempts)
-        self.clip = clips[self.streams[0]]
-        for clip in clips.values():
+        self.networks = {s: networks.load(given.get(s, "kinetics"), s, precision, attempts) for s in self.streams}
+        if not allow_untrained:
+            for network in self.networks.values():
+                network.require_trained()
+        for network in self.networks.values():
+            network.say_what_is_assumed()
+        self.labels = networks.label_list(labels, self.networks, attempts)
+        self.activation = check(networks.activation(self.networks))
+        self.clips = {stream: network.clip for stream, network in self.networks.items()}
+        self.clip = self.clips[self.streams[0]]
+        for clip in self.clips.values():
             self.clip.check_same_video(clip)
-        self.flow = streams_lib.flow_method(flow, clips["flow"]) if "flow" in self.streams else None
+        self.flow = networks.flow_method(flow, self.clips["flow"]) if "flow" in self.streams else None
         if self.flow:
             METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
         # One row of logits a step; the mean over steps is taken once, over the whole video.
         self.models = {
-            s: optimize_for_inference(keras.Model(model.input, model.get_layer(HEAD).output))
-            for s, model in models.items()
+            stream: optimize_for_inference(keras.Model(network.model.input, network.model.get_layer(HEAD).output))
+            for stream, network in self.networks.items()
         }
 
     def __call__(self, source, top=5):
@@ -226,6 +242,8 @@ class Classifier:
             flow_method=self.flow,
             seconds={stage: clock[stage] for stage in stages},
             fps=float(self.clip.fps),
+            activation=self.activation,
+            clips=self.clips,
         )
 
     def _scorers(self, total, name, clock):
@@ -233,14 +251,17 @@ class Classifier:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1}
         scorers = {
-            stream: _Scorer(
-                self.models[stream], stream, name, lengths[stream], self.chunk_frames, clock, self.clip.crop
-            )
+            stream: _Scorer(self.models[stream], self.clips[stream], name, lengths[stream], self.chunk_frames, clock)
             for stream in self.streams
         }
         for stream, scorer in scorers.items():
             if scorer.looped:
-                notice(f"{name}: {lengths[stream]} {stream} frames at {self.clip.fps:g} fps, looped to {scorer.looped}")
+                apart = self.clips[stream].frame_stride
+                seen = "" if apart == 1 else f", {self.clips[stream].seen(lengths[stream])} of them seen"
+                notice(
+                    f"{name}: {lengths[stream]} {stream} frames at {self.clip.fps:g} fps{seen}, looped to "
+                    f"{scorer.looped}"
+                )
         return scorers
 
     def _feed(self, scorers, frames):
@@ -266,46 +287,61 @@ class Classifier:
         return tqdm(frames, total=total, unit="frame", desc=os.path.basename(name), leave=False, disable=None)
 
     def _predictions(self, logits, top):
-        exponentials = np.exp(np.float64(logits) - logits.max())
-        probabilities = exponentials / exponentials.sum()
+        shares = probabilities(logits, self.activation)
         return [
-            Prediction(self.labels[i], int(i), float(probabilities[i]), float(logits[i]))
+            Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]))
             for i in np.argsort(-logits, kind="stable")[:top]
         ]
 
 
 class _Scorer:
-    """Averages one stream's logits over a video that comes frame by frame, in chunks of bounded size."""
+    """Averages one stream's logits over a video that comes frame by frame, in chunks of bounded size.
 
-    def __init__(self, model, stream, name, total, chunk_frames, clock, crop=CROP):
-        self.model, self.crop, self.stream, self.name, self.clock = model, crop, stream, name, clock
-        self.total = total
-        self.looped = MIN_FRAMES if total < MIN_FRAMES else None
-        self.chunks = collections.deque(plan_chunks(total, chunk_frames))
+    Args:
+        model: (1, T, H, W, C) to one row of logits a step.
+        clip: the ClipSpec of what it takes.
+        name: the video's.
+        total: frames that will come.
+        chunk_frames: the most that go through the model at once.
+        clock: {stage: seconds} to add to.
+    """
+
+    def __init__(self, model, clip: ClipSpec, name, total, chunk_frames, clock):
+        self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
+        seen = clip.seen(total)
+        self.looped = MIN_FRAMES if seen < MIN_FRAMES else None
+        self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
+        self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames))
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
+        self.come = 0
         self.sum, self.steps = 0.0, 0
 
     def add(self, frame):
-        self.frames.append(centre_crop(frame, self.crop).copy())  # a view would hold the whole frame
+        self.come += 1
+        if (self.come - 1) % self.stride:
+            return
+        self.frames.append(centre_crop(frame, self.clip.crop).copy())  # a view would hold the whole frame
         if self.chunks and self.begin + len(self.frames) == self.chunks[0].stop:
             self._run(self.chunks.popleft())
 
     def logits(self):
         if self.chunks:
-            raise VideoError(self.name, f"it gave fewer {self.stream} frames than the {self.total} counted before")
+            stream = self.clip.stream
+            raise VideoError(self.name, f"it gave fewer {stream} frames than the {self.total} counted before")
         return np.float32(self.sum / self.steps)
 
     def _run(self, chunk):
         began = time.perf_counter()
         clip = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
-        if self.looped:
-            clip = np.resize(clip, (self.looped, *clip.shape[1:]))
-        rows = _rows(self.model, preprocess_input(clip, self.stream), chunk)
+        if self.looped:  # over and over, as `data.load` takes such a video
+            clip = clip[np.arange(self.looped) * self.clip.frame_stride % len(clip)]
+            chunk = Chunk(0, self.looped, 0, None)
+        rows = _rows(self.model, self.clip.prepared(clip), chunk)
         self.sum, self.steps = self.sum + rows.sum(axis=0), self.steps + len(rows)
         keep_from = self.chunks[0].start if self.chunks else chunk.stop
         del self.frames[: keep_from - self.begin]
         self.begin = keep_from
-        self.clock[f"{self.stream} model"] += time.perf_counter() - began
+        self.clock[f"{self.clip.stream} model"] += time.perf_counter() - began
 
 
 def score(model, clip, chunk_frames=CHUNK_FRAMES):
@@ -367,15 +403,6 @@ def centre_crop(frame, size=CROP):
     """Returns the central `size` x `size` of (H, W, C), or all there is of a shorter side."""
     top, left = (max(side - size, 0) // 2 for side in frame.shape[:2])
     return frame[top : top + size, left : left + size]
-
-
-def require_trained(model):
-    """Raises ValueError if a model's head was never trained: its bias is exactly zero only as it was drawn."""
-    if not np.any(np.asarray(model.get_layer(HEAD).get_weights()[1])):
-        raise ValueError(
-            f"The head of {model.name} was never trained, so its predictions mean nothing. Train it, or load weights "
-            "whose number of classes it keeps (classes=None)."
-        )
 
 
 def _timed(iterator, clock, stage):

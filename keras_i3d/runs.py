@@ -8,12 +8,13 @@ import json
 import os
 import pathlib
 
-import keras
-
+from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
+from keras_i3d.facts import Facts
 from keras_i3d.messages import WeightsError
 from keras_i3d.models.inception import inception_i3d
+from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
@@ -58,7 +59,21 @@ class Run:
     @property
     def clip(self):
         """The ClipSpec of what its model takes."""
-        return self.spec.clip(self.stream, self.size)
+        return self.spec.clip(self.stream, self.size, self.clip_frames, self.frame_stride)
+
+    @property
+    def facts(self):
+        """The Facts of its model."""
+        return Facts(
+            stream=self.stream,
+            classes=len(self.labels),
+            labels=self.labels,
+            activation=facts_lib.SOFTMAX,
+            depth_multiplier=self.depth_multiplier,
+            precision=self.precision,
+            clip=self.clip,
+            source=f"training run {self.folder.resolve().name}",
+        )
 
     def log(self):
         """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended."""
@@ -150,10 +165,7 @@ def load_model(folder, best=None, precision=None):
         model = _built(run, precision or run.precision)
         weights_lib.load(model, weights_lib.find(path, run.stream))
     else:
-        try:
-            model = keras.models.load_model(path, compile=False)
-        except (ValueError, OSError, TypeError, KeyError) as error:
-            raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+        model = weights_lib.load_keras(path)
     channels, classes = model.input_shape[-1], model.output_shape[-1]
     if (channels, classes) != (CHANNELS[run.stream], len(run.labels)):
         raise WeightsError(
@@ -163,21 +175,17 @@ def load_model(folder, best=None, precision=None):
     if not best and precision not in (None, run.precision):
         trained, model = model, _built(run, precision)
         model.set_weights(trained.get_weights())
-    return model
+    return facts_lib.note(model, run.facts)
 
 
 def _built(run, precision):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
+    with policy(precision):
         return inception_i3d(
             stream=run.stream,
             classes=len(run.labels),
             depth_multiplier=run.depth_multiplier,
             input_shape=(None, None, None, CHANNELS[run.stream]),
         )
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _folder(path):

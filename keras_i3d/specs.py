@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 FPS = 25
+CLIP_FRAMES = 64  # of a clip in training
 SHORT_SIDE = 256
 CROP = 224
 FLOW_BOUND = 20.0  # pixels per frame; flow beyond it is clamped
@@ -29,6 +30,10 @@ class ClipSpec:
         short_side, crop: pixels; flow is computed after scaling to the short side and before cropping.
         value_range: of what the model takes.
         flow_method, flow_bound: "tvl1", and the pixels per frame that become the ends of the range.
+        flow_scheme: how 8-bit levels of its records read back, a key of `flow.quantize.SCHEMES`.
+        frames: of a clip in training; None where clips had no one length, or nobody said.
+        frame_stride: from a frame of a clip to the next one, in frames at `fps`; likewise for fields of flow, each of
+            which is still between neighbouring frames.
     """
 
     stream: str
@@ -38,6 +43,31 @@ class ClipSpec:
     value_range: tuple = (-1.0, 1.0)
     flow_method: str | None = None
     flow_bound: float | None = None
+    flow_scheme: str | None = None
+    frames: int | None = None
+    frame_stride: int = 1
+
+    def __str__(self):
+        apart = f", every {ordinal(self.frame_stride)} frame" if self.frame_stride > 1 else ""
+        flow = f", flow by {self.flow_method}" if self.flow_method else ""
+        return f"{self.fps:g} fps{apart}, short side {self.short_side}, crop {self.crop}{flow}"
+
+    def span(self, frames):
+        """How many frames at `fps` a clip of `frames` frames covers, from its first to its last."""
+        return (frames - 1) * self.frame_stride + 1
+
+    def seen(self, frames):
+        """How many of `frames` frames at `fps` are seen: the first, and every `frame_stride`-th after it."""
+        return -(-frames // self.frame_stride)
+
+    def prepared(self, x):
+        """Returns decoded frames or fields as the network takes them: `preprocess_input`, and for flow its own bound.
+
+        Fields of records that hold less than `FLOW_BOUND` were clamped there, so others are clamped alike.
+        """
+        if self.stream == "flow" and self.flow_bound and self.flow_bound < FLOW_BOUND:
+            x = np.clip(x, -self.flow_bound, self.flow_bound)
+        return preprocess_input(x, self.stream)
 
     def check_same_video(self, other):
         """Raises ValueError, with both values, unless one decoded video can be cropped into clips of both."""
@@ -49,9 +79,15 @@ class ClipSpec:
                 )
 
 
-RGB_CLIP = ClipSpec("rgb")
-FLOW_CLIP = ClipSpec("flow", flow_method="tvl1", flow_bound=FLOW_BOUND)
+RGB_CLIP = ClipSpec("rgb", frames=CLIP_FRAMES)
+FLOW_CLIP = ClipSpec("flow", flow_method="tvl1", flow_bound=FLOW_BOUND, flow_scheme="exact", frames=CLIP_FRAMES)
 CLIPS = {"rgb": RGB_CLIP, "flow": FLOW_CLIP}  # what the released weights take
+
+
+def ordinal(number):
+    """Returns "2nd", "3rd", "11th" and so on."""
+    ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def check_stream(stream):

@@ -14,15 +14,17 @@ import h5py
 import numpy as np
 
 from keras_i3d import conversion, download, registry
+from keras_i3d import facts as facts_lib
+from keras_i3d.facts import Facts
 from keras_i3d.messages import WeightsError, notice
-from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
-from keras_i3d.specs import CHANNELS, ClipSpec
+from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, inception_i3d
+from keras_i3d.specs import CHANNELS
 from keras_i3d.version import __version__
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
 HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
 FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
-FACTS = "keras_i3d.json"  # what a .keras file says of itself, a member of the archive
+FACTS = "keras_i3d.json"  # a member of the .keras files of the package's first runs, with what they say of themselves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,38 +33,55 @@ class Source:
 
     Attributes:
         name: what to call it in messages.
-        classes: the size of its head; None if it has none.
-        labels: the name of its label list, or the list; None if it has none.
+        facts: what is known of the network that they are of, the classes of its head always.
         read: returns {layer name: arrays}.
-        clip: the ClipSpec of what it was trained on; None if that is not noted with it.
     """
 
     name: str
-    classes: int | None
-    labels: str | list | None
+    facts: Facts
     read: Callable
-    clip: ClipSpec | None = None
 
 
-def find(weights, stream, attempts=download.ATTEMPTS):
+def find(weights, stream=None, attempts=download.ATTEMPTS):
     """Returns the Source that `weights=` names: a registry name or a path. Nothing is downloaded yet.
+
+    Args:
+        weights: the name or the path.
+        stream: "rgb" or "flow"; None takes a file's own, which a name does not have.
+        attempts: connections to try, when it is read.
 
     Raises:
         ValueError: neither a published name nor an existing path.
         WeightsError: a file that is no weights file.
     """
-    if registry.is_name(weights):
-        if weights == "imagenet":
-            return Source("imagenet", None, None, lambda: read_h5(_imagenet(stream, attempts)))
-        entry = registry.find(weights, stream)
-        return Source(entry.name, entry.classes, entry.labels, lambda: read_h5(published(entry, attempts)), entry.clip)
-    return _from_path(weights, stream)
+    if not registry.is_name(weights):
+        return _from_path(weights, stream)
+    if stream is None:
+        raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
+    if weights == "imagenet":
+        return Source("imagenet", Facts(stream), lambda: read_h5(_imagenet(stream, attempts)))
+    entry = registry.find(weights, stream)
+    return Source(entry.name, published_facts(entry), lambda: read_h5(published(entry, attempts)))
+
+
+def published_facts(entry):
+    """Returns the Facts of a published Checkpoint."""
+    return Facts(
+        stream=entry.stream,
+        classes=entry.classes,
+        labels=entry.labels,
+        activation=facts_lib.SOFTMAX,
+        depth_multiplier=1.0,
+        clip=entry.clip,
+        source=f'published weights "{entry.weights}"',
+    )
 
 
 def load(model, source):
-    """Gives a model the weights of a Source, by layer name.
+    """Gives a model the weights of a Source, by layer name, and notes in it what is known of them.
 
-    A head for another number of classes than the source's stays as it was drawn, and a line says so.
+    A head for another number of classes than the source's stays as it was drawn, and a line says so; nothing is noted
+    then, for what such a model is trained on is still to come.
 
     Raises:
         WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.
@@ -76,8 +95,11 @@ def load(model, source):
     conversion.assign(model, weights, source.name, skip=fresh | (heads - set(shapes)))
     if fresh:
         classes = shapes[min(fresh)][0][-1]
-        had = f" instead of {source.classes}" if source.classes else ""
+        had = f" instead of {source.facts.classes}" if source.facts.classes else ""
         notice(f"{source.name}: body loaded; the head for {classes} classes{had} is new and must be trained")
+    elif hasattr(model.input, "shape"):  # one stream
+        headless = {} if HEAD in shapes else {"classes": None, "labels": None, "activation": None}
+        facts_lib.note(model, dataclasses.replace(source.facts, **headless))
 
 
 def published(entry, attempts=download.ATTEMPTS):
@@ -91,7 +113,7 @@ def published(entry, attempts=download.ATTEMPTS):
         weights = conversion.read_sonnet(str(index.with_suffix("")))
         model = inception_i3d(stream=entry.stream, classes=entry.classes)
         conversion.assign(model, weights, entry.name)
-        save_h5(model, path, stream=entry.stream, classes=entry.classes, labels=entry.labels, source=entry.name)
+        save_h5(model, path, **published_facts(entry).record())
         shutil.rmtree(index.parent)
 
     return _cached(entry.name, make)
@@ -119,7 +141,7 @@ def _imagenet(stream, attempts):
         except WeightsError:
             archive.unlink()
             raise
-        save_h5(model, path, stream=stream, classes=None, labels=None, source=f"{remote.url} sha256 {digest}")
+        save_h5(model, path, **Facts(stream, source=f"{remote.url} sha256 {digest}").record())
         if not record.exists():
             record.write_text(f"{digest}  {archive.name}\n")
             notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
@@ -185,7 +207,7 @@ def convert_sonnet(checkpoint, output, labels=None):
         labels: name or file of the label list to note in it; by default that of a published checkpoint.
 
     Returns:
-        What was noted in the file: {"stream", "classes", "labels", "source"}.
+        The Facts that were noted in the file.
 
     Raises:
         WeightsError: the checkpoint is unreadable, or a name or shape in it has no counterpart in I3D.
@@ -209,9 +231,11 @@ def convert_sonnet(checkpoint, output, labels=None):
         raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
     model = inception_i3d(stream=stream, classes=classes)
     conversion.assign(model, weights, checkpoint)
-    source = f"published checkpoint {entry.name}" if entry else "not a published checkpoint (its tensor CRCs are new)"
-    facts = {"stream": stream, "classes": classes, "labels": labels, "source": source}
-    save_h5(model, output, **facts)
+    facts = Facts(stream, classes, source="not a published checkpoint (its tensor CRCs are new)")
+    if entry:
+        facts = dataclasses.replace(published_facts(entry), source=f"published checkpoint {entry.name}")
+    facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
+    save_h5(model, output, **facts.record())
     return facts
 
 
@@ -285,32 +309,56 @@ def _array(dataset):
     return value
 
 
-def note_facts(path, **facts):
-    """Adds to a `.keras` file, which is a zip archive, what `facts_of` reads; Keras leaves it alone."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(FACTS, json.dumps({"version": __version__, **facts}))
+def facts_of(path, stream=None):
+    """Returns the Facts that a `.weights.h5` or `.keras` notes about itself, or None for a file by others.
+
+    Args:
+        path: the file.
+        stream: the one to take where the file names none.
+
+    Raises:
+        WeightsError: notes that cannot be read.
+    """
+    try:
+        if zipfile.is_zipfile(path):  # where the package's first runs have them; today they are in the model
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read(FACTS) if FACTS in archive.namelist() else "{}"
+        else:
+            with h5py.File(path, "r") as file:
+                text = file.attrs.get(facts_lib.KEY, "{}")
+        return facts_lib.parse(json.loads(text), stream)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
-def facts_of(path):
-    """Returns what keras_i3d wrote about a `.weights.h5` or `.keras` into it, or {} for a file by others."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(FACTS)) if FACTS in archive.namelist() else {}
-    with h5py.File(path, "r") as file:
-        return json.loads(file.attrs.get("keras_i3d", "{}"))
+def load_keras(path):
+    """Loads a `.keras` file, with the Facts that it notes.
 
+    Args:
+        path: the file.
 
-def clip_of(facts):
-    """Returns the ClipSpec among what `facts_of` gives, or None."""
-    noted = facts.get("clip")
-    return noted and ClipSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()})
+    Returns:
+        The keras.Model, not compiled.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+    if facts_lib.of(model) is None and (noted := facts_of(path)):
+        facts_lib.note(model, noted)
+    return model
 
 
 def _from_path(weights, stream):
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
     path = pathlib.Path(weights)
-    facts = {}
+    noted = None
     if path.name.endswith(".weights.h5") and path.is_file():
         if _checksum_file(path).exists() and not _intact(path):
             raise WeightsError(
@@ -318,27 +366,35 @@ def _from_path(weights, stream):
                 "checksum if it was changed on purpose."
             )
         values = read_h5(path)
-        facts = facts_of(path)
+        noted = facts_of(path, stream)
     elif path.suffix == ".keras" and path.is_file():
-        values = _read_keras(path)
-        facts = facts_of(path)
-    elif os.path.isfile(f"{path}.index"):
-        values = conversion.read_sonnet(str(path))
+        model = load_keras(path)
+        values = conversion.layer_weights(model)
+        noted = facts_lib.of(model) or Facts(stream, activation=facts_lib.activation(model))
+    elif os.path.isfile(f"{conversion.checkpoint_prefix(path)}.index"):
+        prefix = conversion.checkpoint_prefix(path)
+        values = conversion.read_sonnet(prefix)
+        entry = registry.identify(f"{prefix}.index")
+        noted = entry and published_facts(entry)
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
-    heads = [arrays for name, arrays in values.items() if name.rpartition("/")[2] == HEAD]
-    classes = int(heads[0][0].shape[-1]) if heads else None
-    return Source(str(weights), classes, facts.get("labels"), lambda: values, clip_of(facts))
+    return Source(str(weights), _completed(noted, values, stream), lambda: values)
 
 
-def _read_keras(path):
-    import keras
-
-    try:
-        return conversion.layer_weights(keras.models.load_model(path, compile=False))
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+def _completed(noted, values, stream):
+    """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
+    by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
+    channels = np.shape(by_layer[FIRST_LAYER][0])[3] if FIRST_LAYER in by_layer else None
+    own = {number: name for name, number in CHANNELS.items()}.get(channels)
+    noted = noted or Facts(own)
+    shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
+    return dataclasses.replace(
+        noted,
+        stream=own or noted.stream or stream,
+        classes=int(by_layer[HEAD][0].shape[-1]) if HEAD in by_layer else None,
+        depth_multiplier=noted.depth_multiplier or depth_multiplier_of(shapes),
+    )
 
 
 def _check_stream(channels, wanted, name):

@@ -1,6 +1,7 @@
 """Fixtures: a cache of the test's own, synthetic checkpoints, a repository that can misbehave."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import pathlib
@@ -85,6 +86,15 @@ def exported(tmp_path_factory):
         runs = exports_made.write_runs(folder)
         export.saved_model(folder / "i3d", 1, **runs, frames=0)
     return types.SimpleNamespace(folder=folder / "i3d", runs=runs)
+
+
+@pytest.fixture(scope="session")
+def client():
+    """tools/serving_client.py as a module; once, for its flags are the process's."""
+    spec = importlib.util.spec_from_file_location("serving_client", ROOT / "tools/serving_client.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _mirror(folder, prefixes):

@@ -5,7 +5,9 @@ import json
 import keras
 import numpy as np
 
+from keras_i3d import runs
 from keras_i3d import weights as weights_lib
+from keras_i3d.models.blocks import ClipCheck
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.specs import CHANNELS
 
@@ -29,7 +31,7 @@ def model(stream, seed=0, classes=3):
 def small(stream, frames=None, size=None):
     """A network of one layer that has I3D's names, for what only needs a network that tells clips apart."""
     clip = keras.Input((frames, size, size, CHANNELS[stream]), name=stream)
-    x = keras.layers.AveragePooling3D((4, 8, 8))(clip)
+    x = keras.layers.AveragePooling3D((4, 8, 8))(ClipCheck(1, 1)(clip))
     draw = np.random.default_rng(5)
     x = keras.layers.Conv3D(len(LABELS), (2, 3, 3), padding="same", name=HEAD)(x)
     x = keras.layers.GlobalAveragePooling3D(name="Logits")(x)
@@ -55,6 +57,6 @@ def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, networ
     if network:
         model(stream, seed, len(labels)).save(folder / "model.keras")
     if best_seed is not None:
-        facts = {"stream": stream, "classes": len(labels), "labels": list(labels)}
+        facts = runs.read(folder).facts.record()
         weights_lib.save_h5(model(stream, best_seed, len(labels)), folder / "best.weights.h5", **facts)
     return folder

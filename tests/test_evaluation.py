@@ -14,11 +14,12 @@ import runs_made
 import tiny
 
 import keras_i3d
-from keras_i3d import inference, runs, weights
+from keras_i3d import facts, inference, runs
 from keras_i3d.data import pipeline, records
 from keras_i3d.data import source as source_lib
-from keras_i3d.evaluation import EvaluationError, evaluate, fusion, metrics, protocols, rescore, scores
+from keras_i3d.evaluation import EvaluationError, evaluate, metrics, protocols, rescore, scores
 from keras_i3d.models.inception import HEAD
+from keras_i3d.probabilities import softmax
 from keras_i3d.specs import preprocess_input
 
 FAILED = ({"id": "test/x.mp4", "path": "x.mp4", "reason": "no <frames>"},)
@@ -102,9 +103,9 @@ def test_views_are_averaged_after_softmax(test_split, protocol, size):
     row = found.ids.index("test/001.mp4")
     each = model(views, training=False).numpy()  # it ends in its softmax
     expected = each.mean(axis=0)
-    np.testing.assert_allclose(fusion.softmax(found.logits["rgb"][row]), expected, rtol=1e-4)
+    np.testing.assert_allclose(softmax(found.logits["rgb"][row]), expected, rtol=1e-4)
     logits = keras.Model(model.input, model.get_layer("Logits").output)(views, training=False).numpy()
-    assert abs(fusion.softmax(logits.mean(axis=0)) - expected).max() > 1e-3  # averaging before is something else
+    assert abs(softmax(logits.mean(axis=0)) - expected).max() > 1e-3  # averaging before is something else
     assert (found.y[row], found.protocol) == (y, protocol)
     assert f"{size} x {size}, softmax averaged over {parsed.views} views" in found.settings["rgb"]
 
@@ -164,8 +165,8 @@ def test_scores_round_trip_and_fusion_again(folder, evaluation, tmp_path):
     again = rescore(folder / "out/scores.npz", "mean", output=tmp_path / "again", report=False)
     assert again.fusion == "mean of softmax"
     assert again.metrics["rgb"] == evaluation.metrics["rgb"]
-    mean = np.mean([fusion.softmax(logits) for logits in back.logits.values()], axis=0)
-    np.testing.assert_allclose(fusion.softmax(again.fused), mean, rtol=1e-9)
+    mean = np.mean([softmax(logits) for logits in back.logits.values()], axis=0)
+    np.testing.assert_allclose(softmax(again.fused), mean, rtol=1e-9)
     assert scores.read(tmp_path / "again/scores.npz").ids == back.ids
 
 
@@ -190,8 +191,7 @@ def test_a_saved_model_says_what_it_takes_without_its_run(test_split, tmp_path):
     clip = records_made.SPEC.clip("rgb", 32)
 
     def saved(clip, labels=runs_made.LABELS):
-        runs_made.small("rgb").save(path)
-        weights.note_facts(path, stream="rgb", labels=list(labels), clip=dataclasses.asdict(clip))
+        facts.note(runs_made.small("rgb"), facts.Facts("rgb", labels=labels, clip=clip)).save(path)
         return {"rgb": str(path)}
 
     found = evaluate(test_split, saved(clip), report=False).scores
@@ -203,7 +203,9 @@ def test_a_saved_model_says_what_it_takes_without_its_run(test_split, tmp_path):
 
 
 def test_what_does_not_belong_together(folder, test_split, models, tmp_path):
-    with pytest.raises(ValueError, match='"rgb" is for a model of that stream. Received: .*flow, which takes 2 chan'):
+    with pytest.raises(
+        ValueError, match="The rgb stream takes weights of its own. Received: .*flow, .*of the flow str"
+    ):
         evaluate(test_split, {"rgb": models["flow"]})
     other = records_made.split(tmp_path / "a", "test", 3, shards=1, labels=("left", "up", "right"))
     with pytest.raises(ValueError, match="2 that differ, first class 1: 'up' in the records, 'right' in"):
@@ -225,13 +227,17 @@ def test_what_does_not_belong_together(folder, test_split, models, tmp_path):
         evaluate(test_split, models, output=tmp_path / "file")
 
 
-def test_a_model_of_one_size(test_split):
+def test_a_model_of_one_size_says_how_its_clips_are_taken(test_split, capsys):
+    """And whole videos go through it too: the network itself takes any length."""
     fixed, free = runs_made.small("rgb", 9, 32), runs_made.small("rgb")
-    with pytest.raises(ValueError, match=r"clips of any length, 32 x 32. Received: .* for \(9, 32, 32\)"):
-        evaluate(test_split, {"rgb": fixed})
-    found = evaluate(test_split, {"rgb": fixed}, "views:1x1", clip_frames=9).scores
-    same = evaluate(test_split, {"rgb": free}, "views:1x1", clip_frames=9, size=32).scores
-    np.testing.assert_allclose(found.logits["rgb"], same.logits["rgb"], rtol=1e-5, atol=1e-5)
+    for protocol, settings in (("whole", {}), ("views:1x1", {"clip_frames": 9})):
+        found = evaluate(test_split, {"rgb": fixed}, protocol).scores
+        said = capsys.readouterr().err
+        assert (
+            "the model small_rgb does not say what clips it was trained on; taken as: 25 fps, short side 40, cr" in said
+        )
+        same = evaluate(test_split, {"rgb": free}, protocol, size=32, **settings).scores
+        np.testing.assert_allclose(found.logits["rgb"], same.logits["rgb"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -319,5 +325,5 @@ def test_a_run_of_frames_apart(test_split, tmp_path, protocol):
     logits = keras.Model(model.input, model.get_layer("Logits").output)
     row = found.logits["rgb"][found.ids.index("test/001.mp4")]
     views = [video[(start + 2 * np.arange(length)) % 13] for start in starts]
-    each = [fusion.softmax(logits(view[None], training=False)[0]) for view in views]
-    np.testing.assert_allclose(fusion.softmax(row), np.mean(each, axis=0), rtol=1e-4)
+    each = [softmax(logits(view[None], training=False)[0]) for view in views]
+    np.testing.assert_allclose(softmax(row), np.mean(each, axis=0), rtol=1e-4)

@@ -2,12 +2,12 @@
 
 import re
 
-from keras_i3d import streams
+from keras_i3d import networks
 from keras_i3d.export import card as cards
 
 
 def test_published_weights_say_where_they_are_from(repository):
-    card = cards.provenance("kinetics", "rgb", streams.load("kinetics", "rgb", None, 1)[0])
+    card = cards.provenance("kinetics", "rgb", networks.load("kinetics", "rgb").model)
     assert card["checkpoint"] == "rgb_imagenet"
     assert re.fullmatch("[0-9a-f]{40}", card["git_blob"])
     assert re.fullmatch("[0-9a-f]{64}", card["sha256_of_arrays"])

@@ -17,6 +17,7 @@ from keras_i3d import I3D, cli, download, export, runs
 from keras_i3d.data import records
 from keras_i3d.export import archive, saving, serving
 from keras_i3d.export import card as cards
+from keras_i3d.specs import CLIP_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_the_deviation_is_what_the_export_differs_by(rgb, made):
     plain = keras.Model(model.input, model.get_layer("Logits").output)
     found = []
     for seed in range(cards.CLIPS):
-        clip = cards.clip((saving.FRAMES, 32, 32, 3), seed)[None]
+        clip = cards.clip((CLIP_FRAMES, 32, 32, 3), seed)[None]
         wanted = np.asarray(plain(clip))
         found.append(np.linalg.norm(serve(rgb=tf.constant(clip))["logits"] - wanted) / np.linalg.norm(wanted))
     assert card_of(rgb)["deviation"]["relative_l2"] == pytest.approx(max(found), rel=1e-3)
@@ -106,7 +107,7 @@ def test_flow_alone_is_computed_from_frames(made, tmp_path):
 
     path = export.saved_model(tmp_path / "flow", flow=made["flow"], frames=0).path
     ask = exports_made.Server(path)
-    assert {"jpeg", "serving_default", "uint8"} == set(ask.signatures) - {"__saved_model_init_op"}
+    assert {"facts", "jpeg", "serving_default", "uint8"} == set(ask.signatures) - {"__saved_model_init_op"}
     clips = film(12)
     fields = np.asarray(tf.function(flow.TVL1())(clips))[0]
     clip = preprocess_input(np.array([centre_crop(field, 32) for field in fields]), "flow")[None]
@@ -185,7 +186,7 @@ def test_what_cannot_be_exported(made, tmp_path):
         ({"rgb": made["rgb"], "frames": 8}, "at least 9 here, or 0 for any number. Received: 8$"),
         ({**made, "frames": 9}, "at least 10 here"),
         (made, "at least 10 here, or 0 for any number. Received: 9, the length of the clips that it was trained on"),
-        ({"rgb": made["flow"]}, "is a run of the flow stream"),
+        ({"rgb": made["flow"]}, "The rgb stream takes weights of its own. Received: .*, a run, of the flow stream"),
         ({"rgb": untrained}, "never trained"),
         ({"rgb": made["rgb"], "labels": ["one"]}, "1 labels for 3 classes"),
         ({"rgb": made["rgb"], "flow_quality": "best"}, "quality must be one of"),

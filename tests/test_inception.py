@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from keras_i3d import conversion
-from keras_i3d.models.inception import ENDPOINTS, HEAD, inception_i3d
+from keras_i3d.models.inception import ENDPOINTS, HEAD, depth_multiplier_of, inception_i3d
 
 ANY = (None, None, None)
 
@@ -251,3 +251,17 @@ def logits(model, clip):
 
 def relative(value, reference):
     return np.linalg.norm(np.float64(value) - np.float64(reference)) / np.linalg.norm(np.float64(reference))
+
+
+@pytest.mark.parametrize("width", [1.0, 0.5, 0.25, 0.1, 0.125, 1.5, 0.33])
+def test_a_width_is_found_in_the_shapes(width):
+    model = inception_i3d(include_top=False, depth_multiplier=width)
+    shapes = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers if layer.weights}
+    found = depth_multiplier_of(shapes)
+    again = inception_i3d(include_top=False, depth_multiplier=found)
+    assert again.count_params() == model.count_params()
+    if width in (1.0, 0.5, 0.25):
+        assert found == width
+    shapes["Mixed_4b_Branch_1_Conv3d_0b_3x3_conv_3d"] = [(3, 3, 3, 9, 7)]
+    assert depth_multiplier_of(shapes) is None
+    assert depth_multiplier_of({}) is None

@@ -7,14 +7,15 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
-    {"version", "messages"},
+    {"version", "messages", "precision", "probabilities"},
     {"specs"},
+    {"facts"},
     {"models"},
     {"conversion", "registry", "video", "flow", "visualize"},
     {"download", "data"},
     {"weights"},
     {"applications", "optimize", "runs"},
-    {"streams"},
+    {"networks"},
     {"inference", "training", "features"},
     {"evaluation", "export"},
     {"cli"},

@@ -8,6 +8,7 @@ import pytest
 from keras_i3d.evaluation import fusion, metrics, report, scores
 from keras_i3d.evaluation.run import measured, rescore
 from keras_i3d.evaluation.scores import Scores
+from keras_i3d.probabilities import softmax
 
 LABELS = tuple(f"class {i}" for i in range(8))
 BY_HAND = np.array([[3, 1, 2], [1, 3, 2], [2, 3, 1], [0, 0, 0]])
@@ -61,7 +62,7 @@ def test_against_scikit_learn():
     np.testing.assert_array_equal(
         metrics.confusion(logits, y), sklearn.confusion_matrix(y, logits.argmax(1), labels=range(8))
     )
-    entropy = sklearn.log_loss(y, fusion.softmax(logits), labels=range(8))
+    entropy = sklearn.log_loss(y, softmax(logits), labels=range(8))
     assert fusion.cross_entropy(logits, y) == pytest.approx(entropy, rel=1e-6)
     assert 0.2 < ours.top1 < 0.8
 
@@ -128,7 +129,7 @@ def test_svm():
     assert "linear SVM on stacked scores" in said
 
     def features(part):
-        stacked = [fusion.softmax(logits) for logits in part.logits.values()]
+        stacked = [softmax(logits) for logits in part.logits.values()]
         return np.hstack([values / np.sqrt((values**2).sum(1, keepdims=True)) for values in stacked])
 
     direct = svm.LinearSVC(C=1.0, random_state=0, max_iter=10_000).fit(features(fit_on), fit_on.y)

@@ -3,7 +3,6 @@
 import base64
 import collections
 import contextlib
-import importlib.util
 import json
 import pathlib
 import re
@@ -35,14 +34,6 @@ def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
     path.write_bytes(films.film(list(exports_made.film(1, 24, 48, 64)[0])))
     return path
-
-
-@pytest.fixture(scope="module")
-def client():
-    spec = importlib.util.spec_from_file_location("serving_client", ROOT / "tools/serving_client.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextlib.contextmanager
@@ -136,7 +127,7 @@ def said(exported, video, streams):
 def test_the_client_prints_the_labels_of_classify(exported, plain, server, client, video, capsys, protocol, signature):
     """And the scores of the plain models on the frames that it sends, which went through one more JPEG."""
     address = getattr(server, protocol)
-    printed, problem = run(client, capsys, f"--server={address}", f"--signature={signature}", "--short_side=40", video)
+    printed, problem = run(client, capsys, f"--server={address}", f"--signature={signature}", video)
     assert not problem
     printed = [line.split(None, 1) for line in printed.splitlines()[2:]]
     streams = ["rgb"] if signature == "jpeg" else ["rgb", "flow"]
@@ -152,18 +143,28 @@ def test_flow_of_full_quality_gives_the_labels_of_classify_too(exported, client,
     keras_i3d.export.saved_model(tmp_path / "i3d", 1, **exported.runs, frames=24)
     with serve(tmp_path / "i3d", tmp_path) as server:
         for address in (server.grpc, server.rest):
-            words = [f"--server={address}", f"--signature={BOTH}", "--short_side=40", video]
-            printed, problem = run(client, capsys, *words)
+            printed, problem = run(client, capsys, f"--server={address}", video)
             assert not problem
             assert [line.split()[1] for line in printed.splitlines()[2:]] == said(exported, video, "both")
 
 
-def test_the_client_covers_a_video_with_clips_of_the_length_that_a_signature_takes(client):
-    frames = list(range(40))
-    assert list(client.cut(frames, None)) == [(0, frames)]
-    assert list(client.cut(frames, 16)) == [(0, frames[:16]), (16, frames[16:32]), (24, frames[24:])]
-    assert list(client.cut(frames, 64)) == [(0, frames + frames[:24])]
-    assert list(client.cut([0, 1, 2, 3], None)) == [(0, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1])]
+@pytest.mark.parametrize(
+    ("length", "video", "starts"), [(None, 40, [0]), (16, 40, [0, 16, 24]), (64, 40, [0]), (None, 4, [0])]
+)
+def test_the_client_covers_a_video_with_clips_of_the_length_that_a_signature_takes(client, length, video, starts):
+    facts = {"signature": "jpeg", "fps": 25.0, "short_side": 40, "frames": length, "least": 10}
+    signatures = {"facts": {"about": [None]}, "jpeg": {"frames": [None, length]}}
+    model = client.Model(types.SimpleNamespace(signatures=lambda: signatures, facts=lambda: facts))
+    cuts = list(model.cut(list(range(video))))
+    assert [start for start, _ in cuts] == starts
+    for start, clip in cuts:
+        assert clip == [(start + i) % video for i in range(length or max(video, 10))]
+
+
+def test_a_model_that_does_not_say_what_it_takes_is_not_guessed_at(client):
+    server = types.SimpleNamespace(signatures=lambda: {"jpeg": {"frames": [None, None]}})
+    with pytest.raises(client.ServerError, match="no signature `facts`. Export it again"):
+        client.Model(server)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
@@ -192,7 +193,7 @@ def test_the_client_says_in_a_line_what_is_wrong(server, client, video, tmp_path
 
 
 def test_one_unreadable_video_does_not_stop_the_rest(server, client, video, capsys):
-    words = [f"--server={server.grpc}", "--short_side=40", video.with_name("none.mp4"), video]
+    words = [f"--server={server.grpc}", video.with_name("none.mp4"), video]
     printed, problem = run(client, capsys, *words)
     assert "no such file" in problem
     assert printed.count("0.00 to 0.96 s") == 1

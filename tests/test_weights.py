@@ -1,6 +1,7 @@
 """Weights by name: first use, second use, and every way in which it can go wrong."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -50,10 +51,10 @@ def test_from_file_to_logits(name, arguments, full_repository, goldens, cache, m
 def test_what_the_cached_file_says(repository, cache):
     keras_i3d.I3D()
     (path,) = cache.glob("*.weights.h5")
-    facts = weights.facts_of(path)
-    shapes = conversion.layer_shapes(inception_i3d())
-    assert facts["fingerprint"] == conversion.fingerprint(shapes)
-    assert (facts["stream"], facts["classes"], facts["labels"]) == ("rgb", 400, "kinetics400")
+    with h5py.File(path) as file:
+        noted = json.loads(file.attrs["keras_i3d"])
+    assert noted["fingerprint"] == conversion.fingerprint(conversion.layer_shapes(inception_i3d()))
+    assert weights.facts_of(path) == weights.published_facts(registry.find("kinetics", "rgb"))
     # It is Keras's own format too.
     model = inception_i3d()
     model.load_weights(path)
@@ -171,7 +172,8 @@ def test_files_that_do_not_belong(narrow, tmp_path):
     with pytest.raises(WeightsError, match=r'3 input channels \(rgb\).*takes 2 \(flow\).*stream="rgb"'):
         keras_i3d.I3D(weights=tmp_path / "rgb.weights.h5", stream="flow", depth_multiplier=0.1)
     with pytest.raises(WeightsError, match="does not belong to this model: 114 layers differ in shape"):
-        keras_i3d.I3D(weights=tmp_path / "rgb.weights.h5")
+        keras_i3d.I3D(weights=tmp_path / "rgb.weights.h5", depth_multiplier=1.0)
+    assert keras_i3d.I3D(weights=tmp_path / "rgb.weights.h5").count_params() == narrow.count_params()  # the file's own
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")])
     other.save_weights(tmp_path / "other.weights.h5")
     with pytest.raises(WeightsError, match="not in it: Conv3d_1a_7x7.*1 of its layers are not in the model: dense"):
@@ -408,8 +410,8 @@ def test_conversion_tool_names_published_checkpoints(repository, tmp_path, monke
     entry = dataclasses.replace(registry.CHECKPOINTS["kinetics-scratch", "rgb"], crc_digest=digest)
     monkeypatch.setitem(registry.CHECKPOINTS, ("kinetics-scratch", "rgb"), entry)
     facts = weights.convert_sonnet(prefix + ".index", tmp_path / "x.weights.h5")  # as file dialogs give it
-    assert facts["source"] == "published checkpoint rgb_scratch"
-    assert facts["labels"] == "kinetics400"
+    assert facts.source == "published checkpoint rgb_scratch"
+    assert (facts.labels, facts.clip.fps, facts.activation) == ("kinetics400", 25, "softmax")
 
 
 def test_tools_report_errors_in_a_line(tmp_path):

@@ -29,8 +29,8 @@ def main(argv):
         facts = convert_sonnet(_CHECKPOINT.value, _OUTPUT.value, _LABELS.value)
     except (KerasI3DError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
-    print(f"{_CHECKPOINT.value}: {facts['source']}")
-    print(f"{facts['stream']} stream, {facts['classes']} classes -> {_OUTPUT.value}")
+    print(f"{_CHECKPOINT.value}: {facts.source}")
+    print(f"{facts.stream} stream, {facts.classes} classes -> {_OUTPUT.value}")
     print(f"sha256 {sha256(pathlib.Path(_OUTPUT.value))}")
 
 

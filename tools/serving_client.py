@@ -2,15 +2,17 @@
 
   sh models/serve.sh    # starts the server by docker; `keras-i3d export --output=models/i3d` wrote it
   python tools/serving_client.py --server=localhost:8500 clip.mp4
-  python tools/serving_client.py --server=http://localhost:8501 --signature=frames_two_stream_jpeg clip.mp4
+  python tools/serving_client.py --server=http://localhost:8501 clip.mp4
 
 An address that begins with http:// or https:// is asked by REST, any other one by gRPC, which needs
-pip install 'keras-i3d[serving]'. Frames go as JPEGs, as records hold them. The signature says how many a request takes:
-a longer video goes as clips, one after the other, the last one up to its end; a shorter one is repeated, and the output
-says so.
+pip install 'keras-i3d[serving]'. Frames go as JPEGs, as records hold them. The export says by itself, in its signature
+`facts`, at which rate and size it takes them, how many a request holds, and which signature uses all of its streams:
+that is what is asked, unless a flag says otherwise. A longer video goes as clips, one after the other, the last one up
+to its end, and the logits of all are averaged; a shorter one is repeated, and the output says so.
 """
 
 import base64
+import json
 import os
 import sys
 
@@ -21,12 +23,13 @@ from absl import app, flags  # noqa: E402
 _SERVER = flags.DEFINE_string("server", "localhost:8500", "HOST:PORT for gRPC, http://HOST:PORT for REST.")
 _MODEL = flags.DEFINE_string("model", "i3d", "Name of the model on the server.")
 _VERSION = flags.DEFINE_integer("version", None, "Version of the model; by default the latest.", lower_bound=0)
-_SIGNATURE = flags.DEFINE_string("signature", "jpeg", "One whose input is `frames` as JPEGs.")
-_FPS = flags.DEFINE_float("fps", 25, "Frames per second, as the model was trained.", lower_bound=0.01)
-_SHORT_SIDE = flags.DEFINE_integer("short_side", 256, "Pixels of the shorter side, likewise.", lower_bound=1)
+_SIGNATURE = flags.DEFINE_string(
+    "signature", None, "One whose input is `frames` as JPEGs; by default the export's own."
+)
+_FPS = flags.DEFINE_float("fps", None, "Frames per second; by default what the export takes.", lower_bound=0.01)
+_SHORT_SIDE = flags.DEFINE_integer("short_side", None, "Pixels of the shorter side, likewise.", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", 5, "How many classes to print.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 300, "How long to wait for an answer.", lower_bound=0.01)
-
-SHORTEST = 10  # frames: the nine fields that a flow network needs are between ten
 
 
 class ServerError(Exception):
@@ -62,17 +65,23 @@ class Grpc:
             for name, signature in found.signature_def.items()
         }
 
-    def predict(self, signature, jpegs):
-        """Returns [(label, score)] of one clip, best first."""
+    def facts(self):
+        """Returns what the export says of itself: `export.signatures.Contract.description`."""
+        return json.loads(self._predict("facts", "about", [b""])["facts"][0])
+
+    def logits(self, signature, jpegs):
+        """Returns the logits of one clip, a list of floats."""
+        return [float(value) for value in self._predict(signature, "frames", [jpegs])["logits"][0]]
+
+    def _predict(self, signature, name, value):
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature
-        request.inputs["frames"].CopyFrom(tf.make_tensor_proto([jpegs]))
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         outputs = self._call(self.stub.Predict, request).outputs
-        labels, scores = (tf.make_ndarray(outputs[name])[0] for name in ("classes", "scores"))
-        return [(label.decode(), float(score)) for label, score in zip(labels, scores)]
+        return {name: tf.make_ndarray(output) for name, output in outputs.items()}
 
     def _call(self, method, request):
         import grpc
@@ -109,12 +118,18 @@ class Rest:
             for name, signature in found.items()
         }
 
-    def predict(self, signature, jpegs):
+    def facts(self):
+        """As Grpc's."""
+        request = {"signature_name": "facts", "instances": [{"about": ""}]}
+        (answer,) = self._call("POST", ":predict", json=request)["predictions"]
+        return json.loads(answer if isinstance(answer, str) else answer["facts"])  # a server leaves out a single name
+
+    def logits(self, signature, jpegs):
         """As Grpc's."""
         frames = [{"b64": base64.b64encode(jpeg).decode()} for jpeg in jpegs]
         request = {"signature_name": signature, "instances": [{"frames": frames}]}
         (answer,) = self._call("POST", ":predict", json=request)["predictions"]
-        return list(zip(answer["classes"], answer["scores"]))
+        return answer["logits"]
 
     def _call(self, method, verb, **content):
         import requests
@@ -161,15 +176,47 @@ def connect(address, model, version=None, seconds=300):
     return (Rest if address.startswith(("http://", "https://")) else Grpc)(address, model, version, seconds)
 
 
-def clip_frames(server, signature):
-    """Returns how many frames a request of a signature takes; None for any number."""
-    signatures = server.signatures()
-    fit = sorted(name for name, inputs in signatures.items() if [*inputs] == ["frames"] and len(inputs["frames"]) == 2)
-    if signature not in fit:
-        raise ServerError(
-            f"--signature must be one of {', '.join(fit) or '(none of the model)'}. Received: {signature}"
-        )
-    return signatures[signature]["frames"][1]
+class Model:
+    """What a model on a server takes, and how it is asked."""
+
+    def __init__(self, server, signature=None, fps=None, short_side=None):
+        self.server = server
+        signatures = server.signatures()
+        if "facts" not in signatures:
+            raise ServerError(
+                "The model does not say what it takes: it has no signature `facts`. Export it again with this version."
+            )
+        self.facts = server.facts()
+        self.signature = signature or self.facts["signature"]
+        self.fps, self.short_side = fps or self.facts["fps"], short_side or self.facts["short_side"]
+        fit = sorted(n for n, inputs in signatures.items() if [*inputs] == ["frames"] and len(inputs["frames"]) == 2)
+        if self.signature not in fit:
+            raise ServerError(
+                f"--signature must be one of {', '.join(fit) or '(none of the model)'}. Received: {self.signature}"
+            )
+        self.length = signatures[self.signature]["frames"][1]
+        for name, used in (("fps", self.fps), ("short_side", self.short_side)):
+            if used != self.facts[name]:
+                print(f"--{name}={used:g}; the model was trained at {self.facts[name]:g}", file=sys.stderr)
+
+    def cut(self, jpegs):
+        """Yields (first frame, clip): clips of the length that a request has, which cover the video.
+
+        All of the video in one clip where a request may have any length.
+        """
+        wanted = self.length or max(len(jpegs), self.facts["least"])
+        looped = [jpegs[i % len(jpegs)] for i in range(max(len(jpegs), wanted))]
+        for start in range(0, len(looped), wanted):
+            start = min(start, len(looped) - wanted)
+            yield start, looped[start : start + wanted]
+
+    def best(self, logits, top):
+        """Returns [(label, probability)] of the `top` best classes, best first."""
+        from keras_i3d.probabilities import probabilities
+
+        shares = probabilities(logits, self.facts["activation"])
+        order = sorted(range(len(logits)), key=lambda i: -logits[i])[:top]
+        return [(self.facts["labels"][i], float(shares[i])) for i in order]
 
 
 def encode(path, fps, short_side):
@@ -180,13 +227,25 @@ def encode(path, fps, short_side):
     return [encode_rgb(frame) for frame in video.Reader(path, fps, short_side)]
 
 
-def cut(jpegs, length):
-    """Yields (first frame, clip): clips of `length` frames that cover the video; all of it where `length` is None."""
-    wanted = length or max(len(jpegs), SHORTEST)
-    looped = [jpegs[i % len(jpegs)] for i in range(max(len(jpegs), wanted))]
-    for start in range(0, len(looped), wanted):
-        start = min(start, len(looped) - wanted)
-        yield start, looped[start : start + wanted]
+def ask(model, path):
+    """Prints the labels of each clip of a video, and those of all of it."""
+    jpegs = encode(path, model.fps, model.short_side)
+    print(f"{path}: {len(jpegs)} frames at {model.fps:g} fps; {_MODEL.value}, {model.signature}")
+    sums, clips = None, 0
+    for start, clip in model.cut(jpegs):
+        logits = model.server.logits(model.signature, clip)
+        sums, clips = logits if sums is None else [a + b for a, b in zip(sums, logits)], clips + 1
+        end = min(start + len(clip), len(jpegs))
+        looped = "" if len(clip) <= len(jpegs) else f", looped to {len(clip)} frames"
+        print(f"  {start / model.fps:.2f} to {end / model.fps:.2f} s{looped}")
+        show(model.best(logits, _TOP.value))
+    if clips > 1:
+        print(f"  all {clips} clips, their logits averaged")
+        show(model.best([value / clips for value in sums], _TOP.value))
+
+
+def show(best):
+    print("\n".join(f"  {score:11.5f}  {label}" for label, score in best), flush=True)
 
 
 def main(paths):
@@ -197,19 +256,12 @@ def main(paths):
     failed = 0
     try:
         server = connect(_SERVER.value, _MODEL.value, _VERSION.value, _SECONDS.value)
-        length = clip_frames(server, _SIGNATURE.value)
+        model = Model(server, _SIGNATURE.value, _FPS.value, _SHORT_SIDE.value)
     except ServerError as error:
         raise SystemExit(f"error: {error}") from error
     for path in paths[1:]:
         try:
-            jpegs = encode(path, _FPS.value, _SHORT_SIDE.value)
-            print(f"{path}: {len(jpegs)} frames at {_FPS.value:g} fps; {_MODEL.value}, {_SIGNATURE.value}")
-            for start, clip in cut(jpegs, length):
-                answer = server.predict(_SIGNATURE.value, clip)
-                end = min(start + len(clip), len(jpegs))
-                looped = "" if len(clip) <= len(jpegs) else f", looped to {len(clip)} frames"
-                print(f"  {start / _FPS.value:.2f} to {end / _FPS.value:.2f} s{looped}")
-                print("\n".join(f"  {score:11.5f}  {label}" for label, score in answer), flush=True)
+            ask(model, path)
         except (ServerError, KerasI3DError, ImportError) as error:  # one bad video must not stop the rest
             failed += 1
             print(f"error: {error}" if str(path) in str(error) else f"error: {path}: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """keras-i3d classify VIDEO...: names what happens in each video: files, folders or quoted globs.
 
-  --streams=both|rgb|flow     which streams vote; their logits are summed
+  --streams=both|rgb|flow     which streams vote; their logits are summed; default: those whose weights are given, else
+                              both
   --rgb_weights=NAME|PATH     kinetics, kinetics-scratch, kinetics600, or a .weights.h5, a .keras, a TensorFlow
   --flow_weights=NAME|PATH    checkpoint, or the folder of a training run
   --labels=NAME|FILE|none     kinetics400, kinetics600, or a file with a name a line; default: the weights' own
@@ -32,9 +33,9 @@ SUFFIXES = (
     *(".gif", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv"),
 )
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum("streams", "both", ["both", "rgb", "flow"], "", FLAGS)
-flags.DEFINE_string("rgb_weights", "kinetics", "", FLAGS)
-flags.DEFINE_string("flow_weights", "kinetics", "", FLAGS)
+flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
+flags.DEFINE_string("rgb_weights", None, "", FLAGS)
+flags.DEFINE_string("flow_weights", None, "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow", None, ["tvl1", "opencv", "dis"], "", FLAGS)

@@ -57,10 +57,17 @@ class RecordSpec:
             if not holds:
                 raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
 
-    def clip(self, stream, crop):
-        """The ClipSpec of what a model of `stream` takes that was trained on such records, cropped to `crop` pixels."""
-        flow = {"flow_method": self.flow_method, "flow_bound": self.flow_bound} if stream == "flow" else {}
-        return ClipSpec(stream, fps=self.fps, short_side=self.short_side, crop=crop, **flow)
+    def clip(self, stream, crop, frames=None, frame_stride=1):
+        """The ClipSpec of clips of such records.
+
+        Args:
+            stream: "rgb" or "flow".
+            crop: pixels.
+            frames, frame_stride: as `data.load` takes clip_frames and frame_stride.
+        """
+        names = ("flow_method", "flow_bound", "flow_scheme") if stream == "flow" else ()
+        flow = {name: getattr(self, name) for name in names}
+        return ClipSpec(stream, self.fps, self.short_side, crop, frames=frames, frame_stride=frame_stride, **flow)
 
 
 def encode(frames, spec, *, id, label=None, index=None, split="", source="", start=None, end=None, workers=None):

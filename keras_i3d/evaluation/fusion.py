@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_i3d.evaluation import metrics
 from keras_i3d.messages import missing_package
+from keras_i3d.probabilities import averaged, probabilities
 
 FUSIONS = ("sum", "mean", "weights", "svm")
 FITTED = ("weights", "svm")
@@ -22,14 +23,15 @@ def fuse(scores, method="sum", fit_on=None):
 
     Args:
         scores: a Scores with at least two streams.
-        method: "sum" of the logits; "mean" of the softmax; "weights", the sum of the logits with a weight a stream;
-            "svm", a linear SVM on the stacked softmax scores, each stream's scaled to unit length.
+        method: "sum" of the logits; "mean" of the probabilities, which are the softmax of the logits, or what the
+            networks end in; "weights", the sum of the logits with a weight a stream; "svm", a linear SVM on the stacked
+            probabilities, each stream's scaled to unit length.
         fit_on: for the last two, a Scores of another split: the weights are those of the highest top-1 on it, then of
             the least cross-entropy, on a grid of twentieths; the SVM is scikit-learn's LinearSVC with C=1.
 
     Returns:
-        (float64 (N, classes), text that says what was done). "sum" and "weights" give logits, "mean" the logarithm of
-        probabilities, "svm" distances, which are no probabilities.
+        (float64 (N, classes), text that says what was done). "sum" and "weights" give logits, "mean" logits of the
+        averaged probabilities, "svm" distances, which are no probabilities.
 
     Raises:
         ValueError: an unknown method; one stream; a fit without `fit_on`, or on other streams or labels, or on videos
@@ -43,7 +45,8 @@ def fuse(scores, method="sum", fit_on=None):
     if method == "sum":
         return _weighted(scores, [1] * len(streams)), "sum of logits"
     if method == "mean":
-        return np.log(np.mean([softmax(scores.logits[s]) for s in streams], axis=0) + _TINY), "mean of softmax"
+        logits = np.stack([scores.logits[stream] for stream in streams])
+        return averaged(logits, scores.activation), f"mean of {scores.activation}"
     if method == "weights":
         weights = fit_weights(fit_on, streams)
         named = ", ".join(f"{stream} {weight:.2f}" for stream, weight in zip(streams, weights))
@@ -86,20 +89,10 @@ def fit_weights(scores, streams):
     return found
 
 
-def softmax(logits):
-    """Returns the softmax over the last axis, float64."""
-    shifted = np.float64(logits) - np.max(logits, axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
 def cross_entropy(logits, y):
     """Returns the mean negative logarithm of the right class's probability."""
     shifted = np.float64(logits) - np.max(logits, axis=-1, keepdims=True)
     return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]).mean())
-
-
-_TINY = np.finfo(np.float64).tiny
 
 
 def _weighted(scores, weights, streams=None):
@@ -129,7 +122,7 @@ def _svm(scores, fit_on, streams):
 
 
 def _stacked(scores, streams):
-    parts = [softmax(scores.logits[stream]) for stream in streams]
+    parts = [probabilities(scores.logits[stream], scores.activation) for stream in streams]
     return np.concatenate([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts], axis=1)
 
 

@@ -42,15 +42,15 @@ class Protocol:
         """How many views of a video are scored; None for the whole of it."""
         return None if self.clips is None else self.clips * self.crops
 
-    def explain(self, size, frames, stride=1):
-        """Says in one line what is scored at a size in pixels, in clips of some frames."""
+    def explain(self, size, frames, stride=1, activation="softmax"):
+        """Says in one line what is scored at a size in pixels, in clips of some frames, `stride` apart."""
         if self.clips is None:
             all_frames = "all frames" if stride == 1 else f"all the video, frames {stride} apart"
             return f"{all_frames}, central crop {size} x {size}, logits averaged over time"
         crops = {1: "central crop", 3: "3 crops along the long side", 10: "10 crops (corners, centre, mirrored)"}
         apart = f", {stride} apart" if stride > 1 else ""
         clips = f"{self.clips} clip{'s' if self.clips > 1 else ''} of {frames} frames{apart}"
-        return f"{clips}, {crops[self.crops]} of {size} x {size}, softmax averaged over {self.views} views"
+        return f"{clips}, {crops[self.crops]} of {size} x {size}, {activation} averaged over {self.views} views"
 
 
 _RULE = 'A protocol is "whole", or "views:NxM" with N clips of a video and M crops of each, M being 1, 3 or 10.'

@@ -14,8 +14,9 @@ import numpy as np
 from keras_i3d import runs, visualize
 from keras_i3d.data import records as records_lib
 from keras_i3d.data import source as source_lib
-from keras_i3d.evaluation import fusion, metrics, pictures
+from keras_i3d.evaluation import metrics, pictures
 from keras_i3d.messages import notice
+from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import FPS
 from keras_i3d.version import __version__
 
@@ -238,13 +239,14 @@ def _card(evaluation, row, file, number):
     lists = []
     for name in evaluation.metrics:
         values = _scores_of(evaluation, name)[row]
-        probabilities = fusion.softmax(values) if "SVM" not in evaluation.fusion or name != "fused" else None
+        distances = name == "fused" and "SVM" in evaluation.fusion  # which are no logits
+        shares = None if distances else probabilities(values, scores.activation)
         best = np.argsort(-values, kind="stable")[:3]
         items = "".join(
             f'<li class="{"hit" if i == scores.y[row] else ""}">'
-            + (f'<i style="width:{probabilities[i] * 100:.1f}%"></i>' if probabilities is not None else "")
+            + (f'<i style="width:{shares[i] * 100:.1f}%"></i>' if shares is not None else "")
             + f"<span>{_text(scores.labels[i])}</span>"
-            + (f"<em>{probabilities[i]:.0%}</em>" if probabilities is not None else "")
+            + (f"<em>{shares[i]:.0%}</em>" if shares is not None else "")
             + "</li>"
             for i in best
         )

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from keras_i3d import inference
+from keras_i3d import inference, networks
 from keras_i3d import weights as weights_lib
 from keras_i3d.data import manifest
 from keras_i3d.data import source as source_lib
@@ -136,6 +136,7 @@ def evaluate(
     names = _labels(source, labels)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
     streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
+    activation = networks.one_value({stream.name: stream.activation for stream in streams}, "activation")
     found, classes, damage = {}, {}, {}
     for stream in streams:
         found[stream.name] = {}
@@ -162,6 +163,7 @@ def evaluate(
         records=_where(records),
         models={stream.name: stream.origin for stream in streams},
         settings={stream.name: stream.settings for stream in streams},
+        activation=activation,
         dropped=tuple(id for id in known if id not in set(ids)),
         damage={kind: count for kind, count in damage.items() if count},
         **_manifests(source),

@@ -22,7 +22,7 @@ class Scores:
         y: int64 (N,), their classes.
         labels: class names, the place in the list being the class index.
         logits: {stream: float32 (N, classes)}. With views it is the logarithm of the averaged softmax, whose softmax is
-            that average again.
+            that average again; likewise of another activation.
         protocol: its name.
         split: of the records.
         records: where these are.
@@ -33,6 +33,7 @@ class Scores:
         missing: {"id", "path"} of each video that was listed and not there when the records were built.
         damage: {kind: how many} of the dropped records, and of files without a manifest.
         path: of the file, where it was read from or written to one.
+        activation: name of what makes probabilities of the logits.
         version: the package's.
     """
 
@@ -50,6 +51,7 @@ class Scores:
     missing: tuple = ()
     damage: dict = dataclasses.field(default_factory=dict)
     path: str | None = None
+    activation: str = "softmax"
     version: str = __version__
 
     def __post_init__(self):
@@ -117,7 +119,10 @@ class Scores:
         return dataclasses.replace(self, path=str(path))
 
 
-_ABOUT = ("protocol", "split", "records", "models", "settings", "dropped", "failed", "missing", "damage", "version")
+_ABOUT = (
+    *("protocol", "split", "records", "models", "settings", "dropped", "failed", "missing", "damage"),
+    *("activation", "version"),
+)
 
 
 def read(path):
@@ -159,7 +164,7 @@ def merge(parts):
     if len(parts) == 1:
         return first
     for part in parts[1:]:
-        for name in ("labels", "split", "protocol"):
+        for name in ("labels", "split", "protocol", "activation"):
             if getattr(part, name) != getattr(first, name):
                 raise ValueError(
                     f"Scores to be fused are of one {name.removesuffix('s')}. Received: {_short(getattr(first, name))} "

@@ -7,7 +7,8 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_i3d import conversion, download, registry, runs
+from keras_i3d import conversion, download, facts, registry, runs
+from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import CHANNELS
 
 CLIPS = 2  # that the deviation is measured on
@@ -22,45 +23,61 @@ def provenance(weights, stream, model):
         stream: "rgb" or "flow".
         model: the float32 model that holds them.
     """
-    facts = {"sha256_of_arrays": _digest(model)}
+    arrays = {"sha256_of_arrays": _digest(model)}
     if isinstance(weights, keras.Model):
-        return {"source": f"the model {weights.name}", **facts}
+        return {"source": f"the model {weights.name}", **arrays}
     if registry.is_name(weights):
-        return {"source": f'published weights "{weights}"', **_published(registry.find(weights, stream)), **facts}
+        return {"source": f'published weights "{weights}"', **_published(registry.find(weights, stream)), **arrays}
     path = pathlib.Path(weights)
     if runs.is_run(path):
         run = runs.read(path)
         file = run.folder / (runs.BEST if path.name == runs.BEST else runs.MODEL)
         made = {"records": run.records, "weights": run.weights, "recipe": run.recipe, "version": run.version}
-        return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **facts}
+        return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **arrays}
     if path.is_file():
-        return {"source": "a weights file", **_file(path), **facts}
+        return {"source": "a weights file", **_file(path), **arrays}
     entry = registry.identify(f"{conversion.checkpoint_prefix(path)}.index")
     if entry:
-        return {"source": "a TensorFlow checkpoint that is published", **_published(entry), **facts}
-    return {"source": f"the TensorFlow checkpoint {path.name}", **facts}
+        return {"source": "a TensorFlow checkpoint that is published", **_published(entry), **arrays}
+    return {"source": f"the TensorFlow checkpoint {path.name}", **arrays}
 
 
-def deviation(reference, exported, shapes):
+def deviation(reference, exported, shapes, activation):
     """Compares an export with the plain float32 models on a few seeded clips.
 
     Args:
         reference: {stream: keras.Model} whose layer "Logits" gives logits.
-        exported: takes {stream: float32 (1, T, S, S, C)} and returns logits (1, classes).
+        exported: takes {stream: float32 (1, T, S, S, C)} and returns {"logits", "probabilities"}, (1, classes) each.
         shapes: {stream: (T, S, S, C)}.
+        activation: name of what makes probabilities of the sum of logits. One reference alone, unless it ends in its
+            logits, is asked for its own.
 
     Returns:
-        {"clips", "relative_l2", the largest, "top1_agrees", on how many clips}.
+        {"clips", how many; "relative_l2" of the logits, the largest; "probabilities", the largest difference of one;
+        "top1_agrees", on how many clips}.
     """
-    errors, agree = [], 0
-    plain = {s: keras.Model(model.input, model.get_layer("Logits").output) for s, model in reference.items()}
+    errors, apart, agree = [], [], 0
+    plain = {
+        s: keras.Model(model.input, [model.get_layer("Logits").output, model.output]) for s, model in reference.items()
+    }
+    own = len(plain) == 1 and facts.activation(next(iter(reference.values()))) != "linear"
     for seed in range(CLIPS):
         clips = {stream: clip(shape, seed)[None] for stream, shape in shapes.items()}
-        expected = sum(np.asarray(plain[s](clips[s], training=False), np.float32) for s in clips)
-        logits = np.asarray(exported(clips))
+        told = [plain[s](clips[s], training=False) for s in clips]
+        expected = sum(np.asarray(logits, np.float32) for logits, _ in told)
+        answer = {name: np.asarray(value) for name, value in exported(clips).items()}
+        logits = answer["logits"]
+        shares = np.asarray(told[0][1]) if own else probabilities(expected, activation)
+        apart.append(float(np.abs(answer["probabilities"] - shares).max()))
         errors.append(float(np.linalg.norm(logits - expected) / np.linalg.norm(expected)))
         agree += int(logits.argmax() == expected.argmax())
-    return {"from": "the plain float32 model", "clips": CLIPS, "relative_l2": max(errors), "top1_agrees": agree}
+    return {
+        "from": "the plain float32 model",
+        "clips": CLIPS,
+        "relative_l2": max(errors),
+        "probabilities": max(apart),
+        "top1_agrees": agree,
+    }
 
 
 def clip(shape, seed):

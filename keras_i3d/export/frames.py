@@ -191,15 +191,16 @@ def cropped(clip, crop):
     return clip[..., top : top + crop, left : left + crop, :]
 
 
-def crops_of_encoded(images, short_side, crop):
+def crops_of_encoded(images, short_side, crop, stride=1):
     """Decodes, scales and crops the frames of several clips, all in one flat parallel map.
 
     Args:
-        images: string (B, T). The frames of a clip have one size; clips may differ.
+        images: string (B, N). The frames of a clip have one size; clips may differ.
         short_side, crop: pixels.
+        stride: takes the frames 0, stride, 2 stride, ...; the others are not decoded.
 
     Returns:
-        uint8 (B, T, crop, crop, 3).
+        uint8 (B, T, crop, crop, 3), T being N / stride, rounded up.
     """
     import tensorflow as tf
 
@@ -207,16 +208,20 @@ def crops_of_encoded(images, short_side, crop):
         image = records.decode_rgb(image)
         return scaled(image, short_side, crop), tf.shape(image)[:2]
 
+    images = encoded(images)[:, ::stride]
     batch, time = tf.unstack(tf.shape(images))
     kinds = (tf.TensorSpec((crop, crop, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    clips, sizes = mapped(one, tf.reshape(encoded(images), [-1]), kinds)
+    clips, sizes = mapped(one, tf.reshape(images, [-1]), kinds)
     sizes = tf.reshape(sizes, (batch, time, 2))
-    with tf.control_dependencies([same_sizes(sizes), large_enough(sizes)]):
+    with tf.control_dependencies([same_sizes(sizes, stride=stride), large_enough(sizes, stride=stride)]):
         return tf.reshape(clips, (batch, time, crop, crop, 3))
 
 
-def same_sizes(sizes, number=0):
-    """Returns the check that each clip's frames, sizes int32 (B, T, 2), are of one size; the first is clip `number`."""
+def same_sizes(sizes, number=0, stride=1):
+    """Returns the check that each clip's frames, sizes int32 (B, T, 2), are of one size.
+
+    The first is clip `number`, and its frames are the request's frames 0, `stride`, 2 `stride`, ...
+    """
     import tensorflow as tf
 
     differs = tf.reduce_any(tf.not_equal(sizes, sizes[:, :1]), -1)
@@ -225,12 +230,12 @@ def same_sizes(sizes, number=0):
         ~tf.reduce_any(differs),
         "The frames of a clip must have one size. Received: {} pixels (height, width) for frame 0 and {} for frame {} "
         "of clip {}. Scale them alike.",
-        *(sizes[row, 0], sizes[row, column], column, row + tf.cast(number, tf.int64)),
+        *(sizes[row, 0], sizes[row, column], column * stride, row + tf.cast(number, tf.int64)),
     )
 
 
-def large_enough(sizes, number=0):
-    """Returns the check that frames, sizes int32 (B, T, 2), are as large as the network takes them."""
+def large_enough(sizes, number=0, stride=1):
+    """Returns the check that frames, sizes int32 (B, T, 2), are as large as the network takes them; as `same_sizes`."""
     import tensorflow as tf
 
     small = tf.reduce_any(sizes < MIN_SIZE, -1)
@@ -239,7 +244,7 @@ def large_enough(sizes, number=0):
         ~tf.reduce_any(small),
         f"A frame must be at least {MIN_SIZE} pixels high and wide. Received: {{}} pixels (height, width) for frame "
         "{} of clip {}.",
-        *(sizes[row, column], column, row + tf.cast(number, tf.int64)),
+        *(sizes[row, column], column * stride, row + tf.cast(number, tf.int64)),
     )
 
 
@@ -297,14 +302,15 @@ def whole_of_frames(frames, short_side):
     return mapped(lambda image: scaled(image, short_side), frames, tf.TensorSpec((None, None, 3), tf.uint8))
 
 
-def fields_of_encoded(images, spec, crop):
+def fields_of_encoded(images, spec, crop, stride=1):
     """Decodes the flow of several clips as records hold it.
 
     Args:
-        images: string (B, T), JPEGs that `data.records.encode_flow` made. All fields of a clip have one size, whose
+        images: string (B, N), JPEGs that `data.records.encode_flow` made. All fields of a clip have one size, whose
             short side is the spec's.
         spec: a RecordSpec, whose bound and scheme they are read by.
         crop: pixels.
+        stride: takes the fields 0, stride, 2 stride, ...; the others are not decoded.
 
     Returns:
         float32 (B, T, crop, crop, 2), dx and dy in pixels per frame.
@@ -320,9 +326,10 @@ def fields_of_encoded(images, spec, crop):
         cut = tf.cond(fits(size), lambda: cropped(levels, crop), lambda: tf.zeros((crop, crop, 2), tf.uint8))
         return tf.ensure_shape(cut, (crop, crop, 2)), size
 
+    images = encoded(images)[:, ::stride]
     batch, time = tf.unstack(tf.shape(images))
     kinds = (tf.TensorSpec((crop, crop, 2), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    levels, sizes = mapped(one, tf.reshape(encoded(images), [-1]), kinds)
+    levels, sizes = mapped(one, tf.reshape(images, [-1]), kinds)
     sizes = tf.reshape(sizes, (batch, time, 2))
     row, column = _first(~fits(sizes))
     # Scaled flow would need its values scaled too, and its levels are no colours.
@@ -330,9 +337,9 @@ def fields_of_encoded(images, spec, crop):
         tf.reduce_all(fits(sizes)),
         f"Flow must be as records hold it, of a short side of {spec.short_side} pixels. Received: {{}} pixels "
         "(height, width) for field {} of clip {}. Compute it on frames of that short side.",
-        *(sizes[row, column], column, row),
+        *(sizes[row, column], column * stride, row),
     )
-    with tf.control_dependencies([whole, same_sizes(sizes)]):
+    with tf.control_dependencies([whole, same_sizes(sizes, stride=stride)]):
         levels = tf.reshape(levels, (batch, time, crop, crop, 2))
     shift, factor = records.flow_scaling(spec.flow_bound, spec.flow_scheme)
     return (tf.cast(levels, tf.float32) + shift) * factor

@@ -11,7 +11,7 @@ import shutil
 import keras
 import numpy as np
 
-from keras_i3d import download, inference, runs, streams
+from keras_i3d import download, networks, probabilities
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
@@ -19,10 +19,9 @@ from keras_i3d.export import serving, warmup
 from keras_i3d.export import signatures as signatures_lib
 from keras_i3d.messages import KerasI3DError
 from keras_i3d.optimize import optimize_for_inference
-from keras_i3d.specs import FLOW_BOUND, MIN_FRAMES, check_stream
+from keras_i3d.specs import CLIP_FRAMES, MIN_FRAMES
 from keras_i3d.version import __version__
 
-FRAMES = 64  # of a clip, where the weights do not say: what the paper trains on
 EXTRA, CARD = "assets.extra", "keras_i3d.json"
 ASIDE, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
 
@@ -89,10 +88,11 @@ def saved_model(
         rgb, flow: the weights of one or both streams: what `I3D(weights=)` takes, the folder of a training run, or a
             model of that stream.
         labels: as for `classify`; by default the list that belongs to the weights.
-        precision: "float32", "bfloat16" or "float16"; by default what a run was trained in, and float32 for all else.
-            Outputs are float32 always.
-        frames: of a clip; 0 for any number from 9. By default what a run was trained on, and 64 for all else: a server
-            puts requests into one batch only where their shapes agree.
+        precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in where they say, and
+            float32 for all else. Outputs are float32 always.
+        frames: that a network sees of a clip; 0 for any number from 9. By default what the weights were trained on
+            where they say, and 64 for all else: a server puts requests into one batch only where their shapes agree. A
+            request holds as many frames at the weights' rate as these cover: of every second one, 64 cover 127.
         flow_quality: of the flow that the graph computes, as `flow.TVL1` takes it.
         archive: whether to pack it too, beside OUTPUT; see `export.archive`.
         force: whether a version that is there may be replaced.
@@ -136,19 +136,19 @@ class _Network:
 
     def __init__(self, given, labels, precision, frames, flow_quality, attempts):
         self.given = given
-        self.reference, self.models, own, clips = {}, {}, {}, {}
-        for stream, weights in given.items():
-            check_stream(stream)
-            model, own[stream], clips[stream] = streams.load(weights, stream, precision, attempts)
-            inference.require_trained(model)
-            self.models[stream] = optimize_for_inference(_logits(model))
-            self.reference[stream] = model
-            if _precision(model) != "float32" and not isinstance(weights, keras.Model):
-                self.reference[stream] = streams.load(weights, stream, "float32", attempts)[0]
+        self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in given.items()}
+        self.models, self.reference = {}, {}
+        for stream, network in self.networks.items():
+            network.require_trained()
+            network.say_what_is_assumed()
+            self.models[stream] = optimize_for_inference(_logits(network.model))
+            self.reference[stream] = network
+            if _precision(network.model) != "float32" and not isinstance(given[stream], keras.Model):
+                self.reference[stream] = networks.load(given[stream], stream, "float32", attempts)
         self.precision = _precision(next(iter(self.models.values())))
-        classes = streams.one_value({s: model.output_shape[-1] for s, model in self.models.items()})
-        names = streams.label_list(labels, own, classes, attempts)
-        first = clips[next(iter(given))]
+        names = networks.label_list(labels, self.networks, attempts)
+        clips = {stream: network.clip for stream, network in self.networks.items()}
+        first = next(iter(clips.values()))
         for clip in clips.values():
             first.check_same_video(clip)
         if first.crop > first.short_side:
@@ -156,12 +156,15 @@ class _Network:
                 f"The crop must fit into a frame of its short side. Received: a crop of {first.crop} pixels, a short "
                 f"side of {first.short_side}. Train on records of a larger short side."
             )
-        if "flow" in given:
-            streams.flow_method("tvl1", clips["flow"])
-        self.clips = clips
-        spec = _record_spec(given, clips)
+        if "flow" in clips:
+            networks.flow_method("tvl1", clips["flow"])
         self.contract = signatures_lib.Contract(
-            tuple(given), tuple(names), spec, first.crop, _frames(frames, given), flow_quality
+            clips,
+            tuple(names),
+            _record_spec(clips),
+            _frames(frames, clips),
+            flow_quality,
+            probabilities.check(networks.activation(self.networks)),
         )
 
     def write(self, folder, name, version, steps):
@@ -169,7 +172,7 @@ class _Network:
         import tensorflow as tf
 
         contract = self.contract
-        frames = contract.frames or FRAMES
+        frames = contract.frames or CLIP_FRAMES
         steps.begin("signatures")
         held, signatures = signatures_lib.module(self.models, contract)
         steps.left(len(signatures))
@@ -184,7 +187,7 @@ class _Network:
         _without_chance(folder / "fingerprint.pb")
         extra = folder / EXTRA
         extra.mkdir()
-        inputs = warmup.requests(signatures, frames, contract.spec)
+        inputs = warmup.requests(signatures, contract, frames)
         warmup.write(extra / warmup.FILE, name, inputs)
         card = self._card(name, version, signatures)
         card["deviation"] = self._verified(folder, inputs, frames, steps)
@@ -202,10 +205,12 @@ class _Network:
             "streams": list(contract.streams),
             "classes": len(contract.labels),
             "labels": "assets/labels.txt",
+            "activation": contract.activation,
             "frames": contract.frames,
+            "frames_of_a_request": contract.sent,
             "precision": self.precision,
-            "clip": {stream: dataclasses.asdict(clip) for stream, clip in self.clips.items()},
-            "weights": {s: cards.provenance(w, s, self.reference[s]) for s, w in self.given.items()},
+            "clip": {stream: dataclasses.asdict(clip) for stream, clip in contract.clips.items()},
+            "weights": {s: cards.provenance(w, s, self.reference[s].model) for s, w in self.given.items()},
             "signatures": {
                 signature: {
                     "inputs": {kind.name: _kind(kind) for kind in signatures_lib.inputs(function)},
@@ -216,7 +221,7 @@ class _Network:
         }
         if "flow" in contract.streams:
             card["flow"] = {
-                "trained_on": self.clips["flow"].flow_method,
+                "trained_on": contract.clips["flow"].flow_method,
                 "in_the_graph": f"tvl1, quality {contract.quality}",
                 "records": {"bound": spec.flow_bound, "scheme": spec.flow_scheme},
             }
@@ -235,15 +240,21 @@ class _Network:
         steps.begin("comparing")
         serve = loaded.signatures["serving_default"]
         found = cards.deviation(
-            self.reference,
-            lambda clips: serve(**{stream: tf.constant(clip) for stream, clip in clips.items()})["logits"],
+            {stream: network.model for stream, network in self.reference.items()},
+            lambda clips: serve(**{stream: tf.constant(clip) for stream, clip in clips.items()}),
             cards.clip_shapes(self.contract.streams, frames, self.contract.crop),
+            self.contract.activation,
         )
         allowed = cards.ALLOWED[self.precision]
         if not found["relative_l2"] <= allowed:
             raise ExportError(
                 f"The export's logits must be within {allowed:g} of the plain model's (relative L2) in "
                 f"{self.precision}. Received: {found['relative_l2']:.3g}. Nothing was put in place."
+            )
+        if not found["probabilities"] <= allowed:
+            raise ExportError(
+                f"The export's probabilities must be within {allowed:g} of the plain model's. Received: "
+                f"{found['probabilities']:.3g} apart, by {self.contract.activation}. Nothing was put in place."
             )
         return found
 
@@ -296,30 +307,31 @@ class _Steps:
         self.bar.set_description(what)
 
 
-def _frames(wanted, given):
+def _frames(wanted, clips):
     """The frames of a clip, or None for any number."""
     whose = ""
     if wanted is None:
         whose = ", the length of the clips that it was trained on"
-        trained = {s: runs.read(w).clip_frames if runs.is_run(w) else FRAMES for s, w in given.items()}
+        trained = {stream: clip.frames or CLIP_FRAMES for stream, clip in clips.items()}
         if len(set(trained.values())) > 1:
             raise ValueError(
                 f"The streams were trained on clips of several lengths: {trained}. Pass frames= (--frames)."
             )
         wanted = next(iter(trained.values()))
-    least = MIN_FRAMES + ("flow" in given)  # flow between frames is one field shorter
+    least = MIN_FRAMES + ("flow" in clips)  # flow between frames is one field shorter
     if wanted != 0 and wanted < least:
         raise ValueError(f"frames must be at least {least} here, or 0 for any number. Received: {wanted}{whose}")
     return wanted or None
 
 
-def _record_spec(given, clips):
-    """How the flow of records reads that a client sends: as that of the run's own records did."""
-    if runs.is_run(given.get("flow")):
-        return runs.read(given["flow"]).spec
+def _record_spec(clips):
+    """The RecordSpec by which the flow of records reads that a client sends: that of those it was trained on."""
     clip = next(iter(clips.values()))
-    bound = clips["flow"].flow_bound if "flow" in clips else None
-    return RecordSpec(fps=clip.fps, short_side=clip.short_side, flow_bound=bound or FLOW_BOUND)
+    flow = {}
+    if "flow" in clips:
+        names = ("flow_method", "flow_bound", "flow_scheme")
+        flow = {name: value for name in names if (value := getattr(clips["flow"], name)) is not None}
+    return RecordSpec(fps=clip.fps, short_side=clip.short_side, **flow)
 
 
 def _kind(kind):

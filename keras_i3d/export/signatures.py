@@ -4,24 +4,32 @@ B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every out
 
     serving_default         rgb float32 (B, T, S, S, 3) and/or flow float32 (B, T, S, S, 2), as the export has streams;
                             in [-1, 1]: RGB / 127.5 - 1, clip(flow, +-20) / 20 in pixels per frame
-    uint8                   frames uint8 (B, T, H, W, 3), RGB in [0, 255], H and W from 32 pixels
-    jpeg                    frames string (B, T), JPEG or PNG files from 32 pixels; those of a clip have one size
-    jpeg_two_stream         rgb as jpeg's frames; flow string (B, T'), as records hold it, T' from 9
+    uint8                   frames uint8 (B, N, H, W, 3), RGB in [0, 255], H and W from 32 pixels
+    jpeg                    frames string (B, N), JPEG or PNG files from 32 pixels; those of a clip have one size
+    jpeg_two_stream         rgb as jpeg's frames; flow string (B, N'), as records hold it
     frames_two_stream       frames as uint8's: TV-L1 between neighbours in the graph, both streams, fused
     frames_two_stream_jpeg  the same of frames as jpeg's
+    facts                   about string (B,), anything: facts string (B,), JSON, the same in each row: how a video is
+                            made into requests. `description` says what is in it
+
+Frames come at the rate of the weights. A network that was trained on frames k apart takes every k-th of them in the
+graph, and every k-th field of those between neighbours: N is (T - 1) * k + 1, the larger of two streams'. The networks
+see N / k frames, rounded up, which is T where the streams agree.
 
 `serving_default` and `uint8` give logits (B, C) and probabilities (B, C); the others logits and, for the k best
-classes, best first, scores (B, k), their probabilities, and classes string (B, k). Frames are scaled to the short side,
-cropped and put in range as `classify` does. Where both streams were exported, `uint8` and `jpeg` use the RGB stream
-alone; where flow alone was, they compute it. Logits of two streams are summed (arXiv 1705.07750, section 2.5).
+classes, best first, scores (B, k), their probabilities, and classes string (B, k). Probabilities are by the activation
+that the networks were trained with. Frames are scaled to the short side, cropped and put in range as `classify` does.
+Where both streams were exported, `uint8` and `jpeg` use the RGB stream alone; where flow alone was, they compute it.
+Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 """
 
 import dataclasses
+import json
 
 from keras_i3d.data import augment
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.export import frames as graph
-from keras_i3d.specs import CHANNELS, MIN_FRAMES, MIN_SIZE
+from keras_i3d.specs import CHANNELS, FLOW_BOUND, MIN_FRAMES, MIN_SIZE
 
 TOP = 5
 PAIRS_AT_ONCE = 1  # frame pairs in a group of the TV-L1 layer
@@ -34,20 +42,61 @@ class Contract:
     """What the signatures of an export hold to.
 
     Attributes:
-        streams: ("rgb",), ("flow",) or both.
+        clips: {stream: the ClipSpec that its network takes}, one or both streams, of one fps, short side and crop.
         labels: class names.
         spec: the RecordSpec of the videos that the weights were trained on.
-        crop: pixels.
-        frames: of a clip; None for any number from 9.
+        frames: that a network sees of a clip; None for any number from 9.
         quality: of the flow computed in the graph, as `flow.TVL1` takes it.
+        activation: name of what makes probabilities of the summed logits.
     """
 
-    streams: tuple
+    clips: dict
     labels: tuple
     spec: RecordSpec
-    crop: int
     frames: int | None
     quality: str = "opencv"
+    activation: str = "softmax"
+
+    @property
+    def streams(self):
+        return tuple(self.clips)
+
+    @property
+    def crop(self):
+        """Side of the crop in pixels."""
+        return next(iter(self.clips.values())).crop
+
+    @property
+    def sent(self):
+        """Frames of a request, at the rate of the weights; None for any number."""
+        return self.frames and max(clip.span(self.frames) for clip in self.clips.values())
+
+    def least(self, streams):
+        """The fewest frames of a request of which every one of `streams` sees enough; flow is between frames."""
+        return max(self.clips[s].span(MIN_FRAMES) + (s == "flow") for s in streams)
+
+    @property
+    def takes_videos(self):
+        """The signature that takes a video's frames as JPEGs, and uses every stream."""
+        return "frames_two_stream_jpeg" if len(self.streams) == 2 else "jpeg"
+
+    def description(self):
+        """Returns what the signature `facts` answers: plain numbers, strings, lists and dictionaries.
+
+        signature: the one to send a video's frames to; fps, short_side: how to decode it; frames: how many a request
+        takes, None for any number from `least`; labels; activation; clips, {stream: its ClipSpec}.
+        """
+        first = next(iter(self.clips.values()))
+        return {
+            "signature": self.takes_videos,
+            "fps": float(first.fps),
+            "short_side": first.short_side,
+            "frames": self.sent,
+            "least": self.least(self.streams),
+            "labels": list(self.labels),
+            "activation": self.activation,
+            "clips": {stream: dataclasses.asdict(clip) for stream, clip in self.clips.items()},
+        }
 
 
 def module(models, contract):
@@ -76,36 +125,45 @@ def module(models, contract):
         """{stream: clip in [-1, 1]} to the sum of their logits."""
         return tf.add_n([tf.cast(models[stream](clip, training=False), tf.float32) for stream, clip in clips.items()])
 
+    def seen(clip, stream):
+        """Of frames or fields (B, N, ...) at the rate of the weights, those that the network was trained to see."""
+        return clip[:, :: contract.clips[stream].frame_stride]
+
     def scaled(clip, stream):
-        time = contract.frames if stream == "rgb" else None
+        """Frames or fields (B, T, S, S, C) as `classify` prepares them."""
+        bound = contract.clips[stream].flow_bound
+        if stream == "flow" and bound and bound < FLOW_BOUND:
+            clip = tf.clip_by_value(clip, -bound, bound)
+        time = contract.sent and contract.clips["rgb"].seen(contract.sent) if stream == "rgb" else None
         return tf.ensure_shape(augment.scale(clip, stream), (None, time, crop, crop, CHANNELS[stream]))
 
+    def probabilities(logits):
+        return {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[contract.activation](logits)
+
     def all_classes(logits):
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+        return {"logits": logits, "probabilities": probabilities(logits)}
 
     def best_classes(logits):
-        scores, indices = tf.math.top_k(tf.nn.softmax(logits), min(TOP, len(contract.labels)))
+        scores, indices = tf.math.top_k(probabilities(logits), min(TOP, len(contract.labels)))
         return {"scores": scores, "classes": tf.gather(tf.constant(contract.labels), indices), "logits": logits}
 
-    def raw(x, least=MIN_FRAMES):
-        rule, remedy = graph.time_rule(contract.frames, least)
+    def raw(x, streams):
+        rule, remedy = graph.time_rule(contract.sent, contract.least(streams))
         sizes = {1: rule, 2: (MIN_SIZE, None, "pixels of height"), 3: (MIN_SIZE, None, "pixels of width")}
         sizes[4] = (3, 3, "channels")
         return graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
 
-    def images(x, name="frames", least=MIN_FRAMES, frames=contract.frames, noun="frames"):
-        rule, remedy = graph.time_rule(frames, least, noun)
+    def images(x, streams, name="frames", least=None, frames=contract.sent, noun="frames"):
+        rule, remedy = graph.time_rule(frames, least or contract.least(streams), noun)
         return graph.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
 
     def both(whole_clip, clips):
         """Logits of clips one after the other, whose full frames `whole_clip(clip, row)` gives: flow takes memory."""
 
         def one(row):
-            full = whole_clip(clips[row], row)  # uint8 (T, H, W, 3)
-            return {
-                stream: scaled(graph.cropped(full if stream == "rgb" else tvl1(full[None])[0], crop)[None], stream)[0]
-                for stream in streams
-            }
+            full = whole_clip(clips[row], row)[None]  # uint8 (1, N, H, W, 3)
+            made = {s: graph.cropped(full if s == "rgb" else tvl1(full), crop) for s in streams}
+            return {stream: scaled(seen(clip, stream), stream)[0] for stream, clip in made.items()}
 
         kinds = {s: tf.TensorSpec((None, crop, crop, CHANNELS[s]), tf.float32) for s in streams}
         rows = tf.range(tf.shape(clips)[0])
@@ -131,31 +189,38 @@ def module(models, contract):
 
     def uint8(frames):
         if streams == ("flow",):
-            return all_classes(both(whole_frames, raw(frames, MIN_FRAMES + 1)))
-        return all_classes(network({"rgb": scaled(graph.crops_of_frames(raw(frames), short_side, crop), "rgb")}))
+            return all_classes(both(whole_frames, raw(frames, streams)))
+        clips = graph.crops_of_frames(seen(raw(frames, ["rgb"]), "rgb"), short_side, crop)
+        return all_classes(network({"rgb": scaled(clips, "rgb")}))
 
     def jpeg(frames):
         if streams == ("flow",):
-            return best_classes(both(whole_images, graph.encoded(images(frames, least=MIN_FRAMES + 1))))
-        return best_classes(network({"rgb": scaled(graph.crops_of_encoded(images(frames), short_side, crop), "rgb")}))
+            return best_classes(both(whole_images, graph.encoded(images(frames, streams))))
+        clips = graph.crops_of_encoded(images(frames, ["rgb"]), short_side, crop, contract.clips["rgb"].frame_stride)
+        return best_classes(network({"rgb": scaled(clips, "rgb")}))
 
     def jpeg_two_stream(rgb, flow):
-        rgb = images(rgb, "rgb")
-        flow = images(flow, "flow", frames=None, noun="fields")
+        rgb = images(rgb, ["rgb"], "rgb")
+        flow = images(flow, ["flow"], "flow", contract.least(["flow"]) - 1, None, "fields")
         with tf.control_dependencies(graph.same_batch({"rgb": rgb, "flow": flow})):
             rgb, flow = tf.identity(rgb), tf.identity(flow)
-        clips = {"rgb": scaled(graph.crops_of_encoded(rgb, short_side, crop), "rgb")}
-        clips["flow"] = scaled(graph.fields_of_encoded(flow, contract.spec, crop), "flow")
+        strides = {stream: clip.frame_stride for stream, clip in contract.clips.items()}
+        clips = {"rgb": scaled(graph.crops_of_encoded(rgb, short_side, crop, strides["rgb"]), "rgb")}
+        clips["flow"] = scaled(graph.fields_of_encoded(flow, contract.spec, crop, strides["flow"]), "flow")
         return best_classes(network(clips))
 
     def frames_two_stream(frames):
-        return best_classes(both(whole_frames, raw(frames, MIN_FRAMES + 1)))
+        return best_classes(both(whole_frames, raw(frames, streams)))
 
     def frames_two_stream_jpeg(frames):
-        return best_classes(both(whole_images, graph.encoded(images(frames, least=MIN_FRAMES + 1))))
+        return best_classes(both(whole_images, graph.encoded(images(frames, streams))))
 
-    time = contract.frames
-    clip_kinds = {s: tf.TensorSpec((None, time, crop, crop, CHANNELS[s]), tf.float32, s) for s in streams}
+    def facts(about):
+        text = json.dumps(contract.description(), ensure_ascii=False)
+        return {"facts": tf.fill(tf.shape(about)[:1], tf.constant(text))}
+
+    clip_kinds = {s: tf.TensorSpec((None, contract.frames, crop, crop, CHANNELS[s]), tf.float32, s) for s in streams}
+    time = contract.sent
     raw_kind = tf.TensorSpec((None, time, None, None, 3), tf.uint8, "frames")
     encoded_kind = tf.TensorSpec((None, time), tf.string, "frames")
     listed = [(serving_default, clip_kinds), (uint8, {"frames": raw_kind}), (jpeg, {"frames": encoded_kind})]
@@ -167,6 +232,7 @@ def module(models, contract):
             (frames_two_stream, {"frames": raw_kind}),
             (frames_two_stream_jpeg, {"frames": encoded_kind}),
         ]
+    listed.append((facts, {"about": tf.TensorSpec((None,), tf.string, "about")}))
     signatures = {}
     for function, kinds in listed:
         signatures[function.__name__] = tf.function(function, autograph=False).get_concrete_function(**kinds)

@@ -18,25 +18,30 @@ NAME, SIGNATURE_NAME = 1, 3
 KEY, VALUE = 1, 2  # of a map's entry
 
 
-def requests(functions, frames, spec):
+def requests(functions, contract, frames):
     """Returns {signature: {input: TensorProto}}: one clip of still grey frames for each, small in the file.
 
     Args:
         functions: {name: concrete function of a signature}.
-        frames: of a clip.
-        spec: a RecordSpec.
+        contract: the signatures.Contract.
+        frames: that a network is to see of a clip.
     """
     from keras_i3d.data import records
 
+    spec = contract.spec
+    sent = max(clip.span(frames) for clip in contract.clips.values())
     height, width = SIZE_OF_RAW
     grey = records.encode_rgb(np.full((height, width, 3), 127, "uint8"))
     field = records.encode_flow(np.zeros((spec.short_side, spec.short_side, 2)), spec)
     return {
         name: {
-            kind.name: _still(kind, frames, field if kind.name == "flow" else grey)
+            kind.name: _still(
+                kind, frames if name == "serving_default" else sent, field if kind.name == "flow" else grey
+            )
             for kind in signatures.inputs(function)
         }
         for name, function in functions.items()
+        if name != "facts"
     }
 
 

@@ -128,13 +128,16 @@ class ClipCheck(layers.Layer):
     Args:
         min_frames: frames needed.
         min_size: pixels needed in height and in width.
+        facts: what the weights behind it were trained on, as `facts.Facts.record` gives it; None where nobody said.
+            They stand here because a layer's configuration goes wherever the model goes.
     """
 
-    def __init__(self, min_frames, min_size, **kwargs):
+    def __init__(self, min_frames, min_size, facts=None, **kwargs):
         kwargs.setdefault("name", f"Needs_{min_frames}_frames_of_{min_size}x{min_size}")
         super().__init__(**kwargs)
         self.min_frames = min_frames
         self.min_size = min_size
+        self.facts = facts
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -149,7 +152,8 @@ class ClipCheck(layers.Layer):
         return ops.slice(x, [0] * 5, [ops.maximum(size, low) for size, low in zip(sizes, least)])
 
     def get_config(self):
-        return {**super().get_config(), "min_frames": self.min_frames, "min_size": self.min_size}
+        config = {**super().get_config(), "min_frames": self.min_frames, "min_size": self.min_size}
+        return config if self.facts is None else {**config, "facts": self.facts}
 
 
 def check_clip_shape(shape, min_frames, min_size):

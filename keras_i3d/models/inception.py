@@ -31,7 +31,13 @@ LAYERS = (  #                                                      64 x 224 x 22
 )
 ENDPOINTS = (*(row[0] for row in LAYERS), "Logits", "Predictions")
 
-# The units of an Inception block whose published name breaks the pattern.
+# The units of an Inception block, in the order of their widths.
+UNITS = (
+    *("Branch_0_Conv3d_0a_1x1", "Branch_1_Conv3d_0a_1x1", "Branch_1_Conv3d_0b_3x3"),
+    *("Branch_2_Conv3d_0a_1x1", "Branch_2_Conv3d_0b_3x3", "Branch_3_Conv3d_0b_1x1"),
+)
+
+# Those whose published name breaks the pattern.
 PUBLISHED_NAMES = {"Mixed_5b_Branch_2_Conv3d_0b_3x3": "Mixed_5b_Branch_2_Conv3d_0a_3x3"}
 
 # The one layer whose shape depends on the number of classes.
@@ -58,7 +64,7 @@ def inception_i3d(
     _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
 
     def width(filters):
-        return max(8, round(filters * depth_multiplier))
+        return scaled_width(filters, depth_multiplier)
 
     min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
     inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream)
@@ -84,21 +90,52 @@ def inception_i3d(
 def mixed(x, widths, *, name, bn_momentum):
     """An Inception block: 1x1x1 | 1x1x1 -> 3x3x3 | 1x1x1 -> 3x3x3 | max pool -> 1x1x1, concatenated."""
 
-    def unit(x, filters, kernel, suffix):
-        full_name = f"{name}_{suffix}"
-        full_name = PUBLISHED_NAMES.get(full_name, full_name)
-        return conv_unit(x, filters, kernel, name=full_name, bn_momentum=bn_momentum)
+    def unit(x, place):
+        kernel = (3, 3, 3) if UNITS[place].endswith("3x3") else (1, 1, 1)
+        return conv_unit(x, widths[place], kernel, name=unit_name(name, place), bn_momentum=bn_momentum)
 
-    one, three = (1, 1, 1), (3, 3, 3)
-    width_0, width_1a, width_1b, width_2a, width_2b, width_3 = widths
-    branch_0 = unit(x, width_0, one, "Branch_0_Conv3d_0a_1x1")
-    branch_1 = unit(x, width_1a, one, "Branch_1_Conv3d_0a_1x1")
-    branch_1 = unit(branch_1, width_1b, three, "Branch_1_Conv3d_0b_3x3")
-    branch_2 = unit(x, width_2a, one, "Branch_2_Conv3d_0a_1x1")
-    branch_2 = unit(branch_2, width_2b, three, "Branch_2_Conv3d_0b_3x3")
-    branch_3 = max_pool(x, three, one, name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
-    branch_3 = unit(branch_3, width_3, one, "Branch_3_Conv3d_0b_1x1")
+    branch_0 = unit(x, 0)
+    branch_1 = unit(unit(x, 1), 2)
+    branch_2 = unit(unit(x, 3), 4)
+    branch_3 = unit(max_pool(x, (3, 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3"), 5)
     return layers.Concatenate(axis=-1, name=name)([branch_0, branch_1, branch_2, branch_3])
+
+
+def unit_name(block, place):
+    """Returns the endpoint of a unit of an Inception block, its place in UNITS."""
+    name = f"{block}_{UNITS[place]}"
+    return PUBLISHED_NAMES.get(name, name)
+
+
+def scaled_width(filters, depth_multiplier):
+    """Returns how many filters a layer of so many has in a network of another width: at least 8."""
+    return max(8, round(filters * depth_multiplier))
+
+
+def depth_multiplier_of(shapes):
+    """Finds the depth_multiplier that a set of weights was made with.
+
+    Args:
+        shapes: {layer name: [shape of its kernel, ...]}, of this network at any width, with or without its top.
+
+    Returns:
+        1.0 if it fits; else the one with the fewest digits that gives these widths; None if none does.
+    """
+    pairs = []
+    for name, kind, *settings in LAYERS:
+        units = {CONV: [(name, settings[0])], POOL: []}.get(kind)
+        if units is None:
+            units = [(unit_name(name, place), filters) for place, filters in enumerate(settings)]
+        pairs += [(filters, shapes.get(f"{unit}_conv_3d")) for unit, filters in units]
+    if any(not shape for _, shape in pairs):
+        return None
+    pairs = [(filters, shape[0][-1]) for filters, shape in pairs]
+    low = max([(found - 0.5) / filters for filters, found in pairs if found > 8], default=0.0)
+    high = min((found + 0.5) / filters for filters, found in pairs)
+    for candidate in (1.0, *(round((low + high) / 2, digits) for digits in range(1, 16))):
+        if candidate > 0 and all(scaled_width(filters, candidate) == found for filters, found in pairs):
+            return candidate
+    return None
 
 
 def head(x, classes, dropout, classifier_activation):

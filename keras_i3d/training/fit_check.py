@@ -7,6 +7,7 @@ import tempfile
 import numpy as np
 
 from keras_i3d import data
+from keras_i3d.precision import policy
 from keras_i3d.training import recipes, run, workers
 from keras_i3d.training.objective import compile_model
 
@@ -51,7 +52,7 @@ def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=
     recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
     with tempfile.TemporaryDirectory() as nowhere:
         plan = run.make_plan(records, None, stream, weights, seed, recipe, pathlib.Path(nowhere))
-    with workers.strategy().scope(), run.policy(plan.recipe.precision):
+    with workers.strategy().scope(), policy(plan.recipe.precision):
         x, y = _few(plan, records, clips)
         model = run.build(plan)
         compile_model(model, plan.recipe)

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import math
 import os
 import signal
@@ -11,7 +10,9 @@ import time
 import keras
 
 from keras_i3d import conversion
+from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
+from keras_i3d.facts import Facts
 from keras_i3d.messages import notice
 from keras_i3d.training import workers
 from keras_i3d.training.board import Board
@@ -76,7 +77,7 @@ class Keeper(keras.callbacks.Callback):
             self._update_final()
             if workers.is_chief():
                 facts = self._facts(f"val_top1 {self.best:.4f}")
-                weights_lib.save_h5(self.final, self.output / "best.weights.h5", **facts)
+                weights_lib.save_h5(self.final, self.output / "best.weights.h5", **facts.record())
         self._save()
         if self.stop:
             raise KeyboardInterrupt
@@ -92,13 +93,13 @@ class Keeper(keras.callbacks.Callback):
     def write_final(self):
         """Writes `model.keras`, aside first."""
         self._update_final()
+        facts_lib.note(self.final, self._facts())
         if not workers.is_chief():
             return
         aside = self.output / f".{os.getpid()}-model.keras"
         try:
             with self._writing("model.keras"):
                 self.final.save(aside)
-                weights_lib.note_facts(aside, **self._facts())
                 os.replace(aside, self.output / "model.keras")
         finally:
             aside.unlink(missing_ok=True)
@@ -108,10 +109,17 @@ class Keeper(keras.callbacks.Callback):
         conversion.assign(self.final, conversion.layer_weights(self.trained), str(self.output))
 
     def _facts(self, *more):
-        labels = list(self.plan.labels)
-        clip = dataclasses.asdict(self.plan.clip)
-        source = ", ".join([f"trained on {self.plan.records}", f"step {self._update()}", *more])
-        return {"stream": self.plan.stream, "classes": len(labels), "labels": labels, "source": source, "clip": clip}
+        plan = self.plan
+        return Facts(
+            stream=plan.stream,
+            classes=len(plan.labels),
+            labels=tuple(plan.labels),
+            activation=facts_lib.activation(self.final),
+            depth_multiplier=plan.recipe.depth_multiplier,
+            precision=plan.recipe.precision,
+            clip=plan.clip,
+            source=", ".join([f"trained on {plan.records}", f"step {self._update()}", *more]),
+        )
 
     def _update(self):
         """The number of the update that the last batch belongs to."""

@@ -14,6 +14,7 @@ from keras_i3d import applications, data, runs
 from keras_i3d.data.manifest import check_same
 from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.training import recipes, workers
 from keras_i3d.training.fast import for_training
@@ -43,7 +44,7 @@ class Plan:
     @property
     def clip(self):
         """The ClipSpec of what the trained model takes."""
-        return self.spec.clip(self.stream, self.recipe.size)
+        return self.spec.clip(self.stream, self.recipe.size, self.recipe.clip_frames, self.recipe.frame_stride)
 
 
 def train(
@@ -164,17 +165,6 @@ def read_plan(folder):
         raise ValueError(f"{path} was written by another version ({found.version}): {error}") from error
     facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(Plan)}
     return Plan(**{**facts, "recipe": recipe})
-
-
-@contextlib.contextmanager
-def policy(name):
-    """A context in which layers are built in a Keras policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def build(plan):

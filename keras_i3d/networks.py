@@ -1,0 +1,220 @@
+"""The one door for what a user may name as the weights of a stream, whatever the verb: a network and its facts."""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+
+from keras_i3d import conversion, download, registry, runs
+from keras_i3d import facts as facts_lib
+from keras_i3d import weights as weights_lib
+from keras_i3d.facts import Facts
+from keras_i3d.messages import notice
+from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.precision import PRECISIONS, policy
+from keras_i3d.runs import Run
+from keras_i3d.specs import CHANNELS, ClipSpec
+
+OTHER_NAMES = {number: stream for stream, number in CHANNELS.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A trained network of one stream, ready for videos of any length and size.
+
+    Attributes:
+        model: a functional keras.Model: float32 (B, T, H, W, C) in `clip.value_range`, any T, H and W, to
+            (B, classes). Its layer "Logits" gives what the activation is applied to.
+        facts: what it was trained on. Its classes and its activation are those of `model`.
+        origin: what messages call it.
+        clip: the ClipSpec of what it takes: the facts'. Where nobody said, that of the published weights, with the size
+            and length of the model's input if these are fixed.
+        run: the training run that it is of; None for all else.
+    """
+
+    model: keras.Model
+    facts: Facts
+    origin: str
+    clip: ClipSpec
+    run: Run | None = None
+
+    @property
+    def stream(self):
+        return self.facts.stream
+
+    def say_what_is_assumed(self, spec=None):
+        """Says in a line how its clips are taken, where nobody noted how those were made that it was trained on.
+
+        Args:
+            spec: the RecordSpec of the records that clips are taken from; None where they are made of videos.
+        """
+        if self.facts.clip is None:
+            clip = self.clip if spec is None else spec.clip(self.stream, self.clip.crop)
+            notice(f"{self.origin} does not say what clips it was trained on; taken as: {clip}")
+
+    def require_trained(self):
+        """Raises ValueError if its head was never trained: its bias is exactly zero only as it was drawn."""
+        if not np.any(np.asarray(self.model.get_layer(HEAD).get_weights()[1])):
+            raise ValueError(
+                f"The head of {self.origin} was never trained, so its predictions mean nothing. Train it, or load "
+                "weights whose number of classes it keeps (classes=None)."
+            )
+
+
+def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
+    """Loads the network of one stream.
+
+    Args:
+        weights: a published name; the folder of a training run, or a weights file in it; a `.weights.h5`, `.keras` or
+            TensorFlow checkpoint anywhere else; a model that this package made, of any fixed size or none; or None for
+            a network that was never trained.
+        stream: "rgb" or "flow"; None takes what `weights` is of.
+        precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 where
+            nobody said.
+        attempts: connections to try where weights have to be fetched.
+
+    Returns:
+        A Network.
+
+    Raises:
+        ValueError: another stream's weights, or weights that are not there.
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
+    """
+    wanted = precision and PRECISIONS[precision]
+    if isinstance(weights, keras.Model):
+        network = _of_model(weights, facts_lib.of(weights), f"the model {weights.name}", wanted)
+    elif runs.is_run(weights):
+        run = runs.read(weights)
+        _check_stream(run.stream, stream, f"{weights}, a run")  # before its model is read
+        model = runs.load_model(weights, precision=wanted)
+        network = dataclasses.replace(_of_model(model, run.facts, os.fspath(weights), None), run=run)
+    elif _is_keras(weights):
+        model = weights_lib.load_keras(weights)
+        network = _of_model(model, facts_lib.of(model), os.fspath(weights), wanted)
+    else:
+        network = _built(weights, stream, wanted, attempts)
+    _check_stream(network.stream, stream, network.origin)
+    return network
+
+
+def _built(weights, stream, policy_name, attempts):
+    """A network of this package's own, with the weights of a name, a file, or none."""
+    if weights is not None and not registry.is_name(weights) and os.path.isdir(weights):
+        raise ValueError(f"A training run is a folder with a {runs.FACTS}. Received: {weights}, which has none.")
+    source = None if weights is None else weights_lib.find(weights, stream, attempts)
+    facts = source.facts if source else Facts(stream)
+    _check_stream(facts.stream, stream, str(weights))
+    with policy(policy_name or facts.precision or "float32"):
+        model = _any_size(facts)
+    if source is not None:
+        weights_lib.load(model, source)
+    return Network(model, _seen_in(model, facts), str(weights), facts.sees)
+
+
+def _of_model(model, facts, origin, policy_name):
+    """A network of a model that is there; made anew if it takes clips of one size, or another precision is wanted."""
+    names = {layer.name for layer in model.layers}
+    if not {HEAD, "Logits"} <= names or not hasattr(model.input, "shape"):
+        raise ValueError(f"A network is a model of one stream that I3D made, with its top. Received: {origin}")
+    *sizes, channels = model.input_shape[1:]
+    own = OTHER_NAMES.get(channels)
+    if own is None:
+        raise ValueError(f"A stream has 3 channels (rgb) or 2 (flow). Received: {origin}, for {channels}")
+    frames, height, width = sizes
+    if height != width:
+        raise ValueError(f"A network takes square clips, or any. Received: {origin}, for {height} x {width} pixels")
+    facts = _seen_in(model, facts or Facts(own))
+    clip = facts.sees
+    if facts.clip is None:  # its input is all that tells
+        clip = dataclasses.replace(clip, crop=height or clip.crop, frames=frames or clip.frames)
+    computed_in = next(layer for layer in model.layers if layer.weights).dtype_policy.name
+    if policy_name not in (None, computed_in):
+        arrays = conversion.layer_weights(model)
+        shapes = {name: [array.shape for array in layer] for name, layer in arrays.items()}
+        width = facts.depth_multiplier or weights_lib.depth_multiplier_of(shapes)
+        with policy(policy_name):
+            model = _any_size(dataclasses.replace(facts, depth_multiplier=width))
+        conversion.assign(model, arrays, origin)
+        facts_lib.note(model, facts)
+    elif any(size is not None for size in sizes):
+        fixed, model = model, keras.models.clone_model(model, keras.Input((None, None, None, channels), name=own))
+        model.set_weights(fixed.get_weights())
+    return Network(model, dataclasses.replace(facts, precision=facts.precision or computed_in), origin, clip)
+
+
+def _any_size(facts):
+    return inception_i3d(
+        stream=facts.stream,
+        classes=facts.classes or 400,
+        classifier_activation=facts.activation or facts_lib.SOFTMAX,
+        depth_multiplier=facts.depth_multiplier or 1.0,
+        input_shape=(None, None, None, CHANNELS[facts.stream]),
+    )
+
+
+def _seen_in(model, facts):
+    """Facts whose classes and activation are those of the model itself."""
+    return dataclasses.replace(facts, classes=facts_lib.classes(model), activation=facts_lib.activation(model))
+
+
+def _is_keras(weights):
+    return isinstance(weights, str | os.PathLike) and os.fspath(weights).endswith(".keras") and os.path.isfile(weights)
+
+
+def _check_stream(own, wanted, origin):
+    if wanted is not None and own != wanted:
+        raise ValueError(f"The {wanted} stream takes weights of its own. Received: {origin}, of the {own} stream")
+
+
+def flow_method(wanted, clip: ClipSpec):
+    """The method to compute flow by; a line where it is not what the weights were trained on."""
+    if wanted not in (None, clip.flow_method) and {wanted, clip.flow_method} != {"tvl1", "opencv"}:
+        notice(f"flow by {wanted}; the weights were trained on {clip.flow_method}")
+    return wanted or clip.flow_method
+
+
+def label_list(labels, networks, attempts=download.ATTEMPTS):
+    """Returns the names of the classes of networks that answer together.
+
+    Args:
+        labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, "none" for class indices, or
+            None for those that belong to the weights.
+        networks: {stream: Network}.
+        attempts: connections to try where the list has to be fetched.
+
+    Raises:
+        ValueError: networks of different classes, or a list of another number.
+    """
+    classes = one_value({stream: network.facts.classes for stream, network in networks.items()}, "classes")
+    own = {stream: network.facts.labels for stream, network in networks.items() if network.facts.labels}
+    if labels is None and own:
+        labels = one_value(own, "labels")
+    if labels is None or labels == "none":
+        if labels is None:
+            notice("the weights bring no label list, so class indices are shown; pass labels= to name them")
+        return [str(i) for i in range(classes)]
+    names = weights_lib.read_labels(labels, attempts)
+    if len(names) != classes:
+        raise ValueError(f"{len(names)} labels for {classes} classes. Pass the list that belongs to the weights.")
+    return names
+
+
+def activation(networks):
+    """Returns the name of what makes probabilities of the summed logits: the networks' own, which must be one.
+
+    A network that ends in its logits has none; softmax is taken then, and a line says so.
+    """
+    found = one_value({stream: network.facts.activation for stream, network in networks.items()}, "activation")
+    if found in (None, "linear"):
+        notice("the network ends in its logits, without an activation: probabilities are their softmax")
+        return facts_lib.SOFTMAX
+    return found
+
+
+def one_value(by_stream, what):
+    """Returns the value that all streams have of a fact, or raises ValueError."""
+    values = set(by_stream.values())
+    if len(values) > 1:
+        raise ValueError(f"Streams that answer together need the same {what}. Received: {by_stream}")
+    return values.pop()
