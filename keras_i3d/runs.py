@@ -12,7 +12,7 @@ import keras
 
 from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
-from keras_i3d.messages import WeightsError
+from keras_i3d.messages import WeightsError, one_line
 from keras_i3d.models.inception import inception_i3d
 from keras_i3d.specs import CHANNELS, check_stream
 
@@ -153,7 +153,7 @@ def load_model(folder, best=None, precision=None):
         try:
             model = keras.models.load_model(path, compile=False)
         except (ValueError, OSError, TypeError, KeyError) as error:
-            raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+            raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
     channels, classes = model.input_shape[-1], model.output_shape[-1]
     if (channels, classes) != (CHANNELS[run.stream], len(run.labels)):
         raise WeightsError(

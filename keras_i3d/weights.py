@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from keras_i3d import conversion, download, registry
-from keras_i3d.messages import WeightsError, notice
+from keras_i3d.messages import WeightsError, notice, one_line
 from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
 from keras_i3d.specs import CHANNELS, ClipSpec
 from keras_i3d.version import __version__
@@ -338,7 +338,7 @@ def _read_keras(path):
     try:
         return conversion.layer_weights(keras.models.load_model(path, compile=False))
     except (ValueError, OSError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+        raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
 
 
 def _check_stream(channels, wanted, name):

@@ -16,7 +16,7 @@ from keras_i3d.data import pipeline
 from keras_i3d.data.manifest import check_same
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.evaluation import fusion
-from keras_i3d.messages import KerasI3DError, notice
+from keras_i3d.messages import KerasI3DError, notice, one_line
 from keras_i3d.models.inception import HEAD
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.specs import CHANNELS, CROP
@@ -145,7 +145,7 @@ def _published(name, weights):
         try:
             network = keras.models.load_model(weights, compile=False)
         except (ValueError, OSError, TypeError, KeyError) as error:
-            raise weights_lib.WeightsError(f"{weights}: not a readable .keras model ({error})") from error
+            raise weights_lib.WeightsError(f"{weights}: not a readable .keras model ({one_line(error)})") from error
         facts = weights_lib.facts_of(weights)
         return network, facts.get("labels"), weights_lib.clip_of(facts)
     found = weights_lib.find(weights, name)
