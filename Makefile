@@ -1,33 +1,46 @@
 # make demo   videos made on the spot to records, both streams trained, evaluated, one classified; five minutes
 # make test   the test suite
 # make test-slow  the tests that take long
+# make test-python PYTHON=python3.13  the fast tests on that Python, a name or a path, in .venv-python3.13. Takes Python
+#                   3.10 to 3.13, 3 GB of disk, a quarter of an hour
+# make test-lowest  the fast tests in .venv-lowest, on the lowest versions that setup.py admits, tests/lowest.txt. Takes
+#                   Python 3.10: PYTHON=python3.10
 # make test-compat  the fast tests, and those of s3:// and RandAugment, in .venv-compat: TensorFlow 2.16 with tensorflow-io
-#                   and tf-models-official. Takes Python 3.10 to 3.12, 4 GB of disk, a quarter of an hour
+#                   and tf-models-official. Takes Python 3.10 or 3.11, 4 GB of disk, a quarter of an hour
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
 # make bench-training  a training step beside the same network in torch, which it installs
 # make bench-serving   an export beside the plain model, OpenVINO and torch, which it installs
-# Each sets up .venv when it is missing or when setup.py changed (test-compat: .venv-compat).
+# Each sets up .venv, or the environment that it names, when that is missing or when setup.py changed.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+OTHER := .venv-python$(lastword $(VERSION))
 COMPAT := .venv-compat/bin
-COMPAT_READY := .venv-compat/ready
+PIP := python -m pip install --quiet --disable-pip-version-check
+FAST := python -m pytest -m "not slow and not compat"
 
-.PHONY: demo test test-slow test-compat check bench bench-training bench-serving clean
+.PHONY: demo test test-slow test-python test-lowest test-compat check bench bench-training bench-serving clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not compat"
+	$(BIN)/$(FAST)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
+test-python: $(OTHER)/ready
+	$(OTHER)/bin/$(FAST)
+
+test-lowest: .venv-lowest/ready
+	.venv-lowest/bin/$(FAST)
+
 # All of the fast suite runs there. Where OpenCV is the oracle, tests/test_flow_layer.py says what OpenCV 4 cannot judge.
-test-compat: $(COMPAT_READY)
+test-compat: .venv-compat/ready
 	$(COMPAT)/python -m pytest -m "not slow"
 
 check: $(READY)
@@ -44,32 +57,39 @@ bench: $(READY)
 
 # Peers, which nothing else needs.
 bench-training: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/$(PIP) torch==2.13.0
 	$(BIN)/python benchmarks/training.py
 
 bench-serving: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 openvino
+	$(BIN)/$(PIP) torch==2.13.0 openvino
 	$(BIN)/python benchmarks/serving.py
 
 clean:
-	rm -rf .venv .venv-compat build dist *.egg-info
+	rm -rf .venv .venv-* build dist *.egg-info
 
-$(READY): setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-		|| { echo "keras-i3d needs Python 3.10 or newer; $(PYTHON) is `$(PYTHON) -V 2>&1`. Try: make PYTHON=python3.12 ..."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	touch $(READY)
+# Makes the target's environment if PYTHON is one of the versions $(1); $(2) is what takes no other.
+define environment
+$(if $(filter $(VERSION),$(1)),,$(error $(2) takes Python $(1). Received: PYTHON=$(PYTHON), $(VERSION). Try: make \
+	PYTHON=python$(lastword $(1)) ...))
+test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+endef
+
+$(READY) $(OTHER)/ready: setup.py
+	$(call environment,3.10 3.11 3.12 3.13,keras-i3d)
+	$(@D)/bin/$(PIP) --editable '.[test]'
+	touch $@
+
+.venv-lowest/ready: setup.py tests/lowest.txt
+	$(call environment,3.10,test-lowest)
+	$(@D)/bin/$(PIP) --editable '.[lowest]' --constraint tests/lowest.txt
+	touch $@
 
 # tf-models-official brings opencv-python-headless, which writes the same folder as the package with TV-L1: that comes
 # last. The imports are tried here, since a test of a stack that is not there would be skipped.
-$(COMPAT_READY): setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
-		|| { echo "TensorFlow 2.16 has no wheels for `$(PYTHON) -V 2>&1` ($(PYTHON)): test-compat needs Python 3.10, 3.11 or 3.12. Try: make PYTHON=python3.12 test-compat"; exit 1; }
-	test -x $(COMPAT)/python || $(PYTHON) -m venv .venv-compat
-	$(COMPAT)/python -m pip install --quiet --disable-pip-version-check --editable '.[io,official,compat]'
-	$(COMPAT)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
-		opencv-contrib-python-headless==4.11.0.86
-	$(COMPAT)/python -m pip check
-	$(COMPAT)/python -c 'import boto3, moto.server, tensorflow_io, cv2; from official.vision.ops import augment; cv2.optflow'
-	touch $(COMPAT_READY)
+.venv-compat/ready: setup.py
+	$(call environment,3.10 3.11,test-compat)
+	$(@D)/bin/$(PIP) --editable '.[io,official,compat]'
+	$(@D)/bin/$(PIP) --no-deps --force-reinstall opencv-contrib-python-headless==4.11.0.86
+	$(@D)/bin/python -m pip check
+	$(@D)/bin/python -c 'import boto3, moto.server, tensorflow_io, cv2; from official.vision.ops import augment; cv2.optflow'
+	touch $@

@@ -36,3 +36,10 @@ def notice(message):
 def missing_package(module, install, why):
     """Returns the ImportError to raise where the optional package `module` is needed and absent."""
     return ImportError(f"{why} needs the package {module}, which is not installed. Run: pip install {install}")
+
+
+def one_line(error, most=200):
+    """Returns what a library's exception says as one printable line: Keras tells whole configs, of a stranger's too."""
+    reason = "".join(c if c.isprintable() else " " for c in str(error).rpartition("Exception encountered: ")[2])
+    reason = " ".join(reason.split())
+    return reason if len(reason) <= most else f"{reason[:most]}..."

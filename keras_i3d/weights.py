@@ -16,7 +16,7 @@ import numpy as np
 from keras_i3d import conversion, download, registry
 from keras_i3d import facts as facts_lib
 from keras_i3d.facts import Facts
-from keras_i3d.messages import WeightsError, notice
+from keras_i3d.messages import WeightsError, notice, one_line
 from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, inception_i3d
 from keras_i3d.specs import CHANNELS
 from keras_i3d.version import __version__
@@ -348,7 +348,7 @@ def load_keras(path):
     try:
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path}: not a readable .keras model ({error})") from error
+        raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
     if facts_lib.of(model) is None and (noted := facts_of(path)):
         facts_lib.note(model, noted)
     return model

@@ -389,7 +389,9 @@ def test_a_full_disk_does_not_stop_the_kernels(kernels, monkeypatch, tmp_path, c
 def test_kernels_work_in_a_read_only_package(kernels, monkeypatch, tmp_path):
     from numba.core import caching
 
-    monkeypatch.setattr(caching.InTreeCacheLocator, "from_function", classmethod(lambda *_: None))
+    # Numba 0.57 has the class with an underscore.
+    locator = getattr(caching, "InTreeCacheLocator", None) or caching._InTreeCacheLocator
+    monkeypatch.setattr(locator, "from_function", classmethod(lambda *_: None))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     compiled = kernels.kernel(double)
     assert compiled(21) == 42

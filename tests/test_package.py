@@ -1,14 +1,19 @@
 """The package from outside: what importing it costs, and that the models need no TensorFlow."""
 
 import os
+import re
+import runpy
 import subprocess
 import sys
 import textwrap
+import types
 
 import numpy as np
 import pytest
 import synthetic
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import keras_i3d
 from keras_i3d.models.inception import inception_i3d
@@ -100,3 +105,70 @@ def test_models_on_jax_where_all_else_is_absent(tmp_path):
     )
     for line, clip in zip(out.splitlines(), clips.values(), strict=True):
         assert [float(v) for v in line.split()] == pytest.approx(model.predict_on_batch(clip)[0], rel=1e-4)
+
+
+# What setup.py asks for.
+
+
+@pytest.fixture
+def declared(monkeypatch):
+    """What setup.py hands to setuptools, {"core" or name of an extra: requirements}."""
+    given = {}
+    fake = types.SimpleNamespace(find_packages=lambda **_: [], setup=given.update)
+    monkeypatch.setitem(sys.modules, "setuptools", fake)
+    runpy.run_path(str(ROOT / "setup.py"))
+    return {
+        name: [Requirement(line) for line in lines]
+        for name, lines in {"core": given["install_requires"], **given["extras_require"]}.items()
+    }
+
+
+def lowest(requirement):
+    """The version of a requirement's >=, or None."""
+    (version,) = [part.version for part in requirement.specifier if part.operator == ">="] or [None]
+    return version
+
+
+FOR_USERS = ("core", "opencv", "beam", "tensorboard", "report", "svm", "serving")
+
+
+def test_every_dependency_is_bounded_on_both_sides(declared):
+    for requirement in sum((declared[part] for part in FOR_USERS), []):
+        assert {">=", "<"} <= {part.operator for part in requirement.specifier}, requirement
+
+
+def test_lowest_versions_are_those_of_setup(declared):
+    """`make test-lowest` runs on what setup.py admits, no more and no less."""
+    lines = [line for line in (ROOT / "tests/lowest.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = dict(line.split("==") for line in lines)
+    assert pinned == {r.name: lowest(r) for part in FOR_USERS for r in declared[part]}
+
+
+def test_the_table_of_versions_is_that_of_setup(declared):
+    """CONTRIBUTING.md: | package | lowest | highest tested | upper bound | ..."""
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| (\S+) \| ([\d.]+).*?\| (\S+) ", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    by_name = {r.name: r for part in FOR_USERS for r in declared[part]}
+    assert [name for name, *_ in rows] == list(by_name)
+    for name, least, most, bound in rows:
+        requirement = by_name[name]
+        assert least == lowest(requirement)
+        assert bound in str(requirement.specifier).split(",")
+        assert requirement.specifier.contains(most), name
+        assert Version(least) <= Version(most)
+
+
+def test_keras_has_the_fixes_of_its_advisories(declared):
+    (keras,) = [requirement for requirement in declared["core"] if requirement.name == "keras"]
+    for version in ("3.11.3", "3.12.3", "3.13.2", "3.14.1", "3.15.0", "4.0.0"):
+        assert not keras.specifier.contains(version), version
+    for version in ("3.12.4", "3.15.1", "3.16.0"):
+        assert keras.specifier.contains(version), version
+
+
+def test_extras_ask_for_the_same_of_a_package(declared):
+    """All that names a package twice names it alike, pins of a stack apart."""
+    bounds = {r.name: str(r.specifier) for part in FOR_USERS for r in declared[part]}
+    for requirement in declared["lowest"]:
+        assert bounds.get(requirement.name, "") == str(requirement.specifier)

@@ -172,8 +172,8 @@ def cuts():
 class Rematerialised(keras.Model):
     """A functional model of an Inception I3D that trains piece by piece, keeping only what is at the cuts."""
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
-        super().__init__(inputs, outputs, name=name, **kwargs)
+    def __init__(self, *args, **kwargs):  # inputs, outputs: named, Keras 3.12 would save it without its layers
+        super().__init__(*args, **kwargs)
         names = {layer.name for layer in self.layers}
         missing = [name for name in cuts() if name not in names]
         if missing:
