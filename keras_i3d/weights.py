@@ -13,7 +13,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
-from keras_i3d import conversion, download, registry
+from keras_i3d import conversion, download, paths, registry
 from keras_i3d.messages import WeightsError, notice
 from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
 from keras_i3d.specs import CHANNELS, ClipSpec
@@ -109,9 +109,10 @@ def _imagenet(stream, attempts):
         checkpoint = archive.with_name(registry.INCEPTION_V1_MEMBER)
         model = inception_i3d(include_top=False, stream=stream)
         try:
-            if record.exists() and record.read_text().split()[0] != digest:
+            recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else digest
+            if recorded != digest:
                 raise WeightsError(
-                    f"{archive.name} has sha256 {digest}; at first use it was {record.read_text().split()[0]}. "
+                    f"{archive.name} has sha256 {digest}; at first use it was {recorded}. "
                     f"If the publisher changed it, remove {record}."
                 )
             _extract(archive, registry.INCEPTION_V1_MEMBER, checkpoint)
@@ -121,7 +122,7 @@ def _imagenet(stream, attempts):
             raise
         save_h5(model, path, stream=stream, classes=None, labels=None, source=f"{remote.url} sha256 {digest}")
         if not record.exists():
-            record.write_text(f"{digest}  {archive.name}\n")
+            record.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
             notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
         shutil.rmtree(archive.parent)
 
@@ -167,7 +168,7 @@ def _cached(name, make):
 def _intact(path):
     """Whether `path` exists and has the sha256 recorded beside it."""
     try:
-        return download.sha256(path) == _checksum_file(path).read_text().split()[0]
+        return download.sha256(path) == _checksum_file(path).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):  # missing, a folder, no text, empty
         return False
 
@@ -191,7 +192,7 @@ def convert_sonnet(checkpoint, output, labels=None):
         WeightsError: the checkpoint is unreadable, or a name or shape in it has no counterpart in I3D.
         ValueError: labels of another number than the classes, or an output that cannot be named so.
     """
-    checkpoint = conversion.checkpoint_prefix(checkpoint)
+    checkpoint, output = conversion.checkpoint_prefix(paths.expand(checkpoint)), paths.expand(output)
     weights = conversion.read_sonnet(checkpoint)
     if FIRST_LAYER not in weights or HEAD not in weights:
         raise WeightsError(f"{checkpoint} has no {FIRST_LAYER if FIRST_LAYER not in weights else HEAD}.")
@@ -238,7 +239,7 @@ def save_h5(model, path, **facts):
         digest = download.sha256(aside)
         os.replace(aside, path)
         checksum = aside.with_suffix(".sha256")
-        checksum.write_text(f"{digest}  {path.name}\n")
+        checksum.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
         os.replace(checksum, _checksum_file(path))
     except OSError as error:
         raise WeightsError(f"Cannot write {path} ({error.strerror or error}). Is the disk full?") from error
@@ -309,7 +310,7 @@ def clip_of(facts):
 def _from_path(weights, stream):
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
-    path = pathlib.Path(weights)
+    path = pathlib.Path(paths.expand(weights))
     facts = {}
     if path.name.endswith(".weights.h5") and path.is_file():
         if _checksum_file(path).exists() and not _intact(path):
@@ -367,7 +368,7 @@ def read_labels(labels, attempts=download.ATTEMPTS):
         entry = registry.LABELS[labels]
         path = download.fetch(entry.file, download.cache_folder(), attempts)
     else:
-        path = pathlib.Path(labels)
+        path = pathlib.Path(paths.expand(labels))
         if not path.is_file():
             raise ValueError(
                 f"Unknown labels {str(labels)!r}. Pass {' or '.join(map(repr, registry.LABELS))}, "

@@ -188,7 +188,7 @@ class _Network:
         warmup.write(extra / warmup.FILE, name, inputs)
         card = self._card(name, version, signatures)
         card["deviation"] = self._verified(folder, inputs, frames, steps)
-        (extra / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        (extra / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         return card
 
     def _card(self, name, version, signatures):
