@@ -9,7 +9,7 @@ import time
 import keras
 import numpy as np
 
-from keras_i3d import download, flow, video
+from keras_i3d import beforehand, download, flow, paths, video
 from keras_i3d import streams as streams_lib
 from keras_i3d.applications import check_top
 from keras_i3d.flow import METHODS, TVL1Params
@@ -104,6 +104,8 @@ def classify(video, streams="both", top=5, **settings):
     Returns:
         A Classification.
     """
+    if isinstance(video, str | os.PathLike) and not os.path.exists(paths.expand(video)):
+        raise VideoError(video, "no such file")  # before weights are fetched
     return Classifier(streams, **settings)(video, top)
 
 
@@ -161,6 +163,7 @@ class Classifier:
         self.chunk_frames = chunk_frames
         self.progress = progress
         weights = {"rgb": rgb_weights, "flow": flow_weights}
+        beforehand.check({stream: weights[stream] for stream in self.streams}, labels)
         models, own_labels, clips = {}, {}, {}
         for stream in self.streams:
             models[stream], own_labels[stream], clips[stream] = streams_lib.load(
@@ -371,7 +374,13 @@ def centre_crop(frame, size=CROP):
 
 def require_trained(model):
     """Raises ValueError if a model's head was never trained: its bias is exactly zero only as it was drawn."""
-    if not np.any(np.asarray(model.get_layer(HEAD).get_weights()[1])):
+    bias = np.asarray(model.get_layer(HEAD).get_weights()[1])
+    if not np.any(bias):
+        if len(bias) == 1:
+            raise ValueError(
+                f"The head of {model.name} has one class, and its softmax says 1 for every video, so training cannot "
+                "change it. Train it on at least two classes, such as one of videos that show something else."
+            )
         raise ValueError(
             f"The head of {model.name} was never trained, so its predictions mean nothing. Train it, or load weights "
             "whose number of classes it keeps (classes=None)."

@@ -100,3 +100,13 @@ def test_models_on_jax_where_all_else_is_absent(tmp_path):
     )
     for line, clip in zip(out.splitlines(), clips.values(), strict=True):
         assert [float(v) for v in line.split()] == pytest.approx(model.predict_on_batch(clip)[0], rel=1e-4)
+
+
+def test_every_error_of_the_package_is_public():
+    def kinds(kind):
+        return {kind}.union(*map(kinds, kind.__subclasses__()))
+
+    for kind in kinds(keras_i3d.KerasI3DError):
+        if kind.__module__.startswith("keras_i3d"):
+            assert getattr(keras_i3d, kind.__name__) is kind
+            assert kind.__name__ in keras_i3d.__all__

@@ -11,7 +11,7 @@ import shutil
 import keras
 import numpy as np
 
-from keras_i3d import download, inference, runs, streams
+from keras_i3d import beforehand, download, inference, paths, runs, streams
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
@@ -118,9 +118,10 @@ def saved_model(
             "An export is made with Keras on TensorFlow. Received: KERAS_BACKEND="
             f"{keras.backend.backend()}. Unset it for this command."
         )
-    output = pathlib.Path(os.path.abspath(output))  # without "..", which would name the model
+    output = pathlib.Path(os.path.abspath(paths.expand(output)))  # without "..", which would name the model
     path = output / str(version)
     _check_free(output, version, force)
+    beforehand.check(given, labels)
     with _Steps(progress) as steps:
         steps.begin("weights")
         network = _Network(given, labels, precision, frames, flow_quality, attempts)
