@@ -6,7 +6,9 @@ import re
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
-VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "keras_i3d/version.py").read_text(), re.MULTILINE)[1]
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (HERE / "keras_i3d/version.py").read_text(encoding="utf-8"), re.MULTILINE
+)[1]
 
 # The last releases of tensorflow-io (0.37.1, a plug-in that loads into the TensorFlow of its build alone) and of
 # tf-models-official that is no nightly (2.16) go with TensorFlow 2.16. It brings numpy < 2, protobuf < 5 and

@@ -164,11 +164,12 @@ def decode_predictions(preds, top=5, labels="kinetics400"):
     if not np.isfinite(preds).all():
         raise ValueError("preds must be finite. Received: NaN or infinity. Check the weights and the precision.")
     check_top(top)
-    names = weights_lib.read_labels(labels)
-    if preds.shape[1] != len(names):
-        raise ValueError(
-            f"{len(names)} labels for {preds.shape[1]} classes. Pass labels= for this model's own classes."
-        )
+    published = registry.LABELS.get(labels) if isinstance(labels, str) else None  # how many, before it is fetched
+    names = None if published else weights_lib.read_labels(labels)
+    count = published.classes if published else len(names)
+    if preds.shape[1] != count:
+        raise ValueError(f"{count} labels for {preds.shape[1]} classes. Pass labels= for this model's own classes.")
+    names = names or weights_lib.read_labels(labels)
     return [[(int(i), names[i], float(row[i])) for i in np.argsort(-row, kind="stable")[:top]] for row in preds]
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.parse
 
-from keras_i3d.messages import WeightsError, WeightsUnreachableError, notice
+from keras_i3d.messages import WeightsError, WeightsUnreachableError, notice, without_credentials
 
 CONNECT_SECONDS = 5
 STALL_SECONDS = 30
@@ -78,9 +78,7 @@ def fetch(remote, folder, attempts=ATTEMPTS):
 
 def _fetch(remote, final, attempts):
     part = final.with_name(final.name + ".part")
-    mirror = os.path.expanduser(os.environ.get("KERAS_I3D_MIRROR", "")).removeprefix("file://")
-    if "://" in mirror and not mirror.startswith(("http://", "https://")):
-        raise WeightsError(f"KERAS_I3D_MIRROR is an http(s) URL or a folder. Received: {mirror}")
+    mirror, login = _mirror()
     try:
         _check_space(part, remote)
         if mirror and "://" not in mirror:
@@ -91,15 +89,16 @@ def _fetch(remote, final, attempts):
             verify(part, remote, source)
         else:
             url = f"{mirror.rstrip('/')}/{remote.path}" if mirror else remote.url
-            resumed = _download(url, remote, part, attempts)
+            shown = without_credentials(url)
+            resumed = _download(url, remote, part, attempts, login)
             try:
-                verify(part, remote, url)
+                verify(part, remote, shown)
             except WeightsError:
                 if not resumed:
                     raise
                 part.unlink(missing_ok=True)  # the two halves may be of different files: once more, whole
-                _download(url, remote, part, attempts)
-                verify(part, remote, url)
+                _download(url, remote, part, attempts, login)
+                verify(part, remote, shown)
     except OSError as error:
         part.unlink(missing_ok=True)
         what = "The disk is full" if error.errno == errno.ENOSPC else f"Writing failed ({error.strerror or error})"
@@ -108,6 +107,31 @@ def _fetch(remote, final, attempts):
             "Free some space, or set KERAS_HOME to another folder."
         ) from error
     os.replace(part, final)
+
+
+def _mirror():
+    """Returns the mirror, a folder, a URL without user and password, or "", and (user, password) or None.
+
+    They are taken out of the URL here, so that nothing that is printed, raised or written later holds them.
+    """
+    mirror = os.path.expanduser(os.environ.get("KERAS_I3D_MIRROR", "")).removeprefix("file://")
+    if "://" not in mirror:
+        return mirror, None
+    scheme, _, rest = mirror.partition("://")
+    place, slash, path = rest.partition("/")
+    login, at, host = place.rpartition("@")
+    user, _, password = login.partition(":")
+    parts = urllib.parse.urlsplit(f"{scheme}://{host}")
+    try:
+        understood = scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:  # a port that is no number, perhaps a piece of a password with a "/" in it
+        understood = False
+    if not understood:
+        raise WeightsError(
+            f"KERAS_I3D_MIRROR is an http(s) URL or a folder. Received: {without_credentials(mirror)}. In a user's "
+            "name and password write / as %2F, @ as %40 and : as %3A."
+        )
+    return f"{scheme}://{host}{slash}{path}", tuple(map(urllib.parse.unquote, (user, password))) if at else None
 
 
 def verify(path, remote, origin):
@@ -160,18 +184,19 @@ def check_space(folder, needed, name):
         )
 
 
-def _download(url, remote, part, attempts):
-    """Brings the whole of `url` to `part`; returns whether any of it was there before."""
+def _download(url, remote, part, attempts, login=None):
+    """Brings the whole of `url` to `part`, as (user, password) of `login`; returns whether any of it was there."""
     import requests
 
     already = part.exists() and part.stat().st_size > 0
     size = f" ({remote.bytes / 1e6:.1f} MB)" if (remote.bytes or 0) > 1e5 else ""
-    notice(f"{'resuming' if already else 'downloading'} {url}{size}")
+    shown = without_credentials(url)  # an @ further on may be one of a password that was not written as it should be
+    notice(f"{'resuming' if already else 'downloading'} {shown}{size}")
     for attempt in range(attempts):
         if attempt:
             time.sleep(attempt)
         try:
-            _receive(url, remote, part)
+            _receive(url, remote, part, login)
             return already
         except requests.HTTPError as error:
             reason = f"HTTP {error.response.status_code} {error.response.reason}"
@@ -182,7 +207,7 @@ def _download(url, remote, part, attempts):
         except requests.RequestException as error:
             reason = _root_cause(error)
     raise WeightsUnreachableError(
-        f"Cannot fetch {url}: {reason}. Where there is no network, set KERAS_I3D_MIRROR to a URL or folder "
+        f"Cannot fetch {shown}: {reason}. Where there is no network, set KERAS_I3D_MIRROR to a URL or folder "
         f"that holds {remote.path}, or pass weights= a path."
     )
 
@@ -197,7 +222,11 @@ def _reach(url):
 
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or url
     parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}")
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 1080 if "socks" in parts.scheme else 80)
+    try:
+        port = parts.port
+    except ValueError:  # whose message may be a piece of a password
+        raise requests.exceptions.InvalidProxyURL("the port of the proxy's URL is no number") from None
+    port = port or {"https": 443, "http": 80}.get(parts.scheme, 1080 if "socks" in parts.scheme else 80)
     answer = queue.SimpleQueue()  # of the first address that answers, or of an error that requests will explain
 
     def connect(address):
@@ -223,7 +252,7 @@ def _reach(url):
         raise requests.ConnectTimeout(f"no connection to {parts.hostname} within {CONNECT_SECONDS} seconds") from None
 
 
-def _receive(url, remote, part):
+def _receive(url, remote, part, login=None):
     import requests
     from tqdm import tqdm
 
@@ -232,7 +261,8 @@ def _receive(url, remote, part):
         return
     _reach(url)
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
+    timeout = (CONNECT_SECONDS, STALL_SECONDS)
+    with requests.get(url, headers=headers, stream=True, timeout=timeout, auth=login) as response:
         response.raise_for_status()
         if response.status_code != 206:
             have = 0
@@ -251,4 +281,4 @@ def _root_cause(error):
         error = error.args[0]
     reason = getattr(error, "reason", None) or error
     text = str(reason)
-    return text.split(": ", 1)[-1] if "Connection(" in text else text
+    return without_credentials(text.split(": ", 1)[-1] if "Connection(" in text else text)  # of a proxy

@@ -9,7 +9,7 @@ import time
 import keras
 import numpy as np
 
-from keras_i3d import download, flow, networks, video
+from keras_i3d import beforehand, download, flow, networks, paths, video
 from keras_i3d.applications import check_top
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.messages import VideoError, notice
@@ -113,6 +113,8 @@ def classify(video, streams=None, top=5, **settings):
     Returns:
         A Classification.
     """
+    if isinstance(video, str | os.PathLike) and not os.path.exists(paths.expand(video)):
+        raise VideoError(video, "no such file")  # before weights are fetched
     return Classifier(streams, **settings)(video, top)
 
 
@@ -168,6 +170,8 @@ class Classifier:
         given = {s: w for s, w in (("rgb", rgb_weights), ("flow", flow_weights)) if w is not None}
         if streams is None:
             streams = next(iter(given)) if len(given) == 1 else "both"
+            if streams != "both":
+                notice(f"only {streams}_weights= is given, so that stream votes alone; streams=both adds the other one")
         _check_choice("streams", streams, STREAMS)
         _check_choice("flow", flow, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
@@ -179,7 +183,9 @@ class Classifier:
             METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
         self.progress = progress
-        self.networks = {s: networks.load(given.get(s, "kinetics"), s, precision, attempts) for s in self.streams}
+        chosen = {stream: given.get(stream, "kinetics") for stream in self.streams}
+        beforehand.check(chosen, labels)
+        self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in chosen.items()}
         if not allow_untrained:
             for network in self.networks.values():
                 network.require_trained()

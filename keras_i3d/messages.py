@@ -1,5 +1,7 @@
 """What the package says to its user: its exceptions and its one-line notices."""
 
+import contextlib
+import re
 import sys
 
 
@@ -28,9 +30,23 @@ class WeightsUnreachableError(WeightsError):
     """Weights whose host or mirror could not be reached, or does not have the file."""
 
 
+_wording = []  # functions that reword a notice, the last one in use
+
+
 def notice(message):
     """Prints one line about a choice made on the user's behalf, to standard error."""
+    message = _wording[-1](message) if _wording else message
     print(f"keras_i3d: {message}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def worded(reword):
+    """Within it, `reword` turns each notice into what is printed: the command line has flags, not arguments."""
+    _wording.append(reword)
+    try:
+        yield
+    finally:
+        _wording.pop()
 
 
 def missing_package(module, install, why):
@@ -43,3 +59,39 @@ def one_line(error, most=200):
     reason = "".join(c if c.isprintable() else " " for c in str(error).rpartition("Exception encountered: ")[2])
     reason = " ".join(reason.split())
     return reason if len(reason) <= most else f"{reason[:most]}..."
+
+
+def is_out_of_memory(error):
+    """Whether an exception of Python, NumPy, TensorFlow or JAX says that memory was too small.
+
+    TensorFlow's ResourceExhaustedError is also that of a full disk and of too many open files.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if any(
+        kind.__name__ in ("ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
+        for kind in type(error).__mro__
+    ):
+        return re.search(r"\bOOM\b|out of memory|allocat", str(error), re.IGNORECASE) is not None
+    return False
+
+
+def tensorflow_message(error):
+    """Returns what an error of TensorFlow says, in one line, without the names of its operations.
+
+    Args:
+        error: a tf.errors.OpError. Of a failed `tf.debugging.Assert` it is the text that the assertion was given.
+    """
+    text = str(error.message)
+    found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", text)
+    if found:
+        return " ".join(re.findall(r"\[([^\]]*)\]", found[1]))
+    text = re.sub(r"\{\{[^{}]*\}\}|\[\[[^\[\]]*\]\]|\[Op:[^\]]*\](?: name:\s*)?", " ", text)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return next((line for line in lines if line and not line.endswith("error(s) found.")), type(error).__name__)
+
+
+def without_credentials(text):
+    """Returns a text whose URLs have *** in the place of a user's name and password."""
+    text = re.sub(r"(https?://)[^\s'\"]*@", r"\1***@", str(text))  # a password may hold a / that should be %2F
+    return re.sub(r"(://)[^\s'\"/]*@", r"\1***@", text)

@@ -6,7 +6,7 @@ import os
 import keras
 import numpy as np
 
-from keras_i3d import conversion, download, registry, runs
+from keras_i3d import conversion, download, paths, registry, runs
 from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
 from keras_i3d.facts import Facts
@@ -55,7 +55,13 @@ class Network:
 
     def require_trained(self):
         """Raises ValueError if its head was never trained: its bias is exactly zero only as it was drawn."""
-        if not np.any(np.asarray(self.model.get_layer(HEAD).get_weights()[1])):
+        bias = np.asarray(self.model.get_layer(HEAD).get_weights()[1])
+        if not np.any(bias):
+            if len(bias) == 1 and self.facts.activation == facts_lib.SOFTMAX:
+                raise ValueError(
+                    f"The head of {self.origin} has one class, and its softmax says 1 for every video, so training "
+                    "cannot change it. Train it on at least two classes, such as one of videos of something else."
+                )
             raise ValueError(
                 f"The head of {self.origin} was never trained, so its predictions mean nothing. Train it, or load "
                 "weights whose number of classes it keeps (classes=None)."
@@ -82,6 +88,7 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
     """
     wanted = precision and PRECISIONS[precision]
+    weights = paths.expand(weights)
     if isinstance(weights, keras.Model):
         network = _of_model(weights, facts_lib.of(weights), f"the model {weights.name}", wanted)
     elif runs.is_run(weights):

@@ -9,6 +9,7 @@ import os
 import pathlib
 
 from keras_i3d import facts as facts_lib
+from keras_i3d import paths
 from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.facts import Facts
@@ -82,7 +83,7 @@ class Run:
         path = self.folder / "log.csv"
         if not path.is_file():
             return []
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
 
@@ -192,6 +193,6 @@ def _folder(path):
     """The run's folder that a path is, or lies in as a weights file; or None."""
     if not isinstance(path, str | os.PathLike):
         return None
-    path = pathlib.Path(path)
+    path = pathlib.Path(paths.expand(path))
     folder = path.parent if path.name in (MODEL, BEST) and not path.is_dir() else path
     return folder if (folder / FACTS).is_file() else None

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from keras_i3d import paths
 from keras_i3d.messages import VideoError, missing_package, notice
 from keras_i3d.specs import FPS, SHORT_SIDE
 
@@ -55,6 +56,7 @@ class Reader:
     """
 
     def __init__(self, source, fps=FPS, short_side=SHORT_SIDE, start=None, end=None):
+        source = paths.expand(source)
         if fps is not None and not fps > 0:
             raise ValueError(f"fps must be positive, or None. Received: fps={fps!r}")
         if short_side is not None and not short_side >= 1:

@@ -1,10 +1,10 @@
 """Pictures of what the models see."""
 
-import os
 import pathlib
 
 import numpy as np
 
+from keras_i3d import atomic, paths
 from keras_i3d.messages import missing_package
 from keras_i3d.specs import FLOW_BOUND, FPS
 
@@ -78,7 +78,7 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256
         frames, flow, title, fps, bound: as for `sheet`.
         width: pixels of an animated clip.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(paths.expand(path))
     if path.suffix not in (".png", ".gif"):
         raise ValueError(f"A picture's name ends in .png or .gif. Received: {path.name}")
     if path.suffix == ".png":
@@ -94,13 +94,9 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256
             )
         ]
     first, *rest = [_pillow("Image").fromarray(picture) for picture in pictures]
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        settings = {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
+    settings = {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
+    with atomic.replacing(path) as aside:
         first.save(aside, **settings)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _checked(frames, flow):

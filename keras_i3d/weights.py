@@ -13,7 +13,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
-from keras_i3d import conversion, download, registry
+from keras_i3d import conversion, download, paths, registry
 from keras_i3d import facts as facts_lib
 from keras_i3d.facts import Facts
 from keras_i3d.messages import WeightsError, notice, one_line
@@ -131,9 +131,10 @@ def _imagenet(stream, attempts):
         checkpoint = archive.with_name(registry.INCEPTION_V1_MEMBER)
         model = inception_i3d(include_top=False, stream=stream)
         try:
-            if record.exists() and record.read_text().split()[0] != digest:
+            recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else digest
+            if recorded != digest:
                 raise WeightsError(
-                    f"{archive.name} has sha256 {digest}; at first use it was {record.read_text().split()[0]}. "
+                    f"{archive.name} has sha256 {digest}; at first use it was {recorded}. "
                     f"If the publisher changed it, remove {record}."
                 )
             _extract(archive, registry.INCEPTION_V1_MEMBER, checkpoint)
@@ -143,7 +144,7 @@ def _imagenet(stream, attempts):
             raise
         save_h5(model, path, **Facts(stream, source=f"{remote.url} sha256 {digest}").record())
         if not record.exists():
-            record.write_text(f"{digest}  {archive.name}\n")
+            record.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
             notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
         shutil.rmtree(archive.parent)
 
@@ -189,7 +190,7 @@ def _cached(name, make):
 def _intact(path):
     """Whether `path` exists and has the sha256 recorded beside it."""
     try:
-        return download.sha256(path) == _checksum_file(path).read_text().split()[0]
+        return download.sha256(path) == _checksum_file(path).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):  # missing, a folder, no text, empty
         return False
 
@@ -213,7 +214,7 @@ def convert_sonnet(checkpoint, output, labels=None):
         WeightsError: the checkpoint is unreadable, or a name or shape in it has no counterpart in I3D.
         ValueError: labels of another number than the classes, or an output that cannot be named so.
     """
-    checkpoint = conversion.checkpoint_prefix(checkpoint)
+    checkpoint, output = conversion.checkpoint_prefix(paths.expand(checkpoint)), paths.expand(output)
     weights = conversion.read_sonnet(checkpoint)
     if FIRST_LAYER not in weights or HEAD not in weights:
         raise WeightsError(f"{checkpoint} has no {FIRST_LAYER if FIRST_LAYER not in weights else HEAD}.")
@@ -262,7 +263,7 @@ def save_h5(model, path, **facts):
         digest = download.sha256(aside)
         os.replace(aside, path)
         checksum = aside.with_suffix(".sha256")
-        checksum.write_text(f"{digest}  {path.name}\n")
+        checksum.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
         os.replace(checksum, _checksum_file(path))
     except OSError as error:
         raise WeightsError(f"Cannot write {path} ({error.strerror or error}). Is the disk full?") from error
@@ -320,15 +321,23 @@ def facts_of(path, stream=None):
         WeightsError: notes that cannot be read.
     """
     try:
-        if zipfile.is_zipfile(path):  # where the package's first runs have them; today they are in the model
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                text = archive.read(FACTS) if FACTS in archive.namelist() else "{}"
+                noted = _in_keras(archive)
         else:
             with h5py.File(path, "r") as file:
-                text = file.attrs.get(facts_lib.KEY, "{}")
-        return facts_lib.parse(json.loads(text), stream)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+                noted = json.loads(file.attrs.get(facts_lib.KEY, "{}"))
+        return facts_lib.parse(noted, stream)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: {error}") from error
+
+
+def _in_keras(archive):
+    """What a `.keras` file notes, read without building its model."""
+    if FACTS in archive.namelist():
+        return json.loads(archive.read(FACTS))
+    layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
+    return next((layer["config"]["facts"] for layer in layers if "facts" in layer["config"]), {})
 
 
 def load_keras(path):
@@ -357,7 +366,7 @@ def load_keras(path):
 def _from_path(weights, stream):
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
-    path = pathlib.Path(weights)
+    path = pathlib.Path(paths.expand(weights))
     noted = None
     if path.name.endswith(".weights.h5") and path.is_file():
         if _checksum_file(path).exists() and not _intact(path):
@@ -423,7 +432,7 @@ def read_labels(labels, attempts=download.ATTEMPTS):
         entry = registry.LABELS[labels]
         path = download.fetch(entry.file, download.cache_folder(), attempts)
     else:
-        path = pathlib.Path(labels)
+        path = pathlib.Path(paths.expand(labels))
         if not path.is_file():
             raise ValueError(
                 f"Unknown labels {str(labels)!r}. Pass {' or '.join(map(repr, registry.LABELS))}, "

@@ -372,3 +372,63 @@ def test_beam_killed_and_started_again(videos, tmp_path, monkeypatch):
     monkeypatch.setattr(distribute, "local", lambda work, offsets, _: [build.write_shard(work, at) for at in offsets])
     built(datasets.find(tmp_path / "videos", split="train"), tmp_path / "other", shards=6)
     assert contents(tmp_path / "out") == contents(tmp_path / "other")
+
+
+def test_a_name_that_is_not_utf_8_is_one_failed_video(tmp_path, in_process):
+    """Whether the file's own or a folder's above it, as Kinetics' may have any: named, and the others are written."""
+    good = films.film([films.picture(i) for i in range(6)])
+    (tmp_path / "videos/run").mkdir(parents=True)
+    for name in (b"a.mp4", b"caf\xe9.mp4"):
+        (tmp_path / "videos/run" / os.fsdecode(name)).write_bytes(good)
+    report = built(datasets.find(tmp_path / "videos", split="train"), tmp_path / "out", shards=1)
+    assert (report.written, report.failed) == (1, 1)
+    (failed,) = (json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text(encoding="utf-8").splitlines())
+    assert failed["id"] == r"run/caf\xe9.mp4"
+    assert failed["reason"] == "its name is not UTF-8: rename the file or its folder"
+    assert manifest.read(tmp_path / "out/train.json").failed[0]["path"].endswith(r"run/caf\xe9.mp4")
+    folder = tmp_path / "kinetics" / os.fsdecode(b"caf\xe9")
+    folder.mkdir(parents=True)
+    (folder / "AAAAAAAAAAA.mp4").write_bytes(good)
+    (tmp_path / "a.csv").write_text("yoga,AAAAAAAAAAA,0,10,train\n", encoding="utf-8")
+    report = built(datasets.kinetics(tmp_path / "a.csv", tmp_path / "kinetics"), tmp_path / "other", shards=1)
+    assert (report.written, report.failed) == (0, 1)
+    assert r"caf\\xe9" in (tmp_path / "other/failed.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_reads_as_a_glob(videos, tmp_path, in_process):
+    """Built, checked, loaded, shown: by the folder, and by a glob in it."""
+    from keras_i3d.data import load
+    from keras_i3d.data.source import find, read_one
+
+    for name in ("out[1]", "a*b", "c?d"):
+        folder = tmp_path / name
+        assert built(datasets.find(videos, split="train"), folder).written == 7
+        assert built(datasets.find(videos, split="train"), folder).built == 0
+        assert check(folder).problems == ()
+        for pattern in (folder, f"{folder}/train-*", f"{folder}/train-0000[0-3]-of-00004.tfrecord"):
+            assert find(pattern).records == 7
+        assert find(folder / "train-00000-of-00004.tfrecord").records is not None
+        assert len(list(load(f"{folder}/train-*", clip_frames=3, size=24))) == 7
+        assert read_one(f"{folder}/train-*", "3")["id"] == read_one(folder, "3")["id"]
+    (tmp_path / "out1").mkdir()
+    shutil.copytree(tmp_path / "out[1]", tmp_path / "out1", dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "out[1]")
+    assert find(str(tmp_path / "out[1]/train-*")).records == 7, "where there is no such folder, it is a pattern"
+
+
+def test_the_home_folder(listing, tmp_path, in_process, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert built(listing, "~/out").written == 7
+    assert check("~/out").problems == ()
+    assert not (tmp_path / "~").exists()
+
+
+def test_what_a_worker_says_is_the_reason_alone():
+    said = (
+        "RuntimeError: tensorflow.python.framework.errors_impl.ResourceExhaustedError: a.part; No space left on device"
+    )
+    clean = "ResourceExhaustedError: a.part; No space left on device"
+    assert distribute._without_origin(f"{said} [while running 'Map(_write)']") == clean
+    assert distribute._without_origin("OSError: it is [1]") == "OSError: it is [1]"
+    assert distribute._without_origin("a worker was lost") == "a worker was lost"

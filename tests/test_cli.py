@@ -86,9 +86,9 @@ def test_usage(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_unreachable_weights_are_one_line(tmp_path, monkeypatch, capsys):
+def test_unreachable_weights_are_one_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_I3D_MIRROR", str(tmp_path))
-    assert here("classify", "x.mp4", "--json") == 1
+    assert here("classify", folder / "videos/a.mp4", "--json") == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: The mirror folder")
     assert json.loads(captured.out)["error"].startswith("The mirror folder")
@@ -123,3 +123,8 @@ def test_expand(folder, monkeypatch):
     assert expand(["*.mp4"]) == [("a.mp4", None), ("c.mp4", None)]
     assert expand(["*.mkv"]) == [("*.mkv", "the pattern matches no file")]
     assert [os.path.basename(p) for p, _ in expand(["."])] == ["a.mp4", "c.mp4", "b [x].avi"]
+    assert expand(["none.mp4"]) == [("none.mp4", "no such file")]
+    (folder / "out[1]").mkdir()
+    (folder / "out[1]/d.mp4").touch()
+    monkeypatch.chdir(folder)
+    assert expand(["out[1]/*.mp4"]) == [("out[1]/d.mp4", None)]

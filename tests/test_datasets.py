@@ -199,7 +199,7 @@ def test_kinetics_one_video_with_two_clips(tmp_path):
         (HEADER + "yoga,A,1,11,,0\n", "line 2: split is empty"),
         (HEADER + "yoga,A,1,11,train,0\n,B,1,11,train,0\n", "line 3: the label is empty"),
         (HEADER + 'yoga,A,1,11,train,0\n"yoga,B,1,11,train,0\nyoga,C,1,11,train,0\n', "line 3: not a row"),
-        (HEADER + 'yoga,A,1,11,train,0\n"hot\nyoga",B,1,11,train,0\nyoga,C,2,1,train,0\n', "line 5: 0 <= start"),
+        (HEADER + 'yoga,A,1,11,train,0\nyoga,B,1,11,train,"0\n1"\nyoga,C,2,1,train,0\n', "line 5: 0 <= start"),
         (
             HEADER + "yoga,A,1,11,train,0\nyoga,B,1,11,train,0\nyoga,A,1,11,train,0\n",
             "line 4: A_000001_000011 is .*line 2",
@@ -583,3 +583,99 @@ def test_datasets_need_no_tensorflow():
         for node in ast.walk(ast.parse(pathlib.Path(module.__file__).read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
             assert not {str(name).split(".")[0] for name in names} & {"tensorflow", "keras", "numpy"}
+
+
+# What file names and annotation files may hold
+
+
+@pytest.mark.parametrize("split", ["fold/1", "/abs/out", "..", ".", "", "a*", "a[1]", "a?", "-x", "a\nb", "x" * 101])
+def test_a_split_that_is_no_part_of_a_file_name(tmp_path, clips, split, ucf):
+    videos = tree(tmp_path / "v", "run/1.mp4")
+    rule = "the name of a split begins those of its files"
+    with pytest.raises(ValueError, match=rule):
+        datasets.folder(videos, split=split)
+    with pytest.raises(ValueError, match=rule):
+        find(videos, split=split)
+    with pytest.raises(ValueError, match=rule):
+        datasets.csv(text(tmp_path / "a.csv", "v/run/1.mp4,run\n"), split=split)
+    if "\n" not in split and split:
+        with pytest.raises(ValueError, match=rule):
+            datasets.kinetics(text(tmp_path / "k.csv", HEADER + f"yoga,AAAAAAAAAAA,0,10,{split},0\n"), clips)
+    with pytest.raises(ValueError, match=rule):
+        datasets.Listing("csv", split, (), (), ())
+
+
+def test_splits_as_people_call_them(tmp_path):
+    for split in ("train", "fold_1", "val-2", "1.5 s", "épreuve", "a+b"):
+        assert find(tree(tmp_path / "v", "run/1.mp4"), split=split).split == split
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_a_label_is_one_line_for_every_reader(tmp_path, clips, mark):
+    label = f"one{mark}two"
+    quoted = f'"{label}"'
+    videos = tree(tmp_path / "v", "1.mp4")
+    with pytest.raises(ValueError, match=r"a.csv, line 1: a label is one line.*Received: 'one\\"):
+        datasets.csv(text(tmp_path / "a.csv", f"v/1.mp4,{quoted}\n"))
+    with pytest.raises(ValueError, match=r"k.csv, line 2: a label is one line"):
+        datasets.kinetics(text(tmp_path / "k.csv", HEADER + f"{quoted},AAAAAAAAAAA,0,10,train,0\n"), clips)
+    with pytest.raises(ValueError, match=r"labels: a label is one line"):
+        datasets.csv(text(tmp_path / "b.csv", "v/1.mp4,one\n"), labels=[label])
+    with pytest.raises(ValueError, match=r"w, a class folder: a label is one line"):
+        datasets.folder(tree(tmp_path / "w", f"{label}/1.mp4"))
+    assert videos
+
+
+def test_the_cases_of_others_with_line_breaks_in_labels(shared):
+    for name in ("label_newline", "label_u2028"):
+        with pytest.raises(ValueError, match=rf"{name}.csv, line [12]: a label is one line"):
+            datasets.csv(shared / f"cases/hostile/{name}.csv")
+
+
+def test_links_in_a_circle_and_pipes_are_missing_videos(tmp_path, capsys):
+    videos = tree(tmp_path / "v", "run/1.mp4")
+    (videos / "run/loop.mp4").symlink_to(videos / "run/loop.mp4")
+    (videos / "loop").symlink_to(videos / "loop")
+    os.mkfifo(videos / "run/pipe.mp4")
+    listing = datasets.folder(videos)
+    assert ids(listing) == ["run/1.mp4"]
+    assert [video.id for video in listing.missing] == ["run/loop.mp4", "run/pipe.mp4"]
+    rows = "run/1.mp4,run\nrun/loop.mp4,run\nrun/pipe.mp4,run\n"
+    listing = datasets.csv(text(videos / "a.csv", rows))
+    assert [video.id for video in listing.missing] == ["run/loop.mp4", "run/pipe.mp4"]
+
+
+def test_pipes_in_the_place_of_annotation_files(tmp_path):
+    videos = tree(tmp_path / "v", "run/1.mp4")
+    os.mkfifo(videos / "labels.txt")
+    with pytest.raises(ValueError, match=r"labels.txt: the labels of a folder are in a regular file"):
+        datasets.folder(videos)
+    with pytest.raises(ValueError, match=r"labels.txt: a regular file is needed. Received: a pipe"):
+        datasets.folder(videos, labels=videos / "labels.txt")
+    with pytest.raises(ValueError, match=r"labels.txt: a regular file is needed"):
+        datasets.csv(videos / "labels.txt")
+    read, write = os.pipe()
+    os.write(write, b"v/run/1.mp4,run\n")
+    os.close(write)
+    listing = datasets.csv(f"/dev/fd/{read}", tmp_path)  # as a shell's <(command) is
+    os.close(read)
+    assert ids(listing) == ["v/run/1.mp4"]
+
+
+def test_names_that_are_not_utf_8(tmp_path, capsys):
+    videos = tree(tmp_path / "v", "run/1.mp4", os.fsdecode(b"run/caf\xe9.mp4"))
+    listing = datasets.folder(videos)
+    assert len(listing.examples) == 2, "it is one of the videos, for the build to count as failed"
+    assert "1 of 2 videos have names that are not UTF-8" in capsys.readouterr().err
+    tree(videos, os.fsdecode(b"caf\xe9/1.mp4"))
+    with pytest.raises(ValueError, match=r"a class folder: a label is UTF-8 text. Received: 'caf\\\\xe9'. Rename it"):
+        datasets.folder(videos)
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tree(tmp_path / "v", "run/1.mp4")
+    text(tmp_path / "a.csv", "v/run/1.mp4,run\n")
+    text(tmp_path / "labels.txt", "run\n")
+    for listing in (find("~/v"), find("folder:~/v", labels="~/labels.txt"), find("~/a.csv"), datasets.csv("~/a.csv")):
+        assert paths(listing, tmp_path) == ["v/run/1.mp4"]

@@ -1,5 +1,6 @@
 """Downloads from a server that misbehaves in every way: one clear error, the cache untouched."""
 
+import base64
 import contextlib
 import errno
 import hashlib
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import pytest
 from conftest import ROOT
@@ -31,6 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.asked.append(self.headers.get("Range"))
+        server.logins.append(self.headers.get("Authorization"))
         content, mode = CONTENT, server.mode
         if mode == "missing":
             return self.send_error(404)
@@ -63,7 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.mode, server.asked, server.pause = "good", [], 0
+    server.mode, server.asked, server.logins, server.pause = "good", [], [], 0
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("KERAS_I3D_MIRROR", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
@@ -214,7 +217,7 @@ def test_disk_full_before_and_during(server, tmp_path, monkeypatch):
         download.fetch(REMOTE, tmp_path)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: usage)
 
-    def full(url, remote, part):
+    def full(url, remote, part, login):
         part.write_bytes(b"some")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -251,3 +254,41 @@ def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WeightsError, match="Cannot write in the cache folder.*Set the environment variable KERAS_HOME"):
         download.fetch(REMOTE, tmp_path / "file")
+
+
+@pytest.mark.parametrize("mode", ["good", "missing", "broken", "html", "short"])
+def test_credentials_of_a_mirror_are_sent_and_never_told(mode, server, tmp_path, monkeypatch, capsys):
+    server.mode = mode
+    monkeypatch.setenv("KERAS_I3D_MIRROR", f"http://anna:se%2Fcr%40et@127.0.0.1:{server.server_port}/x")
+    told = ""
+    try:
+        download.fetch(REMOTE, tmp_path)
+    except WeightsError as error:
+        told = "".join(traceback.format_exception(error))  # with all that it came from
+    told += capsys.readouterr().err
+    assert f"http://127.0.0.1:{server.server_port}/x/data/file.bin" in told
+    assert not any(word in told for word in ("anna", "se%2F", "se/cr"))
+    assert {base64.b64decode(login.removeprefix("Basic ")) for login in server.logins} == {b"anna:se/cr@et"}
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        "ftp://anna:secret@host/x",
+        "http://anna:sec/ret@host/x",
+        "http://anna:secret@:80/x",
+        "http://anna:secret@host:port/x",
+        "http://anna:secret@127.0.0.1:9/x",
+        "http://127.0.0.1:9/anna:secret@host",
+        "http://anna:1/secret@host",
+    ],
+)
+def test_credentials_of_a_mirror_that_does_not_work_are_not_told(mirror, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setenv("KERAS_I3D_MIRROR", mirror)
+    with pytest.raises(WeightsError) as error:
+        download.fetch(REMOTE, tmp_path, attempts=1)
+    told = "".join(traceback.format_exception(error.value)) + capsys.readouterr().err
+    assert "secret" not in told
+    assert "sec/ret" not in told

@@ -179,6 +179,13 @@ def test_untrained_heads_are_refused():
     inference.Classifier("rgb", rgb_weights=model, labels=LABELS, allow_untrained=True)
 
 
+def test_one_class_is_said_to_be_one():
+    """Its softmax is 1, whatever it sees: "never trained" would be no help to someone who has trained it."""
+    model = inception_i3d(classes=1, depth_multiplier=0.1)
+    with pytest.raises(ValueError, match="has one class.*Train it on at least two classes"):
+        inference.Classifier("rgb", rgb_weights=model, labels=["run"])
+
+
 def test_a_trained_head_is_accepted(models):
     """One step of training is enough to be no longer untrained, and saving keeps it so."""
     model = inception_i3d(input_shape=(9, 32, 32, 3), classes=6, depth_multiplier=0.1)

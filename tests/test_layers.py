@@ -7,7 +7,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
-    {"version", "messages", "precision", "probabilities"},
+    {"version", "messages", "paths", "backend", "atomic", "precision", "probabilities"},
     {"specs"},
     {"facts"},
     {"models"},
@@ -15,7 +15,7 @@ FLOORS = (
     {"download", "data"},
     {"weights"},
     {"applications", "optimize", "runs"},
-    {"networks"},
+    {"networks", "beforehand"},
     {"inference", "training", "features"},
     {"evaluation", "export"},
     {"cli"},
@@ -78,6 +78,27 @@ def test_heavy_packages_are_imported_in_their_places():
     for path, part, module in imports():
         root = module.split(".")[0]
         assert part in RESERVED.get(root, {part}), f"{path.name} imports {module}"
+
+
+def test_text_files_are_utf_8():
+    """Whatever the locale: every call that opens a file as text, or reads a process as text, says its encoding."""
+    wrong = []
+    for path in [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "tools").glob("*.py"), PACKAGE.parent / "setup.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _is_text(node) and "encoding" not in {k.arg for k in node.keywords}:
+                wrong.append(f"{path.name}, line {node.lineno}: {ast.unparse(node)}")
+    assert not wrong
+
+
+def _is_text(call):
+    """Whether a call opens a file as text, by the names that this package uses."""
+    if isinstance(call.func, ast.Name):
+        mode = ast.unparse(call.args[1]) if len(call.args) > 1 else "'r'"
+        return call.func.id == "open" and "b" not in mode
+    method = isinstance(call.func, ast.Attribute) and call.func.attr
+    if method in ("read_text", "write_text"):
+        return ast.unparse(call.func.value) != "atomic"  # which is this package's own
+    return bool({"text", "universal_newlines"} & {k.arg for k in call.keywords}) and method in ("run", "Popen")
 
 
 def test_heavy_packages_are_imported_where_they_are_used():

@@ -172,3 +172,13 @@ def test_extras_ask_for_the_same_of_a_package(declared):
     bounds = {r.name: str(r.specifier) for part in FOR_USERS for r in declared[part]}
     for requirement in declared["lowest"]:
         assert bounds.get(requirement.name, "") == str(requirement.specifier)
+
+
+def test_every_error_of_the_package_is_public():
+    def kinds(kind):
+        return {kind}.union(*map(kinds, kind.__subclasses__()))
+
+    for kind in kinds(keras_i3d.KerasI3DError):
+        if kind.__module__.startswith("keras_i3d"):
+            assert getattr(keras_i3d, kind.__name__) is kind
+            assert kind.__name__ in keras_i3d.__all__

@@ -83,7 +83,7 @@ def main(argv):
         held_out = "videos/test/disc slides/000.mp4"
         run("classify", held_out, "--rgb_weights=runs/rgb", "--flow_weights=runs/flow", "--top=3")
         results = _results()
-        pathlib.Path("results.json").write_text(json.dumps(results, indent=1) + "\n")
+        pathlib.Path("results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\nAccuracy on {results['n']} held-out videos (chance {results['chance']:.1%}):")
     for name in ("rgb", "flow", "fused"):
         print(f"  {name:6} {results[name]:.1%}")
@@ -92,7 +92,7 @@ def main(argv):
 
 
 def _results():
-    found = json.loads(pathlib.Path("report/results.json").read_text())
+    found = json.loads(pathlib.Path("report/results.json").read_text(encoding="utf-8"))
     accuracies = {name: metrics["top1"] for name, metrics in found["metrics"].items()}
     return {**accuracies, "chance": found["chance"], "n": found["videos"]}
 

@@ -9,12 +9,13 @@
   --flow=tvl1|opencv|dis      tvl1 is what the weights were trained on; opencv is its slow reference;
                               dis is faster and something else; default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
+  --chunk_frames=512          frames that go through a network at once: fewer take less memory
   --json                      one JSON object a video, even for one that fails
 
 Examples:
   keras-i3d classify clip.mp4
   keras-i3d classify --streams=rgb --json videos/ > labels.jsonl
-  keras-i3d classify --rgb_weights=mine.weights.h5 --labels=mine.txt --streams=rgb 'clips/*.avi'
+  keras-i3d classify --rgb_weights=mine.weights.h5 --labels=mine.txt 'clips/*.avi'
 """
 
 import glob
@@ -22,11 +23,12 @@ import json
 import os
 import pathlib
 import sys
+import traceback
 
 from absl import flags
 
-from keras_i3d.cli import UsageError
-from keras_i3d.messages import KerasI3DError
+from keras_i3d import paths
+from keras_i3d.cli import UsageError, failures
 
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm"),
@@ -40,6 +42,7 @@ flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
 
@@ -48,22 +51,9 @@ def main(arguments):
     if not arguments:
         raise UsageError("classify takes at least one video: a file, a folder or a quoted glob.")
     videos = expand(arguments)
-    from keras_i3d.inference import Classifier
-
-    try:
-        classifier = Classifier(
-            FLAGS.streams,
-            rgb_weights=FLAGS.rgb_weights,
-            flow_weights=FLAGS.flow_weights,
-            labels=FLAGS.labels,
-            flow=FLAGS.flow,
-            precision=FLAGS.precision,
-            progress=True,
-        )
-    except (KerasI3DError, ValueError, ImportError) as error:
-        for video, _ in videos if FLAGS.json else ():
-            print(json.dumps({"video": video, "error": str(error)}))
-        raise
+    classifier = None
+    if not all(problem for _, problem in videos):  # weights may have to be fetched
+        classifier = _classifier(videos)
     failed = 0
     for video, problem in videos:
         try:
@@ -73,7 +63,10 @@ def main(arguments):
             text = json.dumps(result.record(), allow_nan=False) if FLAGS.json else str(result)
         except Exception as error:  # one bad video must not stop the rest
             failed += 1
-            message = str(error) if video in str(error) else f"{video}: {type(error).__name__}: {error}"
+            if FLAGS.verbose:
+                traceback.print_exception(error)
+            message = failures.said(error, "classify", FLAGS)
+            message = message if video in message else f"{video}: {message}"
             if FLAGS.json:
                 print(json.dumps({"video": video, "error": message}), flush=True)
             print(f"error: {message}", file=sys.stderr, flush=True)
@@ -84,10 +77,31 @@ def main(arguments):
     return 1 if failed else 0
 
 
+def _classifier(videos):
+    """The Classifier that the flags describe."""
+    from keras_i3d.inference import Classifier
+
+    try:
+        return Classifier(
+            FLAGS.streams,
+            rgb_weights=FLAGS.rgb_weights,
+            flow_weights=FLAGS.flow_weights,
+            labels=FLAGS.labels,
+            flow=FLAGS.flow,
+            precision=FLAGS.precision,
+            chunk_frames=FLAGS.chunk_frames,
+            progress=True,
+        )
+    except Exception as error:
+        for video, problem in videos if FLAGS.json else ():
+            print(json.dumps({"video": video, "error": problem or failures.said(error, "classify", FLAGS)}))
+        raise
+
+
 def expand(arguments):
     """Returns [(path, problem or None)] for files, folders (searched through, sorted) and globs.
 
-    A path that exists is never taken for a glob, for some file names contain brackets.
+    A path that exists is never taken for a glob, for some names contain brackets; nor is the folder of a glob.
     """
     found = []
     for argument in arguments:
@@ -96,8 +110,8 @@ def expand(arguments):
             inside = sorted(map(str, files))
             found += [(path, None) for path in inside] or [(argument, "the folder holds no video")]
         elif not os.path.exists(argument) and glob.has_magic(argument):
-            inside = sorted(glob.glob(argument, recursive=True))
+            inside = sorted(glob.glob(paths.pattern(argument), recursive=True))
             found += [(path, None) for path in inside] or [(argument, "the pattern matches no file")]
         else:
-            found.append((argument, None))
+            found.append((argument, None if os.path.exists(argument) else "no such file"))
     return found

@@ -8,6 +8,8 @@
   --output=DIR                scores.npz, results.json, per_class.csv, pictures and report.html
   --noreport                  the first three alone
   --size=N --clip_frames=N    by default those of the training
+  --views_at_once=4           views that go through a network at once, and with the protocol "whole"
+  --chunk_frames=512          frames of a video: fewer take less memory, and give the same result
   --labels=NAME|FILE          for records by others, which bring no list
   --errors=raise|count        stop at a damaged record, or drop and count it
   --scores=SCORES[,SCORES...] fuses and measures again what --output wrote, without the networks
@@ -35,6 +37,8 @@ flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_bool("report", True, "", FLAGS)
 flags.DEFINE_integer("size", None, "", 32, flag_values=FLAGS)
 flags.DEFINE_integer("clip_frames", None, "", 9, flag_values=FLAGS)
+flags.DEFINE_integer("views_at_once", 4, "", 1, flag_values=FLAGS)
+flags.DEFINE_integer("chunk_frames", 512, "", 136, flag_values=FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
 flags.DEFINE_list("scores", [], "", FLAGS)
@@ -63,6 +67,8 @@ def main(arguments):
             clip_frames=FLAGS.clip_frames,
             labels=FLAGS.labels,
             errors=FLAGS.errors,
+            views_at_once=FLAGS.views_at_once,
+            chunk_frames=FLAGS.chunk_frames,
             progress=True,
             **settings,
         )

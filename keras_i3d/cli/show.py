@@ -1,7 +1,8 @@
 """keras-i3d show VIDEO|RECORDS --output=x.png: a sheet of frames over their flow, or as .gif the clip itself.
 
   --output=x.png|x.gif
-  --record=0                  which record of a file or folder of records: its place, or its id
+  --record=0                  which record of a file or folder of records: its place, or its id. Of a folder of several
+                              splits the first is shown, and the others are named
   --flow=tvl1|opencv|dis|none how the flow of a video is computed; records have theirs
   --start=0 --seconds=10      the part of a video
   --bound=20                  the motion, in pixels per frame, that is painted in full colour
@@ -17,6 +18,7 @@ from absl import flags
 
 from keras_i3d.cli import UsageError
 from keras_i3d.cli.classify import SUFFIXES
+from keras_i3d.messages import VideoError
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "", FLAGS)
@@ -34,7 +36,10 @@ def main(arguments):
     from keras_i3d import visualize
 
     source = arguments[0]
-    is_video = os.path.isfile(source) and os.path.splitext(source)[1].lower() in SUFFIXES
+    named_so = os.path.splitext(source)[1].lower() in SUFFIXES
+    if named_so and not os.path.exists(source):
+        raise VideoError(source, "no such file")
+    is_video = named_so and os.path.isfile(source)
     meant_for_videos = [f"--{name}" for name in ("start", "seconds", "flow") if FLAGS[name].present]
     if meant_for_videos and not is_video:
         raise UsageError(f"{', '.join(meant_for_videos)} of show is for a video; a record is shown as it is.")

@@ -11,7 +11,9 @@ import os
 import time
 import uuid
 
+from keras_i3d import paths
 from keras_i3d.data import distribute, manifest, records
+from keras_i3d.data.files import is_text, printable
 from keras_i3d.data.plan import Work, plan, sidecar
 from keras_i3d.flow.engine import TVL1Params
 from keras_i3d.flow.pairs import METHODS, cores
@@ -77,7 +79,7 @@ def build(listing, output, spec, shards=None, workers=None, runner=None, beam_ar
         raise ValueError(f"workers must be at least 1. Received: workers={workers!r}")
     began = time.monotonic()
     spec = dataclasses.replace(spec, fps=float(spec.fps), flow_bound=float(spec.flow_bound))  # one way to write 25
-    work = Work(listing, os.fspath(output), spec, plan(listing, shards))
+    work = Work(listing, os.fspath(paths.expand(output)), spec, plan(listing, shards))
     complete = work.complete()
     if complete:
         work.remove()  # of a build that was stopped after its last step
@@ -113,7 +115,10 @@ def write_shard(folder, offset):
     done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}
     with tf.io.TFRecordWriter(aside) as writer:
         for example in line["videos"]:
-            video = {"id": example["id"], "path": example["path"]}
+            video = {"id": printable(example["id"]), "path": printable(example["path"])}
+            if not is_text(example["id"] + example["path"]):
+                done["failed"].append({**video, "reason": "its name is not UTF-8: rename the file or its folder"})
+                continue
             try:
                 record, packets = _encode(example, spec)
             except (ImportError, MemoryError):

@@ -5,7 +5,8 @@ import os
 
 import numpy as np
 
-from keras_i3d.data import manifest, records
+from keras_i3d import paths
+from keras_i3d.data import framing, manifest, records
 from keras_i3d.data.plan import is_manifest
 
 
@@ -55,6 +56,7 @@ def check(folder, progress=False):
     import tensorflow as tf
     from tqdm import tqdm
 
+    folder = os.fspath(paths.expand(folder))
     names = sorted(tf.io.gfile.listdir(folder)) if tf.io.gfile.isdir(folder) else []
     files = [name for name in names if is_manifest(name)]
     if not files:
@@ -114,8 +116,13 @@ def _shard(path, split, shard):
     if size != shard.bytes:
         wrong(f"{size} bytes, {shard.bytes} in the manifest")
     try:
-        for raw in tf.data.TFRecordDataset(path):
-            record = records.parse(raw)
+        for raw in framing.dataset(path):
+            try:
+                record = records.parse(raw)
+            except tf.errors.OpError:
+                wrong("its bytes are no SequenceExample", f"record {len(ids)}")
+                ids.append(None)
+                continue
             id = record["id"].numpy().decode(errors="backslashreplace")
             ids.append(id)
             frames += len(record["rgb"])
@@ -125,10 +132,12 @@ def _shard(path, split, shard):
     except tf.errors.OpError as error:
         wrong(f"unreadable after {len(ids)} records of {len(shard.ids)}: {error.message}")
     else:
-        if len(ids) != len(shard.ids):
+        if framing.whole_records(path) >= 0:
+            wrong(f"unreadable after {len(ids)} records of {len(shard.ids)}: a length is beyond the file's end")
+        elif len(ids) != len(shard.ids):
             wrong(f"{len(ids)} records, {len(shard.ids)} in the manifest")
     for found, listed in zip(ids, shard.ids):
-        if found != listed:
+        if found not in (None, listed):
             wrong(f"in the place of {listed!r} in the manifest", found)
     return problems, (len(ids), frames, fields)
 

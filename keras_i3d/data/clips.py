@@ -9,18 +9,22 @@ from keras_i3d.specs import CHANNELS, MIN_FRAMES
 STREAMS = {"rgb": ("rgb",), "flow": ("flow",), "both": ("rgb", "flow")}
 
 # Why an example is dropped with errors="count". Statuses of an element; 0 is sound.
-LOST, DAMAGED, UNDECODABLE, CUT = 1, 2, 3, 4
+LOST, DAMAGED, UNDECODABLE, CUT, UNPARSEABLE, INVALID = 1, 2, 3, 4, 5, 6
 KINDS = {
     LOST: "lost",  # named by the manifest, and its file does not give it
     DAMAGED: "damaged",  # a frame that is not what was written
     UNDECODABLE: "undecodable",  # no JPEG that can be decoded
     CUT: "cut",  # the unreadable end of a file without a manifest; how many records it held is unknown
+    UNPARSEABLE: "unparseable",  # bytes that are no SequenceExample, checksum or not
+    INVALID: "invalid",  # facts that no record has
 }
 REASONS = {
     LOST: "lost: the manifest names this record, and its file does not give it",
     DAMAGED: "damaged: a frame is not the one that was written",
     UNDECODABLE: "undecodable: its frames cannot be decoded, or are smaller than the manifest says",
     CUT: "cut: the file cannot be read from here to its end; how many records that loses is unknown",
+    UNPARSEABLE: "unparseable: its bytes are no SequenceExample",
+    INVALID: "invalid: its class is none of the labels, or its flow bound no number above 0",
 }
 
 
@@ -84,24 +88,44 @@ class Settings:
 class Clips:
     """From a record to its clip."""
 
-    def __init__(self, settings, wanted, errors, short_side):
-        """`short_side` is that of all records, where their manifests tell it, else None."""
-        self.settings, self.wanted, self.errors = settings, wanted, errors
+    def __init__(self, settings, wanted, errors, short_side, classes):
+        """`short_side` is that of all records, where their manifests tell it, else None; `classes` how many, or 0."""
+        self.settings, self.wanted, self.errors, self.classes = settings, wanted, errors, classes
         self.randaugment = settings.randaugment and augment.rand_augment(*settings.randaugment)
         # The streams that stay 8-bit up to `scaled`: those whose values neither a change of size nor of colour mixes.
         same_size = short_side is not None and short_side >= settings.size and not settings.short_sides
         self.as_8_bit = tuple(s for s in settings.streams if same_size and not (s == "rgb" and settings.color_jitter))
 
+    def parsed(self, dataset):
+        """Parses records; what cannot be parsed comes as an empty record whose status says so."""
+        import tensorflow as tf
+
+        def one(record):
+            element_only = tf.data.Dataset.from_tensors(record["record"])
+            sound = element_only.map(lambda raw: (records.parse(raw, self.settings.streams), 0))
+            unsound = element_only.map(lambda _: (records.parse("", self.settings.streams), UNPARSEABLE))
+            facts = {name: value for name, value in record.items() if name != "record"}
+
+            def together(parsed, status):
+                status = tf.where(record["status"] > 0, record["status"], status)
+                return {**facts, "parsed": parsed, "status": status}
+
+            return sound.ignore_errors(log_warning=True).concatenate(unsound).take(1).map(together)
+
+        calls = tf.data.AUTOTUNE
+        return dataset.interleave(one, cycle_length=calls, num_parallel_calls=calls, deterministic=True)
+
     def select(self, record, seed):
-        """Parses a record and takes the JPEGs of its clips, each once; checks them against their fingerprints.
+        """Takes the JPEGs of the clips of a record that `parsed` gives, each once; checks their fingerprints.
 
         "order" of what it returns, int32 (clips, T), has the place of each frame among them.
         """
         import tensorflow as tf
 
         settings = self.settings
-        parsed = records.parse(record["record"], settings.streams)
-        gone = record["status"] > 0
+        parsed = record["parsed"]
+        status = tf.where((record["status"] == 0) & self._invalid(parsed), INVALID, record["status"])
+        gone = status > 0
         id = tf.where(gone | (parsed["id"] == ""), record["id"], parsed["id"])
         id = tf.where(id == "", tf.strings.join(["record ", tf.strings.as_string(record["place"])]), id)
         facts = record["file"], id
@@ -127,7 +151,7 @@ class Clips:
         used = used[: tf.where(gone, 0, tf.size(used))]
         images = {stream: tf.gather(parsed[stream], used) for stream in settings.streams}
         same = [self._same(images[stream], parsed[f"{stream}_fingerprint"], used) for stream in settings.streams]
-        status = tf.where(gone, record["status"], tf.where(tf.reduce_all(same), 0, DAMAGED))
+        status = tf.where(gone, status, tf.where(tf.reduce_all(same), 0, DAMAGED))
         scheme = parsed["flow_scheme"]
         if settings.flow_scheme:
             scheme = tf.where(parsed["flow_method"] == "", settings.flow_scheme, scheme)
@@ -302,6 +326,18 @@ class Clips:
             return tf.reduce_all(records.fingerprints(images) == tf.gather(fingerprints, used))
 
         return tf.cond(tf.size(fingerprints) > 0, compared, lambda: True)  # records of others have none
+
+    def _invalid(self, parsed):
+        """Whether a record says what none can say of itself; a class of -1 is none."""
+        import tensorflow as tf
+
+        index, bound = parsed["index"], parsed["flow_bound"]
+        wrong = index < -1
+        if self.classes:
+            wrong |= index >= self.classes
+        if "flow" in self.settings.streams:
+            wrong |= ~(tf.math.is_finite(bound) & (bound > 0))
+        return wrong
 
     def _class(self, parsed):
         import tensorflow as tf

@@ -12,9 +12,11 @@ not exist; a videos folder that does not exist; nothing listed; none of the list
 import dataclasses
 import os
 import pathlib
+import re
 
+from keras_i3d import paths
 from keras_i3d.data import tables
-from keras_i3d.data.files import SUFFIXES, Files, scan, shortened, suffix
+from keras_i3d.data.files import SUFFIXES, Files, is_text, printable, scan, shortened, suffix
 from keras_i3d.messages import notice
 
 VALIDATION = frozenset({"val", "valid", "validate", "validation"})  # one split, as different releases call it
@@ -63,6 +65,9 @@ class Listing:
         labels: every class in order, also those without a video here.
         examples: in the order of the annotation files.
         missing: what is listed and has no file.
+
+    Raises:
+        ValueError: a split that cannot begin a file's name.
     """
 
     name: str
@@ -70,6 +75,18 @@ class Listing:
     labels: tuple[str, ...]
     examples: tuple[Example, ...]
     missing: tuple[Missing, ...]
+
+    def __post_init__(self):
+        check_split(self.split, self.name)
+
+
+def check_split(split, where):
+    """Raises ValueError for a split's name that is no safe part of a file's; `where` it is from begins the message."""
+    if not re.fullmatch(r"\w[\w .+-]{0,99}", split):
+        raise ValueError(
+            f"{where}: the name of a split begins those of its files. It has letters, digits, spaces and _ . + -, and "
+            f"begins with a letter or digit. Received: {ascii(split)}. Name another with split=."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +120,7 @@ def kinetics(annotations, videos, labels=None, split=None):
     Returns:
         A Listing with ids `<youtube_id>_<start>_<end>`.
     """
-    annotations = os.fspath(annotations)
+    annotations, videos = os.fspath(paths.expand(annotations)), paths.expand(videos)
     entries = _kinetics_entries(annotations)
     classes = tables.ordered(labels, [label for _, label, *_ in entries], annotations)
     split = _kinetics_split(split, entries, annotations)
@@ -161,6 +178,7 @@ def _kinetics_entries(path):
     entries = []
     for line, cells in rows:
         row = tables.named(cells, header, path, line)
+        tables.check_label(row.get("label") or "-", f"{path}, line {line}")
         start, end = tables.times(row["time_start"], row["time_end"], path, line)
         if start is None or end is None:
             raise ValueError(f"{path}, line {line}: a start and an end are needed. Received: {','.join(cells)}")
@@ -179,6 +197,7 @@ def _kinetics_split(split, entries, path):
     if split is None:
         if len(published) > 1:
             raise ValueError(f"{path} holds several splits: {', '.join(published)}. Name one with split=.")
+        check_split(published[0], path)
         return published[0]
     same = VALIDATION if split in VALIDATION else {split}
     found = [own for own in published if own in same]
@@ -201,7 +220,7 @@ def ucf101(lists, videos, split="train", number=1):
         A Listing with labels in the order of classInd.txt and ids as in the lists: `Class/v_Class_g01_c01.avi`.
     """
     _check_division(split, number)
-    lists = os.fspath(lists)
+    lists, videos = os.fspath(paths.expand(lists)), paths.expand(videos)
     index_path = os.path.join(lists, "classInd.txt")
     labels = []
     for line, text in tables.lines(index_path):
@@ -243,7 +262,7 @@ def hmdb51(lists, videos, split="train", number=1):
         A Listing with labels in sorted order, as the dataset has none of its own, and ids `class/file.avi`.
     """
     _check_division(split, number)
-    lists = os.fspath(lists)
+    lists, videos = os.fspath(paths.expand(lists)), paths.expand(videos)
     ending = f"_test_split{number}.txt"
     names, _, _ = scan(lists, "The folder of HMDB51's split files")
     labels = sorted(name.removesuffix(ending) for name in names if name.endswith(ending))
@@ -274,9 +293,14 @@ def folder(videos, labels=None, split="all"):
     Returns:
         A Listing, class by class with sorted file names, with ids `Class/file.mp4`.
     """
-    videos = os.fspath(videos)
-    names, folders, _ = scan(videos, "The videos folder")
+    videos = os.fspath(paths.expand(videos))
+    check_split(split, videos)
+    names, folders, neither = scan(videos, "The videos folder")
+    for name in folders:
+        tables.check_label(name, f"{videos}, a class folder")
     if labels is None:
+        if "labels.txt" in neither:
+            raise ValueError(f"{os.path.join(videos, 'labels.txt')}: the labels of a folder are in a regular file.")
         own = os.path.join(videos, "labels.txt")
         labels = tables.read_labels(own) if "labels.txt" in names else sorted(folders)
     else:
@@ -297,9 +321,9 @@ def folder(videos, labels=None, split="all"):
     if not rows:
         hint = f" {deeper[0]} is a folder: classes may lie one level further down." if deeper else ""
         raise ValueError(f"A dataset is a folder of class folders with videos in them. {videos} has none.{hint}")
-    for what, paths in (("files are no videos in class folders", other), ("folders are too deep", deeper)):
-        if paths:
-            notice(f"{videos}: {len(paths)} {what}, and left out (first: {min(paths)})")
+    for what, found in (("files are no videos in class folders", other), ("folders are too deep", deeper)):
+        if found:
+            notice(f"{videos}: {len(found)} {what}, and left out (first: {printable(min(found))})")
     if empty:
         notice(f"{videos}: {len(empty)} of {len(labels)} classes have no video (first: {empty[0]})")
 
@@ -324,8 +348,9 @@ def csv(path, videos=None, labels=None, split="all"):
         A Listing with ids the paths as in the CSV, and times where given: `a/b.mp4#t=1.5,4`. An absolute path is
         shortened, to below the videos folder, or to below what the absolute paths outside it have in common.
     """
-    path = os.fspath(path)
-    base = os.path.dirname(path) if videos is None else os.fspath(videos)
+    path = os.fspath(paths.expand(path))
+    check_split(split, path)
+    base = os.path.dirname(path) if videos is None else os.fspath(paths.expand(videos))
     rows = tables.csv_rows(path)
     header = [cell.casefold() for cell in rows[0][1]]
     if "path" in header:
@@ -347,6 +372,7 @@ def csv(path, videos=None, labels=None, split="all"):
         row = tables.named(cells, header, path, line)
         if not row["path"]:
             raise ValueError(f"{path}, line {line}: the path is empty. Received: {','.join(cells)}")
+        tables.check_label(row.get("label") or "-", f"{path}, line {line}")
         start, end = tables.times(row.get("start", ""), row.get("end", ""), path, line)
         entries.append((line, row.get("label"), row["path"], start, end))
     entries = tables.all_or_no_labels(entries, path)
@@ -398,7 +424,9 @@ def find(source, annotations=None, labels=None, split=None, number=1):
     Raises:
         ValueError: as the module says, and for a source of unknown kind or an argument its kind does not have.
     """
-    kind, path = _kind(os.fspath(source))
+    kind, path = _kind(os.fspath(paths.expand(source)))
+    if split is not None:
+        check_split(split, path)
     if kind in LISTS:
         if labels is not None:
             raise ValueError(f"The labels of {kind} come from its own files. Received: labels={labels!r}")
@@ -427,7 +455,7 @@ def _kind(source):
     if colon and kind in KINDS:
         if not path:
             raise ValueError(f"A source is PATH or KIND:PATH. Received: {source!r}, without a path.")
-        return kind, path
+        return kind, paths.expand(path)
     kinds = f"the kinds are {', '.join(KINDS)}"
     if os.path.isdir(source):
         return "folder", source
@@ -473,7 +501,7 @@ def _listing(name, split, labels, rows, locate, videos, annotations):
             raise ValueError(f"{file}, line {line}: {tables.not_a_label(row.label, labels)}")
         found = locate(row)
         if found is None:
-            missing.append(Missing(row.id, row.wanted))
+            missing.append(Missing(printable(row.id), printable(row.wanted)))
             continue
         path, start, end = found
         index = None if row.label is None else positions[row.label]
@@ -484,6 +512,12 @@ def _listing(name, split, labels, rows, locate, videos, annotations):
         )
     if missing:
         notice(f"{len(missing)} of {len(rows)} listed videos are not in {videos} (first: {missing[0].path})")
+    unreadable = [example.path for example in examples if not (is_text(example.path) and is_text(example.id))]
+    if unreadable:
+        notice(
+            f"{len(unreadable)} of {len(rows)} videos have names that are not UTF-8, and will count as failed (first: "
+            f"{printable(unreadable[0])}): rename them"
+        )
     return Listing(name, split, tuple(labels), tuple(examples), tuple(missing))
 
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def local(folder, offsets, workers):
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         errors="backslashreplace",
         env=environment,
         start_new_session=True,
@@ -100,9 +101,15 @@ def drive():
         _pipeline(work["folder"], work["offsets"], options, FnApiRunner()).run().wait_until_finish()
     except Exception as error:
         reasons = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
-        print(reasons[-1], file=sys.stderr, flush=True)
+        print(_without_origin(reasons[-1]), file=sys.stderr, flush=True)
         status = 1
     os._exit(status)  # whatever threads are left
+
+
+def _without_origin(reason):
+    """What an error of a worker says, without the classes that Beam puts before it and the step that it puts after."""
+    reason = re.sub(r"^(?:RuntimeError: )?(?:[\w.]+\.)?(\w+(?:Error|Exception): )", r"\1", reason)
+    return re.sub(r" \[while running '[^']*'\]$", "", reason)
 
 
 def remote(folder, offsets, runner, flags):

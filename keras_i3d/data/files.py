@@ -1,6 +1,8 @@
 """Which video files lie in a folder. Each folder is listed once, and no file is looked at by itself."""
 
+import errno
 import os
+import stat
 
 # What a video file's name ends in; anything else in a dataset's folders is no video.
 SUFFIXES = frozenset(
@@ -14,6 +16,37 @@ def suffix(name):
     return os.path.splitext(name)[1].casefold()
 
 
+def regular(path, flags=os.O_RDONLY):
+    """Opens a regular file, as `open(opener=)` does; returns its descriptor.
+
+    Raises:
+        ValueError: a pipe or a device, which might be waited for for ever.
+        IsADirectoryError, OSError: a folder; no such file.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise ValueError(f"{path}: a regular file is needed. Received: a pipe or a device")
+
+
+def is_text(name):
+    """Whether a name is UTF-8; a file's may be any bytes, which Python keeps as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name):
+    """Returns a file's name with `\\xff` in the place of each byte that is not UTF-8."""
+    return name if is_text(name) else os.fsencode(name).decode(errors="backslashreplace")
+
+
 def scan(path, what, hidden=False):
     """Lists a folder, and says whose fault it is when that fails.
 
@@ -23,18 +56,25 @@ def scan(path, what, hidden=False):
         hidden: whether names that begin with a dot count.
 
     Returns:
-        (names of files, names of folders, names of links that lead nowhere), in no order.
+        (names of files, names of folders, names of what is neither: links that lead nowhere or in a circle, pipes and
+        the like, which nobody can read to an end), in no order.
 
     Raises:
         ValueError: there is no such folder, or it cannot be listed.
     """
     files, folders, broken = [], [], []
+
+    def kind(entry):
+        try:
+            return folders if entry.is_dir() else files if entry.is_file() else broken
+        except OSError:  # a link that leads in a circle
+            return broken
+
     try:
         with os.scandir(path or ".") as entries:
             for entry in entries:
                 if hidden or not entry.name.startswith("."):
-                    kind = folders if entry.is_dir() else files if not entry.is_symlink() or entry.is_file() else broken
-                    kind.append(entry.name)
+                    kind(entry).append(entry.name)
     except OSError as error:
         raise ValueError(f"{what} cannot be listed: {path} ({error.strerror})") from error
     return files, folders, broken

@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 
+from keras_i3d.data.files import regular
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.version import __version__
 
@@ -63,18 +64,33 @@ class Manifest:
 
 def read(path):
     """Reads a Manifest, or raises ValueError with what is wrong with the file."""
-    import tensorflow as tf
-
     try:
-        with tf.io.gfile.GFile(path) as file:
+        with _opened(path) as file:
             content = json.load(file)
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
-        shards = tuple(Shard(s["name"], tuple(s["ids"]), s["bytes"]) for s in content.pop("shards"))
+        shards = tuple(_shard(**shard) for shard in content.pop("shards"))
         lists = {name: tuple(content.pop(name)) for name in ("labels", "failed", "missing", "damaged")}
+        if not all(isinstance(label, str) for label in lists["labels"]):
+            raise ValueError("labels are text")
         return Manifest(spec=RecordSpec(**content.pop("spec")), shards=shards, **lists, **content)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a manifest of records that this version reads: {error!r}") from error
+
+
+def _opened(path):
+    """Opens a text file, by `tf.io.gfile` where it is not local; a pipe in its place would be waited for."""
+    import tensorflow as tf
+
+    path = os.fspath(path)
+    return tf.io.gfile.GFile(path) if "://" in path else open(path, encoding="utf-8", opener=regular)
+
+
+def _shard(name, ids, bytes):
+    """A Shard of a manifest, whose name is that of a file beside it: not a path to somewhere else."""
+    if os.path.basename(name) != name or not all(isinstance(id, str) for id in ids):
+        raise ValueError(f"a shard is named as a file beside the manifest, its ids are text; received {name!r}")
+    return Shard(name, tuple(ids), int(bytes))
 
 
 def of_shard(path):

@@ -2,7 +2,7 @@
 
 The stages, all of them TensorFlow operations, so that they can run on the workers of a tf.data service:
 
-    files -> records -> the JPEGs of a clip, checked -> shuffle, skip -> decode, augment -> batch -> scale
+    files -> records -> parsed -> the JPEGs of a clip, checked -> shuffle, skip -> decode, augment -> batch -> scale
 
 Everything random comes from (seed, epoch, the place of the record's file, its place in it): not from the order in which
 threads happen to finish, nor from what was read before.
@@ -57,6 +57,9 @@ def load(
 
     Flow i belongs to the frames i and i + 1: "both" gives as many frames as fields, and starts where both exist. A
     video that is too short for its clip starts over from its first frame, and from its first field at the same time.
+
+    Before TensorFlow reads a local file, the length of each record in it is compared with the file's: about a
+    microsecond a record, and no more than a read of 8 bytes where the file is not in memory. Remote files are trusted.
 
     A frame whose short side is below `size` is scaled up until it is `size` (flow is scaled in its values too); all
     others keep their size.
@@ -131,7 +134,8 @@ def load(
     if seed is None:
         seed = random.randrange(2**31)
     described = source.spec is not None and None not in source.ids
-    clips = Clips(settings, _wanted(classes, source), errors, source.spec.short_side if described else None)
+    short_side = source.spec.short_side if described else None
+    clips = Clips(settings, _wanted(classes, source), errors, short_side, len(source.labels))
     reading = Reading(source, numbers, seed, cache, shuffle_buffer, clips)
     resources = {}
     index, count = worker or (0, 1)
@@ -187,7 +191,8 @@ def dropped(dataset):
     Returns:
         {"lost": records that the manifest names and the file does not give, "damaged": records with a frame that is
         not the one written, "undecodable": records whose frames cannot be decoded, "cut": files without a manifest
-        that cannot be read to their end, whose lost records nobody can count}.
+        that cannot be read to their end, whose lost records nobody can count, "unparseable": records that are none,
+        "invalid": records of a class that is none of the labels, or of an impossible flow bound}.
     """
     table = getattr(dataset, "_keras_i3d", {}).get("dropped")
     if table is None:

@@ -43,7 +43,7 @@ def plan(listing, shards=None):
         raise ValueError(f"There is no video to build from. Received: {listing.name}, split {listing.split!r}")
     if len({example.id for example in listing.examples}) < len(listing.examples):
         raise ValueError("The ids of a data set's videos must be unique. Received: one that is there twice")
-    mixed = sorted(listing.examples, key=lambda example: hashlib.sha256(example.id.encode()).digest())
+    mixed = sorted(listing.examples, key=lambda example: hashlib.sha256(_bytes(example.id)).digest())
     return tuple(tuple(mixed[number::shards]) for number in range(shards))
 
 
@@ -295,7 +295,12 @@ class Work:
 
 
 def _line(content):
-    return json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    return _bytes(json.dumps(content, ensure_ascii=False)) + b"\n"
+
+
+def _bytes(text):
+    """UTF-8, and what Python's json reads back where a file's name is not: a worker reports it."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def sidecar(folder, number):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_i3d.data import augment
+from keras_i3d.data import augment, framing
 from keras_i3d.data.clips import CUT, LOST
 from keras_i3d.messages import notice
 
@@ -25,6 +25,7 @@ class Reading:
             "first": tf.constant(np.cumsum([0, *np.maximum(counts, 0)])[:-1], tf.int64),
             "count": tf.constant(counts, tf.int64),
             "size": tf.constant([size or 0 for size in source.sizes], tf.int64),
+            "whole": tf.constant(framing.whole_records_of(source.files), tf.int64),
         }
         self.cached = None
         if cache:
@@ -63,7 +64,7 @@ class Reading:
         elif read is None:
             read = tf.data.Dataset.from_tensor_slices(rows).flat_map(self._file)
         number = 0 if number is None else number
-        read = read.map(
+        read = self.clips.parsed(read).map(
             lambda r: self.clips.select(r, augment.seed_of(self.seed, number, r["number"], r["place"])),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
@@ -76,14 +77,16 @@ class Reading:
     def _file(self, row):
         """Returns the records of one file; what damage hides is there as an element of its own.
 
-        `ignore_errors` ends a file at its first damaged record. A manifest tells how many should have followed. In a
-        foreign file the bytes read tell that something is missing, though not how many records.
+        `ignore_errors` ends a file at its first damaged record, "whole" before a length beyond its end, at which
+        TensorFlow's reader could end the process. A manifest tells how many should have followed. In a foreign file
+        the bytes read tell that something is missing, though not how many records.
         """
         import tensorflow as tf
 
         # Where a file cannot be opened, ignore_errors would try for ever: this raises.
         opened = tf.data.FixedLengthRecordDataset(row["file"], 1).take(1).filter(lambda _: False)
-        read = tf.data.TFRecordDataset(row["file"], buffer_size=READ_BYTES).ignore_errors(log_warning=True)
+        read = tf.data.TFRecordDataset(row["file"], buffer_size=READ_BYTES)
+        read = read.take(row["whole"]).ignore_errors(log_warning=True)
         named = row["count"] >= 0
         none = tf.data.Dataset.from_tensors(("", True)).repeat(tf.where(named, tf.constant(-1, tf.int64), 1))
         read = opened.concatenate(read).map(lambda record: (record, False)).concatenate(none)

@@ -11,9 +11,11 @@ and a constant, without the conversion to luma and colour, and without subsampli
 import collections
 import dataclasses
 import io
+import math
 
 import numpy as np
 
+from keras_i3d.data import framing
 from keras_i3d.flow.pairs import METHODS, stream
 from keras_i3d.flow.quantize import SCHEMES, quantize_flow
 from keras_i3d.messages import missing_package
@@ -47,11 +49,11 @@ class RecordSpec:
 
     def __post_init__(self):
         for name, holds, rule in (
-            ("fps", self.fps > 0, "above 0"),
+            ("fps", 0 < self.fps < math.inf, "above 0"),
             ("short_side", self.short_side >= 1, "at least 1 pixel"),
             ("quality", 1 <= self.quality <= 100, "in 1..100"),
             ("flow_method", self.flow_method in (None, *METHODS), f"None or one of {', '.join(METHODS)}"),
-            ("flow_bound", self.flow_bound > 0, "above 0"),
+            ("flow_bound", 0 < self.flow_bound < math.inf, "above 0"),
             ("flow_scheme", self.flow_scheme in SCHEMES, f"one of {', '.join(SCHEMES)}"),
         ):
             if not holds:
@@ -216,6 +218,8 @@ def decode(serialized):
         (T - 1, H, W, 2) in pixels per frame, or None.
     """
     parsed = parse(serialized)
+    if not len(parsed["rgb"]):
+        raise ValueError("A record to decode has at least one frame. Received: none")
     bound, scheme = parsed["flow_bound"], parsed["flow_scheme"]
     flow = [decode_flow(image, bound, scheme).numpy() for image in parsed["flow"]]
     values = {key: value.numpy() for key, value in parsed.items()}
@@ -230,11 +234,9 @@ def read(path, number):
     """Returns the record of a file that has `number` others before it, as bytes for `decode`.
 
     Raises:
-        IndexError: the file has no more than `number` records.
+        IndexError: the file has no more than `number` records that can be read.
     """
-    import tensorflow as tf
-
-    for record in tf.data.TFRecordDataset(path).skip(number).take(1).as_numpy_iterator():
+    for record in framing.dataset(path).skip(number).take(1).as_numpy_iterator():
         return record
     raise IndexError(f"{path} has no record {number}")
 

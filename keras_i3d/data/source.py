@@ -6,9 +6,10 @@ import dataclasses
 import os
 import re
 
-from keras_i3d.data import manifest, records
+from keras_i3d import paths
+from keras_i3d.data import framing, manifest, records
 from keras_i3d.data.records import RecordSpec
-from keras_i3d.messages import missing_package
+from keras_i3d.messages import missing_package, notice, tensorflow_message
 
 SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.tfrecord)?")
 IO_SCHEMES = ("s3://", "az://", "hdfs://")
@@ -56,7 +57,7 @@ def find(pattern):
 
     Args:
         pattern: a folder, which holds one split and nothing unfinished; a glob; or a list of files. Local, gs://, or,
-            with tensorflow-io, s3://, az:// and hdfs://.
+            with tensorflow-io, s3://, az:// and hdfs://. A path that is there is no glob, nor is the folder of one.
 
     Returns:
         A Source; the files in the order of their names, or as listed.
@@ -69,11 +70,11 @@ def find(pattern):
     if isinstance(pattern, Source):
         return pattern
     if isinstance(pattern, str | os.PathLike):
-        pattern = os.fspath(pattern)
+        pattern = os.fspath(paths.expand(pattern))
         check_file_system([pattern])
         files, manifests = _files(pattern)
     else:
-        files, manifests = [os.fspath(file) for file in pattern], None
+        files, manifests = [os.fspath(paths.expand(file)) for file in pattern], None
         check_file_system(files)
         _check_there(files, pattern)
     if manifests is None:
@@ -87,18 +88,58 @@ def read_one(pattern, which):
     """Returns one record, decoded, as `records.decode` gives it.
 
     Args:
-        pattern: as for `find`.
+        pattern: as for `find`. Of a folder of several splits a place is one in the first, and a line names the others.
         which: its id, or its place among all records, from 0, as text.
 
     Raises:
-        ValueError: there is no such record; and as `find`.
+        ValueError: there is no such record, or it cannot be read; and as `find`.
     """
+    count = 0
+    for file, number, id in _each(_first_split(pattern, which)):
+        if which in (str(count), id):
+            return _decoded(file, number, id)
+        count += 1
+    raise ValueError(
+        f"{pattern} has no record {which!r}. It has {count} records: give a place in 0..{count - 1}, or an id."
+    )
+
+
+def _first_split(pattern, which):
+    """Returns the Source that `which` is looked for in: for an id all splits of a folder."""
     import tensorflow as tf
 
-    for place, serialized in enumerate(tf.data.TFRecordDataset(list(find(pattern).files))):
-        if which in (str(place), records.parse(serialized)["id"].numpy().decode(errors="replace")):
-            return records.decode(serialized.numpy())
-    raise ValueError(f"{pattern} has no record {which!r}: give a place from 0, or an id of its manifest.")
+    folder = paths.expand(pattern)
+    if not isinstance(folder, str | os.PathLike) or not tf.io.gfile.isdir(os.fspath(folder)):
+        return find(pattern)
+    folder = os.fspath(folder)
+    splits = _splits(folder)
+    if len(splits) < 2:
+        return find(folder)
+    if not which.isdecimal():
+        return find([os.path.join(folder, name) for names in splits.values() for name in names])
+    first, *others = splits
+    glob = os.path.join(folder, others[0]) + ("-*" if SHARD.fullmatch(splits[others[0]][0]) else "")
+    notice(f"{folder} holds {first} and {', '.join(others)}: this is {first}; choose another by a glob: {glob}")
+    return find([os.path.join(folder, name) for name in splits[first]])
+
+
+def _each(source):
+    """Yields (file, number in it, id) of every record, from the manifests where there are some."""
+    for file, ids in zip(source.files, source.ids):
+        if ids is None:
+            ids = (records.parse(raw)["id"].numpy().decode(errors="replace") for raw in framing.dataset(file))
+        yield from ((file, number, id) for number, id in enumerate(ids))
+
+
+def _decoded(file, number, id):
+    import tensorflow as tf
+
+    try:
+        return records.decode(records.read(file, number))
+    except IndexError as error:
+        raise ValueError(f"{file} cannot be read beyond its first {number} records, or fewer: it is damaged") from error
+    except tf.errors.OpError as error:
+        raise ValueError(f"{file}: {id} is no record that can be shown ({tensorflow_message(error)})") from error
 
 
 _REMEDY = "Give a folder, a glob such as FOLDER/train-*, or a list of files; `keras-i3d records` writes them."
@@ -126,11 +167,11 @@ def _files(pattern):
     import tensorflow as tf
 
     if not tf.io.gfile.isdir(pattern):
-        files = tf.io.gfile.glob(pattern)
+        there = tf.io.gfile.exists(pattern)
+        files = [pattern] if there else tf.io.gfile.glob(paths.pattern(pattern, tf.io.gfile.isdir))
         return sorted(file for file in files if not file.endswith((".part", ".json", "/"))), None
-    names = sorted(tf.io.gfile.listdir(pattern))
-    shards = [name for name in names if SHARD.fullmatch(name) or name.endswith(".tfrecord")]
-    splits = sorted({match["split"] if (match := SHARD.fullmatch(name)) else name for name in shards})
+    splits = _splits(pattern)
+    shards = [name for names in splits.values() for name in names]
     sharded = [match for name in shards if (match := SHARD.fullmatch(name))]
     if sharded and len(splits) > 1:
         raise ValueError(
@@ -141,12 +182,24 @@ def _files(pattern):
     manifests = _manifests(files)
     if sharded and not any(manifests) and len(sharded) < int(sharded[0]["count"]):
         raise FileNotFoundError(
-            f"{pattern} holds {len(sharded)} of {int(sharded[0]['count'])} files of {splits[0]} and no manifest: it is "
-            "unfinished. Finish it, or choose files by a glob."
+            f"{pattern} holds {len(sharded)} of {int(sharded[0]['count'])} files of {min(splits)} and no manifest: it "
+            "is unfinished. Finish it, or choose files by a glob."
         )
     for path, content in {os.path.dirname(f): m for f, m in zip(files, manifests) if m}.items():
         _check_there([os.path.join(path, shard.name) for shard in content.shards], pattern)
     return files, manifests
+
+
+def _splits(folder):
+    """Returns {split, or name of a file by others: names of its files} of a folder, both in order."""
+    import tensorflow as tf
+
+    splits = {}
+    for name in sorted(tf.io.gfile.listdir(folder)):
+        match = SHARD.fullmatch(name)
+        if match or name.endswith(".tfrecord"):
+            splits.setdefault(match["split"] if match else name, []).append(name)
+    return dict(sorted(splits.items()))
 
 
 def _check_there(files, pattern):

@@ -9,7 +9,11 @@ import difflib
 import math
 import os
 
+from keras_i3d import paths
+from keras_i3d.data.files import is_text, printable, regular
 from keras_i3d.messages import notice
+
+STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")  # a shell's `<(command)`, which ends
 
 
 def _unreadable(path, error):
@@ -18,10 +22,16 @@ def _unreadable(path, error):
     return ValueError(f"{path}: the file cannot be read ({error.strerror})")
 
 
+def _opened(path, **settings):
+    """Opens a text file, and no pipe, which might be waited for for ever."""
+    path = os.fspath(paths.expand(path))
+    return open(path, encoding="utf-8-sig", opener=None if path.startswith(STREAMS) else regular, **settings)
+
+
 def lines(path):
     """Returns [(line number, text)] for the lines that are not blank."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             found = [(number, text.strip()) for number, text in enumerate(file, 1) if text.strip()]
     except (OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
@@ -34,7 +44,7 @@ def csv_rows(path):
     """Returns [(line number, cells)] for the rows of a CSV file that are not blank."""
     rows, line = [], 1
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with _opened(path, newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             for row in reader:
                 cells = [cell.strip() for cell in row]
@@ -93,6 +103,8 @@ def ordered(labels, annotated, path):
         return read_labels(labels)
     labels = sorted(set(annotated) - {None})
     if labels:
+        check_labels(labels, path)
+    if labels:
         notice(
             f"{path}: its {len(labels)} labels are put in sorted order; pass labels= for another, "
             "such as the label file of the weights in use"
@@ -123,9 +135,18 @@ def check_labels(labels, source):
     for label in labels:
         if not isinstance(label, str) or not label:
             raise ValueError(f"{source}: a label is text. Received: {label!r}")
+        check_label(label, source)
         if label in seen:
             raise ValueError(f"{source}: each label stands once. Received twice: {label!r}")
         seen.add(label)
+
+
+def check_label(label, source):
+    """Raises ValueError for a label that is not one line of a UTF-8 file, whatever its reader takes for a line."""
+    if not is_text(label):
+        raise ValueError(f"{source}: a label is UTF-8 text. Received: {printable(label)!r}. Rename it.")
+    if label.splitlines() != [label]:
+        raise ValueError(f"{source}: a label is one line, of any reader's lines. Received: {ascii(label)}")
 
 
 def not_a_label(label, labels):

@@ -5,13 +5,12 @@ import csv
 import dataclasses
 import html
 import io
-import os
 import pathlib
 import tempfile
 
 import numpy as np
 
-from keras_i3d import runs, visualize
+from keras_i3d import atomic, runs, visualize
 from keras_i3d.data import records as records_lib
 from keras_i3d.data import source as source_lib
 from keras_i3d.evaluation import metrics, pictures
@@ -44,12 +43,8 @@ def write(evaluation, folder):
         "worst_confusions.png": pictures.worst_confusions(worst, evaluation.scores.labels),
     }
     for name, content in {**drawn, "report.html": page(evaluation, *drawn.values()).encode()}.items():
-        aside = folder / f".{os.getpid()}-{name}"
-        try:
+        with atomic.replacing(folder / name) as aside:
             aside.write_bytes(content)
-            os.replace(aside, folder / name)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def per_class_csv(evaluation):

@@ -5,9 +5,10 @@ import json
 import os
 import pathlib
 
+import keras
 import numpy as np
 
-from keras_i3d import inference, networks
+from keras_i3d import atomic, beforehand, inference, networks, paths, runs
 from keras_i3d import weights as weights_lib
 from keras_i3d.data import manifest
 from keras_i3d.data import source as source_lib
@@ -16,6 +17,7 @@ from keras_i3d.evaluation import metrics, protocols
 from keras_i3d.evaluation import scores as scores_lib
 from keras_i3d.evaluation.scores import Scores
 from keras_i3d.evaluation.streams import Stream
+from keras_i3d.specs import CHANNELS
 
 VIEWS_AT_ONCE = 4
 
@@ -134,6 +136,7 @@ def evaluate(
     writing = _Writing(output, report)  # what it needs is found out now, not after hours
     source = source_lib.find(records)
     names = _labels(source, labels)
+    _check_classes(models, names)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
     streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
     activation = networks.one_value({stream.name: stream.activation for stream in streams}, "activation")
@@ -203,7 +206,7 @@ class _Writing:
     """What an evaluation leaves in its folder."""
 
     def __init__(self, output, report):
-        self.folder, self.report = None if output is None else pathlib.Path(output), report
+        self.folder, self.report = None if output is None else pathlib.Path(paths.expand(output)), report
         if self.folder is None:
             return
         if report:
@@ -226,21 +229,24 @@ class _Writing:
             return result
         from keras_i3d.evaluation import report
 
-        write_text(self.folder / "results.json", json.dumps(result.record(), indent=1, ensure_ascii=False) + "\n")
-        write_text(self.folder / "per_class.csv", report.per_class_csv(result))
+        atomic.write_text(
+            self.folder / "results.json", json.dumps(result.record(), indent=1, ensure_ascii=False) + "\n"
+        )
+        atomic.write_text(self.folder / "per_class.csv", report.per_class_csv(result))
         if self.report:
             report.write(result, self.folder)
         return result
 
 
-def write_text(path, text):
-    """Writes a text file aside, then in place."""
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _check_classes(models, names):
+    """Refuses weights that are not there or for other classes before any of them is loaded or fetched."""
+    for name, model in models.items():
+        if name not in CHANNELS and not (isinstance(model, keras.Model) or runs.is_run(model)):
+            continue  # a name that says no stream, which only a Stream may refuse
+        classes = beforehand.classes(model, name)
+        if classes not in (None, len(names)):
+            origin = f"the model {model.name}" if isinstance(model, keras.Model) else model
+            raise ValueError(f"The records have {len(names)} classes. Received: {origin}, for {classes}")
 
 
 def _labels(source, labels):

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from keras_i3d import atomic, paths
 from keras_i3d.version import __version__
 
 FORMAT = 1
@@ -102,20 +103,15 @@ class Scores:
         path = pathlib.Path(path)
         about = {name: getattr(self, name) for name in _ABOUT} | {"format": FORMAT, "streams": list(self.logits)}
         arrays = {f"logits_{stream}": logits for stream, logits in self.logits.items()}
-        aside = path.with_name(f".{os.getpid()}-{path.name}")
-        try:
-            with open(aside, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    ids=np.array(self.ids, np.str_),
-                    y=self.y,
-                    labels=np.array(self.labels, np.str_),
-                    about=np.array(json.dumps(about, ensure_ascii=False)),
-                    **arrays,
-                )
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with atomic.replacing(path) as aside, open(aside, "wb") as file:
+            np.savez_compressed(
+                file,
+                ids=np.array(self.ids, np.str_),
+                y=self.y,
+                labels=np.array(self.labels, np.str_),
+                about=np.array(json.dumps(about, ensure_ascii=False)),
+                **arrays,
+            )
         return dataclasses.replace(self, path=str(path))
 
 
@@ -133,6 +129,7 @@ def read(path):
     """
     if isinstance(path, Scores):
         return path
+    path = paths.expand(path)
     if not os.path.isfile(path):
         raise ValueError(
             f"Scores are a scores.npz that `keras-i3d evaluate --output=` wrote. Received: {path}, no file"

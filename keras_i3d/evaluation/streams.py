@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import re
 
 import keras
 import numpy as np
@@ -13,15 +12,12 @@ from keras_i3d import weights as weights_lib
 from keras_i3d.data import pipeline
 from keras_i3d.data.manifest import check_same
 from keras_i3d.data.records import RecordSpec
-from keras_i3d.messages import KerasI3DError, notice
+from keras_i3d.evaluation.failures import readable_errors
+from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
 from keras_i3d.specs import CHANNELS, CLIP_FRAMES, FLOW_BOUND
-
-
-class EvaluationError(KerasI3DError):
-    """Records that cannot be evaluated."""
 
 
 class Stream:
@@ -63,7 +59,7 @@ class Stream:
         end = self.network.get_layer("Logits" if views else HEAD).output
         model = optimize_for_inference(keras.Model(self.network.input, end))
         bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
-        with contextlib.closing(bar), _readable_errors():
+        with contextlib.closing(bar), readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
             for (id, y), elements in itertools.groupby(dataset.as_numpy_iterator(), lambda e: (e[2][0], e[1][0])):
                 clips = (x[0] for x, _, _ in elements)
@@ -80,21 +76,6 @@ class Stream:
                 bar.update()
         if self.errors == "count":
             self.damage = pipeline.dropped(dataset)
-
-
-@contextlib.contextmanager
-def _readable_errors():
-    """Says what a failed assertion of the pipeline is about, without the names of its operations."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", error.message)
-        what = " ".join(re.findall(r"\[([^\]]*)\]", found[1])) if found else error.message.strip()
-        raise EvaluationError(
-            f'{what}. Make the records again, or drop and count such ones: errors="count".'
-        ) from error
 
 
 def _batches(model, views, at_once):

@@ -54,9 +54,9 @@ def _add(tar, path, name):
 
 def _note(path, name, digest):
     """Puts a line of `sha256sum` in place of the one for that file, or adds it; lines are sorted by name."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = {re.sub(r"^\S+\s+\*?", "", line): line for line in lines if line.strip()}
     kept[name] = f"{digest}  {name}"
     aside = pathlib.Path(f"{path}.part")
-    aside.write_text("".join(f"{kept[key]}\n" for key in sorted(kept)))
+    aside.write_text("".join(f"{kept[key]}\n" for key in sorted(kept)), encoding="utf-8")
     aside.replace(path)

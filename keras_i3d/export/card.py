@@ -7,7 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_i3d import conversion, download, facts, registry, runs
+from keras_i3d import conversion, download, facts, paths, registry, runs
 from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import CHANNELS
 
@@ -32,7 +32,12 @@ def provenance(weights, stream, model):
     if runs.is_run(path):
         run = runs.read(path)
         file = run.folder / (runs.BEST if path.name == runs.BEST else runs.MODEL)
-        made = {"records": run.records, "weights": run.weights, "recipe": run.recipe, "version": run.version}
+        made = {
+            "records": ", ".join(map(_without_place, run.records.split(", "))),
+            "weights": run.weights and _without_place(run.weights),
+            "recipe": run.recipe,
+            "version": run.version,
+        }
         return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **arrays}
     if path.is_file():
         return {"source": "a weights file", **_file(path), **arrays}
@@ -94,6 +99,12 @@ def clip(shape, seed):
 def clip_shapes(streams, frames, crop):
     """Returns {stream: (T, S, S, C)} of the clips that an export is tried on."""
     return {stream: (frames, crop, crop, CHANNELS[stream]) for stream in streams}
+
+
+def _without_place(path):
+    """Returns the last part of a path, of a glob the last two: what was meant, without where it lies on a machine."""
+    parts = pathlib.PurePath(path).parts
+    return "/".join(parts[-2:] if paths.MAGIC.search(path) else parts[-1:])
 
 
 def _published(entry):

@@ -11,7 +11,7 @@ import shutil
 import keras
 import numpy as np
 
-from keras_i3d import download, networks, probabilities
+from keras_i3d import beforehand, download, networks, paths, probabilities
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
@@ -118,9 +118,10 @@ def saved_model(
             "An export is made with Keras on TensorFlow. Received: KERAS_BACKEND="
             f"{keras.backend.backend()}. Unset it for this command."
         )
-    output = pathlib.Path(os.path.abspath(output))  # without "..", which would name the model
+    output = pathlib.Path(os.path.abspath(paths.expand(output)))  # without "..", which would name the model
     path = output / str(version)
     _check_free(output, version, force)
+    beforehand.check(given, labels)
     with _Steps(progress) as steps:
         steps.begin("weights")
         network = _Network(given, labels, precision, frames, flow_quality, attempts)
@@ -191,7 +192,7 @@ class _Network:
         warmup.write(extra / warmup.FILE, name, inputs)
         card = self._card(name, version, signatures)
         card["deviation"] = self._verified(folder, inputs, frames, steps)
-        (extra / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        (extra / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         return card
 
     def _card(self, name, version, signatures):

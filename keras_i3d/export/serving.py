@@ -34,9 +34,9 @@ def write(folder, frames):
     for name, text in ((BATCHING, BATCHING_TEXT), (COMMAND, script)):
         path = folder.parent / name
         if not path.exists():
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             path.chmod(0o755 if name == COMMAND else 0o644)
-    if not batched and "--enable_batching" in (folder.parent / COMMAND).read_text():
+    if not batched and "--enable_batching" in (folder.parent / COMMAND).read_text(encoding="utf-8"):
         notice(
             f"{folder.parent / COMMAND} has requests batched, which refuses clips of {folder.name} of several lengths "
             "that come together; take --enable_batching out of it"
@@ -48,14 +48,14 @@ def _list(path, name):
     """Adds a model to the list that a server reads, or says what to add where the list is not as written here."""
     begin, end = "model_config_list {\n", "}\n"
     line = f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n'
-    text = path.read_text() if path.exists() else begin + end
+    text = path.read_text(encoding="utf-8") if path.exists() else begin + end
     if f'name: "{name}"' in text:
         return
     if not (text.startswith(begin) and text.endswith(end)):
         notice(f"{path} does not name {name}, and is not as it was written; to serve it too, add:\n{line.rstrip()}")
         return
     aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text.removesuffix(end) + line + end)
+    aside.write_text(text.removesuffix(end) + line + end, encoding="utf-8")
     aside.replace(path)
 
 

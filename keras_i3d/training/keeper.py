@@ -84,7 +84,7 @@ class Keeper(keras.callbacks.Callback):
 
     def _write_log(self):
         aside = self.output / ".log.csv.part"
-        with open(aside, "w", newline="") as file:
+        with open(aside, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             writer.writeheader()
             writer.writerows(self.rows)
@@ -178,7 +178,7 @@ def write_text(path, text):
     """Writes a small file aside and renames it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

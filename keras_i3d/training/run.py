@@ -217,7 +217,7 @@ def _prepare(output, plan, model):
             write_text(output / "labels.txt", "".join(f"{label}\n" for label in plan.labels))
             write_text(output / runs.FACTS, json.dumps(dataclasses.asdict(plan), indent=1) + "\n")
         else:
-            write_text(output / runs.FACTS, (output / runs.FACTS).read_text())
+            write_text(output / runs.FACTS, (output / runs.FACTS).read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"Cannot write in {output} ({error.strerror}). Choose another output.") from error
     if free < needed:

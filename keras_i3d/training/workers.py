@@ -67,7 +67,7 @@ def best_precision():
     if tf.config.list_physical_devices("GPU"):
         return "mixed_float16"
     info = pathlib.Path("/proc/cpuinfo")
-    features = info.read_text() if info.exists() else ""
+    features = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
     return "mixed_bfloat16" if re.search(r"^flags\b.*\bamx_bf16\b", features, re.MULTILINE) else "float32"
 
 

@@ -1,0 +1,34 @@
+"""Which of Keras's backends is in use, and what is said where the package cannot work with it."""
+
+import os
+
+SUPPORTED = ("tensorflow", "jax")
+RULE = "keras_i3d runs on Keras with TensorFlow, and with JAX for all but training and export"
+
+
+def problem():
+    """Returns why Keras cannot be imported, in a line with the remedy; None where it can."""
+    try:
+        import keras  # noqa: F401
+    except Exception as error:  # a backend that is not installed raises whatever it likes
+        wanted = os.environ.get("KERAS_BACKEND")
+        received = f"KERAS_BACKEND={wanted}, which" if wanted else "the backend of ~/.keras/keras.json, which"
+        return (
+            f"{RULE}. Received: {received} cannot be imported ({type(error).__name__}: {error}). "
+            "Set the environment variable KERAS_BACKEND to tensorflow, or install the backend."
+        )
+    return None
+
+
+def check():
+    """Raises ImportError where Keras cannot be imported, ValueError where its backend is not a supported one."""
+    found = problem()
+    if found:
+        raise ImportError(found)
+    import keras
+
+    name = keras.backend.backend()
+    if name not in SUPPORTED:
+        raise ValueError(
+            f"{RULE}. Received: the backend {name}. Set the environment variable KERAS_BACKEND to tensorflow."
+        )

@@ -1,0 +1,65 @@
+"""What is known of weights and labels before any of them is loaded or fetched: what cannot fit is refused at once."""
+
+import os
+
+import keras
+
+from keras_i3d import paths, registry, runs
+from keras_i3d import weights as weights_lib
+from keras_i3d.messages import WeightsError
+
+
+def classes(weights, stream):
+    """Returns how many classes weights have, as far as that is known without loading them; else None.
+
+    Args:
+        weights: what a stream's weights may be: a published name, a path, a training run's folder, a model, or None.
+        stream: "rgb" or "flow".
+
+    Raises:
+        ValueError: a name that was not published for the stream, or no such file.
+    """
+    if weights is None:
+        return None
+    if isinstance(weights, keras.Model):
+        layers = {layer.name: layer for layer in weights.layers}
+        return layers["Logits"].output.shape[-1] if "Logits" in layers else None
+    if registry.is_name(weights):
+        return None if weights == "imagenet" else registry.find(weights, stream).classes
+    if runs.is_run(weights):
+        return len(runs.read(weights).labels)
+    path = paths.expand(weights)
+    if not isinstance(path, str | os.PathLike) or not (os.path.exists(path) or os.path.isfile(f"{path}.index")):
+        weights_lib.find(weights, stream)  # raises what is wrong with it
+        return None
+    try:
+        noted = weights_lib.facts_of(path) if os.path.isfile(path) else None
+        return noted and noted.classes
+    except WeightsError:  # whoever loads it will say
+        return None
+
+
+def label_count(labels):
+    """Returns how many names a list of labels has, or None for labels that are not chosen; nothing is fetched."""
+    if labels is None or (isinstance(labels, str) and labels == "none"):
+        return None
+    if isinstance(labels, str) and labels in registry.LABELS:
+        return registry.LABELS[labels].classes
+    return len(weights_lib.read_labels(labels))
+
+
+def check(weights, labels=None):
+    """Raises ValueError where weights are not there, or not for as many classes as each other or as labels.
+
+    Args:
+        weights: {stream: what `classes` takes}. Models are loaded already, and left to those who take them.
+        labels: what `classify` takes as its labels.
+    """
+    there = {stream: given for stream, given in weights.items() if not isinstance(given, keras.Model)}
+    known = {stream: number for stream, given in there.items() if (number := classes(given, stream)) is not None}
+    if len(set(known.values())) > 1:
+        raise ValueError(f"The streams must be trained on the same classes. Received: {known}")
+    count = label_count(labels)
+    for number in set(known.values()):
+        if count not in (None, number):
+            raise ValueError(f"{count} labels for {number} classes. Pass the list that belongs to the weights.")

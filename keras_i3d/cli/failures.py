@@ -1,0 +1,146 @@
+"""What the command line says of an error: one line with the reason and, where there is one, the remedy."""
+
+import errno
+import os
+import pathlib
+import re
+
+from keras_i3d.messages import KerasI3DError, is_out_of_memory, tensorflow_message, without_credentials
+
+PACKAGE = str(pathlib.Path(__file__).resolve().parents[1]) + os.sep
+LONGEST = 400  # characters of a message that another package wrote
+WHERE = "--verbose shows where"
+FAULT = "This looks like a fault of keras_i3d: --verbose shows the traceback, which a report of it needs"
+
+# What takes less memory, by verb.
+LESS_MEMORY = {
+    "classify": "Lower --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
+    "records": "Lower --workers= or --short_side=.",
+    "show": "Lower --seconds=, or show another record.",
+    "train": "Lower --set=batch_size=, or raise --set=accumulate= to split a batch; --set=remat=true keeps less; "
+    "or lower --set=clip_frames= or --set=size=.",
+    "evaluate": "Lower --views_at_once= (by views), --chunk_frames= (whole videos), --size= or --clip_frames=.",
+    "export": "Lower --frames=, or export one stream.",
+}
+_DISK_FULL = ("the disk is full", "Free some space, or name another place.")
+_DENIED = ("access is denied", "Change the permissions, or name another place.")
+ERRNOS = {
+    errno.ENOSPC: _DISK_FULL,
+    errno.EDQUOT: ("the disk quota is used up", _DISK_FULL[1]),
+    errno.EROFS: ("the file system is read-only", "Name another place."),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ENOENT: ("no such file or folder", ""),
+    errno.EISDIR: ("a folder, where a file is needed", ""),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", ""),
+    errno.ELOOP: ("links that lead in a circle", ""),
+    errno.ENAMETOOLONG: ("the name is too long", ""),
+    errno.EMFILE: ("too many files are open", "Raise the limit: ulimit -n 4096."),
+    errno.ENFILE: ("too many files are open", "Close other programs."),
+    errno.EIO: ("the disk fails to read or write", "Check the disk."),
+    errno.ENOLCK: ("the file system knows no locks", "Name a place on a local disk."),
+}
+# Flags that are not called like the argument that a message speaks of.
+OTHERWISE = {
+    "classify": {"weights": "rgb_weights= or --flow_weights"},
+    "evaluate": {"weights": "rgb= or --flow"},
+    "export": {"weights": "rgb= or --flow", "version": "version"},
+    "records": {"number": "split_number"},
+}
+
+
+def line(error, verb=None):
+    """Returns one line about an exception, for a user.
+
+    Args:
+        error: the exception.
+        verb: what was being done, for the remedy.
+    """
+    return " ".join(without_credentials(_said(error, verb)).split())
+
+
+def said(error, verb, names):
+    """Returns `line` of an exception, with flags in the place of arguments."""
+    return as_flags(line(error, verb), verb, names)
+
+
+def as_flags(text, verb, names):
+    """Returns a text that speaks of a verb's arguments, `labels=`, so that it speaks of its flags, `--labels=`."""
+    called = {name: name for name in names} | OTHERWISE.get(verb, {})
+    names = "|".join(sorted(map(re.escape, called), key=len, reverse=True))
+    # Not `==`, nor a part of a path or URL: /data/split=train/x.mp4
+    text = re.sub(rf"(?<![\w\-=./?&])({names})=(?!=|[^\s'\"]*/)", lambda found: f"--{called[found[1]]}=", text)
+    return re.sub(r"(--\w+)= \(\1=?\)", r"\1=", text)  # where a message names both
+
+
+def _said(error, verb):
+    if is_out_of_memory(error):
+        return f"The memory is too small for this. {LESS_MEMORY.get(verb, '')} ({_short(str(error)) or 'MemoryError'})"
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError):
+        shown = error.object[max(error.start - 40, 0) : error.end + 40]
+        return f"Names and text files are UTF-8. Received: {shown!r}, which is not. Rename it, or save it as UTF-8."
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_the_system(error.errno, error.filename, error.strerror)
+    if isinstance(error, KerasI3DError) or (_is_ours(error) and isinstance(error, ValueError | ImportError | OSError)):
+        return str(error)
+    if hasattr(error, "message") and hasattr(error, "error_code"):  # tf.errors.OpError
+        return _of_tensorflow(error)
+    if isinstance(error, ImportError):
+        return f"{_short(str(error))}. A package is missing or broken; {WHERE}."
+    if isinstance(error, OSError | ValueError | EOFError) or _package(error) not in (None, "keras_i3d"):
+        return f"{_short(str(error)) or type(error).__name__} ({_named(error)}; {WHERE})"
+    return f"{type(error).__name__}: {_short(str(error))}. {FAULT}."
+
+
+def _of_the_system(code, path, reason):
+    what, remedy = ERRNOS.get(code, (reason or os.strerror(code), f"{WHERE[0].upper()}{WHERE[1:]}."))
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    said = f"{what[0].upper()}{what[1:]}" if path in (None, "") or isinstance(path, int) else f"{path}: {what}"
+    return f"{said}. {remedy}"
+
+
+def _of_tensorflow(error):
+    text = tensorflow_message(error)
+    path, semicolon, reason = text.rpartition("; ")
+    codes = [code for code in ERRNOS if os.strerror(code).casefold() == reason.strip().casefold()]
+    if semicolon and codes:  # how its file systems say what went wrong
+        return _of_the_system(codes[0], path.rpartition(": ")[2], reason)
+    if type(error).__name__ == "DataLossError":
+        return (
+            f"{_short(text)}. The file is damaged: make it again; `keras-i3d records --check=DIR` finds all that are."
+        )
+    if "assertion failed" in str(error.message):  # a rule of this package
+        return text
+    return f"{_short(text)} (TensorFlow, {type(error).__name__}; {WHERE})"
+
+
+def _short(text):
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def _named(error):
+    package = _package(error)
+    return f"{type(error).__name__} of {package}" if package else type(error).__name__
+
+
+def _is_ours(error):
+    return _package(error) == "keras_i3d"
+
+
+def _package(error):
+    """The package whose code raised an exception; None where that is not known."""
+    trace, file = error.__traceback__, None
+    while trace is not None:
+        found = trace.tb_frame.f_code.co_filename
+        file = found if os.path.isabs(found) else file  # Cython's are "h5py/h5f.pyx", the interpreter's "<frozen ...>"
+        trace = trace.tb_next
+    if file is None:
+        return None
+    if file.startswith(PACKAGE):
+        return "keras_i3d"
+    parts = pathlib.PurePath(file).parts
+    if "site-packages" in parts[:-1]:
+        return parts[parts.index("site-packages") + 1].removesuffix(".py")
+    return "Python"
