@@ -52,6 +52,7 @@ class Classification:
         flow_method: how flow was computed; None if it was not.
         seconds: {stage: seconds} for decode, flow, and the model of each stream.
         fps: frames per second that the video was read at.
+        cut_short: whether the file lacks a part that its container announces.
     """
 
     video: str
@@ -64,14 +65,15 @@ class Classification:
     flow_method: str | None
     seconds: dict
     fps: float = FPS
+    cut_short: bool = False
 
     def __str__(self):
         streams = " + ".join(f"flow ({self.flow_method})" if s == "flow" else s for s in self.stream_logits)
         looped = f", looped to {self.looped}" if self.looped else ""
-        damaged = f", {self.damaged} damaged packets" if self.damaged else ""
+        damaged = video.damage(self)
         return "\n".join(
             [
-                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged}; {streams}",
+                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}",
                 "  probability    logit  label",
                 *(f"  {p.probability:11.5f} {p.logit:8.3f}  {p.label}" for p in self.predictions),
                 "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
@@ -86,6 +88,7 @@ class Classification:
             "frames": self.frames,
             "fps": self.fps,
             "damaged": self.damaged,
+            "cut_short": self.cut_short,
             "looped": self.looped,
             "streams": list(self.stream_logits),
             "flow": self.flow_method,
@@ -129,6 +132,7 @@ class Classifier:
         progress: whether to show a progress bar over the frames.
         attempts: connections to try where weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
+        max_seconds: seconds that a video may last, as for `video.Reader`.
 
     Raises:
         ValueError: a setting out of its range, labels that do not fit the classes, or an untrained head.
@@ -148,6 +152,7 @@ class Classifier:
         progress=False,
         attempts=download.ATTEMPTS,
         allow_untrained=False,
+        max_seconds=video.MAX_SECONDS,
     ):
         _check_choice("streams", streams, STREAMS)
         _check_choice("flow", flow, (None, *METHODS))
@@ -160,6 +165,7 @@ class Classifier:
             METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
         self.progress = progress
+        self.max_seconds = max_seconds
         weights = {"rgb": rgb_weights, "flow": flow_weights}
         models, own_labels, clips = {}, {}, {}
         for stream in self.streams:
@@ -200,7 +206,7 @@ class Classifier:
         """
         check_top(top)
         began = time.perf_counter()
-        reader = video.Reader(source, self.clip.fps, self.clip.short_side)
+        reader = video.Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
         total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little beside the model
         clock = collections.Counter(decode=time.perf_counter() - began)
         scorers = self._scorers(total, reader.name, clock)
@@ -226,6 +232,7 @@ class Classifier:
             flow_method=self.flow,
             seconds={stage: clock[stage] for stage in stages},
             fps=float(self.clip.fps),
+            cut_short=reader.cut_short,
         )
 
     def _scorers(self, total, name, clock):

@@ -8,6 +8,7 @@
   --flow=tvl1|opencv|dis      tvl1 is what the weights were trained on; opencv is its slow reference;
                               dis is faster and something else; default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
+  --max_seconds=14400         how long a video may last: a small file may claim any length
   --json                      one JSON object a video, even for one that fails
 
 Examples:
@@ -39,6 +40,7 @@ flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
 
@@ -58,6 +60,7 @@ def main(arguments):
             flow=FLAGS.flow,
             precision=FLAGS.precision,
             progress=True,
+            max_seconds=FLAGS.max_seconds,
         )
     except (KerasI3DError, ValueError, ImportError) as error:
         for video, _ in videos if FLAGS.json else ():
