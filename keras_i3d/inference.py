@@ -54,6 +54,7 @@ class Classification:
         fps: frames per second that the video was read at.
         activation: name of what made the probabilities of the logits, the network's own.
         clips: {stream: the ClipSpec that the network was trained on, and that the video was made into}.
+        cut_short: whether the file lacks a part that its container announces.
     """
 
     video: str
@@ -68,6 +69,7 @@ class Classification:
     fps: float = FPS
     activation: str = "softmax"
     clips: dict = dataclasses.field(default_factory=dict)
+    cut_short: bool = False
 
     def __str__(self):
         apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
@@ -75,10 +77,10 @@ class Classification:
             (f"flow ({self.flow_method})" if s == "flow" else s) + apart.get(s, "") for s in self.stream_logits
         )
         looped = f", looped to {self.looped}" if self.looped else ""
-        damaged = f", {self.damaged} damaged packets" if self.damaged else ""
+        damaged = video.damage(self)
         return "\n".join(
             [
-                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged}; {streams}",
+                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}",
                 "  probability    logit  label",
                 *(f"  {p.probability:11.5f} {p.logit:8.3f}  {p.label}" for p in self.predictions),
                 "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
@@ -93,6 +95,7 @@ class Classification:
             "frames": self.frames,
             "fps": self.fps,
             "damaged": self.damaged,
+            "cut_short": self.cut_short,
             "looped": self.looped,
             "streams": list(self.stream_logits),
             "frame_stride": {stream: clip.frame_stride for stream, clip in self.clips.items()},
@@ -141,6 +144,7 @@ class Classifier:
         progress: whether to show a progress bar over the frames.
         attempts: connections to try where weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
+        max_seconds: seconds that a video may last, as for `video.Reader`.
 
     Attributes:
         networks: {stream: networks.Network}, with what each was trained on.
@@ -166,6 +170,7 @@ class Classifier:
         progress=False,
         attempts=download.ATTEMPTS,
         allow_untrained=False,
+        max_seconds=video.MAX_SECONDS,
     ):
         given = {s: w for s, w in (("rgb", rgb_weights), ("flow", flow_weights)) if w is not None}
         if streams is None:
@@ -183,6 +188,7 @@ class Classifier:
             METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
         self.progress = progress
+        self.max_seconds = max_seconds
         chosen = {stream: given.get(stream, "kinetics") for stream in self.streams}
         beforehand.check(chosen, labels)
         self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in chosen.items()}
@@ -222,7 +228,7 @@ class Classifier:
         """
         check_top(top)
         began = time.perf_counter()
-        reader = video.Reader(source, self.clip.fps, self.clip.short_side)
+        reader = video.Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
         total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little beside the model
         clock = collections.Counter(decode=time.perf_counter() - began)
         scorers = self._scorers(total, reader.name, clock)
@@ -250,6 +256,7 @@ class Classifier:
             fps=float(self.clip.fps),
             activation=self.activation,
             clips=self.clips,
+            cut_short=reader.cut_short,
         )
 
     def _scorers(self, total, name, clock):

@@ -14,7 +14,24 @@ def picture(index, height=48, width=64):
     return image
 
 
-def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yuv420p", gap=None, b_frames=0):
+def shown(frames):
+    """Which picture each frame shows, from its red."""
+    return [round((float(frame[..., 0].mean()) - 40) / 4) for frame in frames]
+
+
+def film(
+    frames,
+    container="mp4",
+    codec="mpeg4",
+    rate=25,
+    times=None,
+    pixels="yuv420p",
+    gap=None,
+    b_frames=0,
+    places=None,
+    options=None,
+    **settings,
+):
     """Encodes pictures.
 
     Args:
@@ -22,6 +39,9 @@ def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yu
         times: the frames' times in milliseconds, for a variable rate.
         gap: frames from a keyframe to the next.
         b_frames: how many of them in a row are B-frames.
+        places: the frames' times in frames, for a constant rate with some left out.
+        options: of the encoder, as text.
+        settings: attributes of the encoder's context.
 
     Returns:
         The bytes of the file.
@@ -32,7 +52,7 @@ def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yu
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=rate)
+        stream = output.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels
         if codec in ("mpeg4", "libvpx"):
@@ -40,12 +60,16 @@ def film(frames, container="mp4", codec="mpeg4", rate=25, times=None, pixels="yu
         if gap:
             stream.codec_context.gop_size = gap
             stream.codec_context.max_b_frames = b_frames
+        for name, value in settings.items():
+            setattr(stream.codec_context, name, value)
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
         for i, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if times:
                 frame.pts, frame.time_base = times[i], Fraction(1, 1000)
+            if places:
+                frame.pts, frame.time_base = places[i], Fraction(1, rate)
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
     return buffer.getvalue()
@@ -62,4 +86,66 @@ def sound():
         frame.sample_rate = 16000
         output.mux(stream.encode(frame))
         output.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def packets(film):
+    """Returns [(place of the packet in the file, bytes)] of a film's video, in the order they are decoded."""
+    import av
+
+    with av.open(io.BytesIO(film)) as container:
+        return [(packet.pos, packet.size) for packet in container.demux(container.streams.video[0]) if packet.size]
+
+
+def turned(film, matrix):
+    """Returns an mp4 with (a, b, c, d) in the display matrix of its track: x' = a x + c y, y' = b x + d y."""
+    at = film.index(b"tkhd") + 4 + 40
+    a, b, c, d = (round(value * 65536).to_bytes(4, "big", signed=True) for value in matrix)
+    return film[:at] + a + b + bytes(4) + c + d + film[at + 20 :]
+
+
+def streams(*shown, dispositions, container="matroska", codecs=("libx264", "libx264")):
+    """A file of several streams, each of its own pictures and FFmpeg's disposition."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        added = []
+        for pictures, disposition, codec in zip(shown, dispositions, codecs):
+            stream = output.add_stream(codec, rate=25)
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            stream.disposition = disposition
+            added.append(stream)
+        for stream, pictures in zip(added, shown):
+            for image in pictures:
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            output.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def trimmed(film, start):
+    """An mp4 of the packets of another from one that is decoded `start` packets before the first one shown."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(film)) as source, av.open(buffer, "w", format="mp4") as output:
+        template = source.streams.video[0]
+        stream = output.add_stream_from_template(template)
+        for packet in source.demux(template):
+            if packet.size:
+                shift = start * packet.duration
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = stream
+                output.mux(packet)
+    return buffer.getvalue()
+
+
+def webp(count):
+    """An animated WebP of `count` pictures."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    first, *others = (Image.fromarray(picture(i)) for i in range(count))
+    first.save(buffer, "WEBP", save_all=True, append_images=others, duration=40, quality=100)
     return buffer.getvalue()

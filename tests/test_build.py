@@ -86,6 +86,28 @@ def whole(videos, tmp_path_factory):
     return folder
 
 
+def test_damage_and_limits_reach_the_manifest(tmp_path, in_process):
+    """Packets that could not be decoded, a file that is cut short, and one that lasts too long."""
+    folder = tmp_path / "videos/run"
+    folder.mkdir(parents=True)
+    film = films.film([films.picture(i) for i in range(12)], "avi", "mjpeg", pixels="yuvj420p")
+    packets = films.packets(film)
+    (at, size), (end, _) = packets[4], packets[-2]
+    (folder / "a.avi").write_bytes(film)
+    (folder / "b.avi").write_bytes(film[:at] + bytes(size) + film[at + size :])
+    (folder / "c.avi").write_bytes(film[:end])
+    (folder / "d.mp4").write_bytes(films.film([films.picture(i) for i in range(3)], rate=1))
+    listing = datasets.find(tmp_path / "videos", split="train")
+    report = built(listing, tmp_path / "out", shards=1, max_seconds=2)
+    assert (report.written, report.damaged, report.failed) == (3, 2, 1)
+    made = manifest.read(tmp_path / "out/train.json")
+    found = {entry["id"]: (entry["packets"], entry["cut_short"]) for entry in made.damaged}
+    assert found == {"run/b.avi": (1, False), "run/c.avi": (0, True)}
+    assert "the limit is 2 s; raise max_seconds" in made.failed[0]["reason"]
+    with pytest.raises(ValueError, match="of another plan"):
+        built(listing, tmp_path / "out", shards=1)
+
+
 def test_what_is_written(whole, videos, listing):
     names = [f"train-0000{i}-of-00004.tfrecord" for i in range(4)]
     assert sorted(os.listdir(whole)) == ["failed.jsonl", "labels.txt", *names, "train.json"]

@@ -86,6 +86,23 @@ def test_usage(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_how_long_a_video_may_last(tmp_path, monkeypatch):
+    given = []
+
+    def called(*arguments, **settings):
+        given.append(settings["max_seconds"])
+        raise ValueError("enough")
+
+    monkeypatch.setattr("keras_i3d.inference.Classifier", called)
+    monkeypatch.setattr("keras_i3d.data.build.build", called)
+    (tmp_path / "videos/run").mkdir(parents=True)
+    (tmp_path / "videos/run/x.mp4").write_bytes(b"x")
+    for settings, expected in (([], 14400), (["--max_seconds=7"], 7)):
+        assert here("classify", tmp_path / "videos/run/x.mp4", *settings) == 1
+        assert here("records", f"--source={tmp_path / 'videos'}", f"--output={tmp_path / 'out'}", *settings) == 1
+        assert given[-2:] == [expected, expected]
+
+
 def test_unreachable_weights_are_one_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_I3D_MIRROR", str(tmp_path))
     assert here("classify", folder / "videos/a.mp4", "--json") == 1

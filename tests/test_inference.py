@@ -143,6 +143,21 @@ def test_results_print_and_pack(rgb, mp4):
     assert result.record()["predictions"][1]["label"] == result.predictions[1].label
 
 
+def test_a_damaged_video_is_said_to_be(rgb):
+    film = films.film([films.picture(i) for i in range(20)], "avi", "mjpeg", pixels="yuvj420p")
+    (at, size), *_, (end, _) = films.packets(film)[8:]
+    result = rgb(film[:at] + bytes(size) + film[at + size : end])
+    assert (result.frames, result.damaged, result.cut_short) == (19, 1, True)
+    assert "19 frames at 25 fps, 1 damaged packet, cut short; rgb" in str(result)
+    assert (result.record()["damaged"], result.record()["cut_short"]) == (1, True)
+
+
+def test_how_long_a_video_may_last(rgb, mp4, monkeypatch):
+    monkeypatch.setattr(rgb, "max_seconds", 0.5)
+    with pytest.raises(VideoError, match="the limit is 0.5 s"):
+        rgb(mp4)
+
+
 @pytest.mark.parametrize("frames", [1, 4, 8])
 def test_short_videos_are_looped(frames, rgb, models, capsys):
     mp4 = films.film([films.picture(10 * i) for i in range(frames)])

@@ -1,24 +1,20 @@
-"""Video files to frames: timing, size, colour, rotation, and files that are broken."""
+"""Video files to frames: size, colour, orientation, and what is no video."""
 
 import io
 import os
+import shutil
 import subprocess
-import sys
-import textwrap
+from fractions import Fraction
 
 import films
 import numpy as np
 import pytest
-from conftest import ROOT
+from films import shown
 
 from keras_i3d import VideoError, video
+from keras_i3d.video import pixels
 
 PICTURES = [films.picture(i) for i in range(30)]
-
-
-def shown(frames):
-    """Which picture each frame shows, from its red."""
-    return [round((float(frame[..., 0].mean()) - 40) / 4) for frame in frames]
 
 
 @pytest.fixture(scope="module")
@@ -51,26 +47,6 @@ def test_containers(container, codec, pixels):
     assert frames.shape == (30, 256, 341, 3)
     red = frames[..., 0].mean(axis=(1, 2))
     assert abs(red - [40 + 4 * i for i in range(30)]).max() < (20 if codec == "gif" else 6)  # a palette is coarse
-
-
-@pytest.mark.parametrize("rate", [10, 24, 25, 30, 50, 60])
-def test_resampled_to_25_by_time(rate):
-    frames = video.read(films.film(PICTURES, rate=rate))
-    assert len(frames) == int(30 / rate * 25 + 0.5)
-    times = np.arange(len(frames)) / 25
-    nearest = np.clip(np.abs(times[:, None] - np.arange(30)[None] / rate).argmin(axis=1), 0, 29)
-    assert max(abs(np.array(shown(frames)) - nearest)) <= (1 if rate in (10, 50) else 0)  # ties go either way
-
-
-def test_variable_frame_rate():
-    """20 frames 20 ms apart, then 10 frames 200 ms apart: 0.4 s and 2 s, 60 frames at 25."""
-    times = [20 * i for i in range(20)] + [400 + 200 * i for i in range(10)]
-    frames = video.read(films.film(PICTURES, "matroska", times=times))
-    seen = shown(frames)
-    assert abs(len(frames) - 60) <= 5  # the container does not say how long the last frame lasts
-    assert all(abs(times[s] - 40 * k) <= 101 for k, s in enumerate(seen[:56]))
-    assert seen[:10] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
-    assert seen.count(22) == 5
 
 
 def test_every_frame_at_its_own_size(mp4):
@@ -108,14 +84,14 @@ def test_frames_come_as_a_stream(mp4, monkeypatch):
     """One frame taken is a few decoded: the decoder's threads look ahead, the rest of the film is not touched."""
     reader = video.Reader(films.film(PICTURES * 10))
     decoded = []
-    original = reader._decoded
+    original = reader._decoder.frames
 
-    def counted():
-        for item in original():
+    def counted(start):
+        for item in original(start):
             decoded.append(item)
             yield item
 
-    monkeypatch.setattr(reader, "_decoded", counted)
+    monkeypatch.setattr(reader._decoder, "frames", counted)
     frames = iter(reader)
     assert next(frames).shape == (256, 341, 3)
     assert len(decoded) <= 3
@@ -128,31 +104,207 @@ def test_a_colon_in_a_name(mp4, tmp_path, monkeypatch):
     assert len(video.read("12:30.mp4")) == 30
 
 
-def test_a_long_gap_is_said(capsys):
-    film = films.film(PICTURES[:3], "matroska", times=[0, 40, 100_000])
-    reader = video.Reader(film)
-    assert reader.count() > 1200
-    assert capsys.readouterr().err == ""
-    assert sum(1 for _ in reader) == reader.frames
-    assert "nothing new for 50 s after frame" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("source", [None, np.zeros((4, 8, 8, 3), "uint8"), 3])
 def test_sources_that_are_none(source):
     with pytest.raises(ValueError, match="path, the bytes of a file, or a binary file object"):
         video.Reader(source)
 
 
-@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
-def test_rotation_metadata(matrix, turns, mp4):
-    """The display matrix of the track header; (0, 1, -1, 0) is how phones say "turn clockwise by 90"."""
-    at = mp4.index(b"tkhd") + 4 + 40
-    a, b, c, d = (round(value * 65536).to_bytes(4, "big", signed=True) for value in matrix)
-    zero = bytes(4)
-    turned = mp4[:at] + a + b + zero + c + d + mp4[at + 20 :]
-    upright, frames = video.read(mp4, short_side=48), video.read(turned, short_side=48)
-    assert frames.shape[1:3] == ((64, 48) if turns % 2 else (48, 64))
-    np.testing.assert_array_equal(frames[3], np.rot90(upright[3], turns))
+# What a player shows of each display matrix (a, b, c, d): FFmpeg's names of them.
+ORIENTATIONS = {
+    (1, 0, 0, 1): lambda image: image,
+    (0, 1, -1, 0): lambda image: np.rot90(image, -1),  # how phones say "turn clockwise by 90"
+    (-1, 0, 0, -1): lambda image: np.rot90(image, 2),
+    (0, -1, 1, 0): np.rot90,
+    (-1, 0, 0, 1): np.fliplr,  # hflip
+    (1, 0, 0, -1): np.flipud,  # vflip
+    (0, 1, 1, 0): lambda image: image.swapaxes(0, 1),  # transpose
+    (0, -1, -1, 0): lambda image: np.rot90(image, 2).swapaxes(0, 1),  # antitranspose
+}
+
+
+@pytest.mark.parametrize("matrix", ORIENTATIONS)
+def test_turned_and_mirrored(matrix, mp4):
+    upright, frames = video.read(mp4, short_side=48), video.read(films.turned(mp4, matrix), short_side=48)
+    np.testing.assert_array_equal(frames[3], ORIENTATIONS[matrix](upright[3]))
+
+
+def test_side_data_that_pyav_does_not_know():
+    """PyAV refuses all of a frame's side data where one entry is of a kind newer than itself."""
+
+    class Frame:
+        rotation = 90
+
+        @property
+        def side_data(self):
+            raise ValueError("37 is not a valid Type")
+
+    transposed, rows, columns = pixels.orientation(Frame())
+    image = films.picture(0)
+    assert transposed
+    np.testing.assert_array_equal(image.swapaxes(0, 1)[::rows, ::columns], np.rot90(image))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "short_side", "expected"),
+    [
+        (Fraction(64, 45), 48, (48, 91)),
+        (Fraction(64, 45), None, (48, 91)),
+        (Fraction(1, 2), 48, (72, 48)),  # now the width is the shorter side
+        (Fraction(1, 2), None, (96, 64)),
+        (Fraction(1), None, (48, 64)),
+    ],
+)
+def test_pixels_become_square(ratio, short_side, expected):
+    film = films.film(PICTURES[:3], "mp4", "libx264", sample_aspect_ratio=ratio)
+    frames = video.read(film, short_side=short_side)
+    assert frames.shape == (3, *expected, 3)
+    height, width = expected  # the whole picture, from edge to edge
+    assert np.abs(frames[1].astype(int) - films.picture(1, height, width)).mean() < 4
+
+
+def test_pixels_become_square_before_the_turn(mp4):
+    """The ratio is of the stored pixels."""
+    film = films.film(PICTURES[:3], "mp4", "libx264", sample_aspect_ratio=Fraction(2))
+    assert video.read(films.turned(film, (0, 1, -1, 0)), short_side=48).shape == (3, 128, 48, 3)
+
+
+def bars(count=20):
+    """A white bar that moves by 4 pixels a field, the two fields of a frame in its odd and even lines."""
+    frames = np.zeros((count, 96, 128, 3), "uint8")
+    for i, frame in enumerate(frames):
+        frame[0::2, 4 * i : 4 * i + 24] = 255
+        frame[1::2, 4 * i + 4 : 4 * i + 28] = 255
+    return list(frames)
+
+
+def combing(frames):
+    """The mean difference of neighbouring lines."""
+    return np.abs(np.diff(frames.astype(int), axis=1)).mean()
+
+
+INTERLACED = {
+    "mpeg2": {"container": "mpeg", "codec": "mpeg2video", "options": {"flags": "+ildct+ilme"}, "bit_rate": 8_000_000},
+    "h264": {"container": "mp4", "codec": "libx264", "options": {"x264-params": "tff=1"}, "gap": 5, "b_frames": 1},
+}
+
+
+@pytest.mark.parametrize("settings", INTERLACED.values(), ids=INTERLACED)
+def test_interlaced_frames_are_not_combed(settings):
+    film = films.film(bars(), **settings)
+    frames = video.read(film, short_side=96)
+    assert len(frames) == 20
+    assert combing(frames) < 1.5
+    progressive = films.film(bars(), "mp4", "libx264")
+    assert combing(video.read(progressive, short_side=96)) > 8  # the same lines, not said to be fields
+    # Where they are is what the frame's first field says, within the 4 pixels of a field.
+    columns = (frames[..., 0] > 128).mean(axis=1) @ np.arange(128) / (frames[..., 0] > 128).mean(axis=1).sum(axis=1)
+    assert np.abs(columns[1:-1] - (4 * np.arange(20) + 12)[1:-1]).max() < 4
+
+
+@pytest.mark.parametrize("settings", INTERLACED.values(), ids=INTERLACED)
+def test_a_part_of_an_interlaced_video_is_a_slice_of_the_whole(settings):
+    """The missing lines come from the frames next to it."""
+    film = films.film(bars(), **settings)
+    whole = video.read(film, short_side=48)
+    for first in range(1, 18):
+        part = video.read(film, short_side=48, start=first / 25, end=(first + 2) / 25)
+        np.testing.assert_array_equal(part, whole[first : first + 2], err_msg=str(first))
+
+
+@pytest.mark.parametrize(("number", "name"), [(8, "YCgCo"), (10, r"BT\.2020 constant luminance")])
+def test_colours_that_cannot_be_converted(number, name, tmp_path):
+    (tmp_path / "x.mp4").write_bytes(films.film(PICTURES[:3], "mp4", "libx264", colorspace=number))
+    with pytest.raises(VideoError, match=rf"x\.mp4: FFmpeg cannot convert its colours to RGB: {name}"):
+        video.read(tmp_path / "x.mp4")
+
+
+def test_a_reserved_colour_matrix_says_nothing():
+    film = films.film(PICTURES[:3], "mp4", "libx264")
+    reserved = films.film(PICTURES[:3], "mp4", "libx264", colorspace=3)
+    np.testing.assert_array_equal(video.read(reserved), video.read(film))
+
+
+def test_any_failure_of_conversion_names_file_and_reason(mp4, tmp_path, monkeypatch):
+    (tmp_path / "x.mp4").write_bytes(mp4)
+    original = pixels.Converter.__init__
+
+    def broken(self, *settings):
+        original(self, *settings)
+        self.reformatter = None
+
+    monkeypatch.setattr(pixels.Converter, "__init__", broken)
+    with pytest.raises(VideoError, match=r"x\.mp4: FFmpeg cannot convert its frames to RGB, of 64 x 48 .* yuv420p"):
+        video.read(tmp_path / "x.mp4")
+
+
+COVER, DEFAULT = 0x400, 0x1
+
+
+@pytest.mark.parametrize(("dispositions", "expected"), [((0, DEFAULT), 20), ((DEFAULT, 0), 0), ((0, 0), 0)])
+def test_of_several_streams_the_default_one_is_read(dispositions, expected):
+    film = films.streams(PICTURES[:10], PICTURES[20:], dispositions=dispositions)
+    assert shown(video.read(film, short_side=48)) == list(range(expected, expected + 10))
+
+
+def test_a_cover_is_no_video():
+    cover = {"dispositions": [COVER, DEFAULT], "container": "mp4", "codecs": ("mjpeg", "libx264")}
+    film = films.streams(PICTURES[:1], PICTURES[20:], **cover)
+    assert shown(video.read(film, short_side=48)) == list(range(20, 30))
+    with pytest.raises(VideoError, match="it has no video stream"):
+        video.read(films.streams(PICTURES[:1], **cover))
+
+
+def test_no_decoder():
+    film = films.film(PICTURES[:5], "mp4", "libx264").replace(b"avc1", b"zzzz")
+    with pytest.raises(VideoError, match="no decoder for its video"):
+        video.read(film)
+
+
+def test_animated_webp():
+    """Newer FFmpegs have a decoder, with others it is said that there is none."""
+    import av
+
+    if "webp_anim" in av.codecs_available:
+        assert shown(video.read(films.webp(5), short_side=48)) == list(range(5))
+    else:
+        with pytest.raises(VideoError, match="no decoder for animated WebP"):
+            video.read(films.webp(5))
+
+
+def test_frames_have_a_largest_size(mp4, monkeypatch):
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(VideoError, match=r"its frames are 64 x 48 pixels, and the limit is 3,071 in all"):
+        video.read(mp4)
+
+
+@pytest.mark.parametrize("size", [(1000, 2), (4000, 2), (8, 1000)])
+def test_frames_have_a_largest_aspect(size):
+    """Scaled to a short side of 256, a frame of 2 x 4000 pixels would take 393 MB."""
+    film = films.film([films.picture(i, *size) for i in range(2)], "gif", "gif", pixels="rgb8")
+    with pytest.raises(VideoError, match=r"pixels, and the limit is an aspect of 16:1"):
+        video.read(film)
+    assert video.read(film, short_side=None).shape == (2, *size, 3)
+
+
+def test_frames_have_a_largest_aspect_on_any_screen():
+    film = films.film(PICTURES[:2], "mp4", "libx264", sample_aspect_ratio=Fraction(16))
+    with pytest.raises(VideoError, match=r"its frames are 1024 x 48 pixels"):
+        video.read(film)
+
+
+FFMPEG = shutil.which("ffmpeg")
+
+
+@pytest.mark.skipif(not FFMPEG, reason="needs the ffmpeg command line, to compare with")
+@pytest.mark.parametrize("rate", [10, 12, 24, 30, 48, 60])
+def test_frames_are_those_of_the_ffmpeg_command(rate, tmp_path):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(films.film(PICTURES, "mp4", "libx264", rate, b_frames=2))
+    command = [FFMPEG, "-v", "error", "-i", path, "-vf", "fps=25", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    expected = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "uint8")
+    frames = video.read(path, short_side=None)
+    assert shown(frames) == shown(expected.reshape(frames.shape))
 
 
 def test_bt709_is_not_bt601():
@@ -173,55 +325,6 @@ def test_bt709_is_not_bt601():
         output.mux(stream.encode())
     frames = video.read(buffer.getvalue())
     assert np.abs(frames.astype(int) - (200, 40, 90)).max() <= 4
-
-
-def test_damage_is_counted(mp4):
-    film = bytearray(films.film(PICTURES, "avi", "mjpeg", pixels="yuvj420p"))
-    at = len(film) // 2
-    film[at : at + 3000] = bytes(3000)
-    reader = video.Reader(bytes(film))
-    frames = sum(1 for _ in reader)
-    assert reader.damaged > 0
-    assert frames > 0
-
-
-def test_damaged_h264_does_not_hang(tmp_path):
-    """FFmpeg's decoding threads complain of it; a callback in Python would wait for a lock that the reader holds."""
-    draw = np.random.default_rng(0)
-    film = bytearray(films.film([draw.integers(0, 255, (240, 320, 3), "uint8") for _ in range(40)], "mp4", "libx264"))
-    for at in range(20_000, len(film) - 60_000, 3001):
-        film[at : at + 200] = draw.bytes(200)
-    (tmp_path / "x.mp4").write_bytes(film)
-    code = """
-        import av
-        from keras_i3d import video
-        reader = video.Reader("x.mp4")
-        for taken in range(1, 21):
-            frames = iter(reader)
-            for _ in range(taken):
-                next(frames, None)
-            frames.close()
-        print(sum(1 for _ in reader), reader.damaged, av.logging.get_level())
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "numpy"}  # which starts sooner
-    result = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    frames, damaged, level = result.stdout.split()
-    assert int(frames) > 0
-    assert int(damaged) > 0
-    assert level == "None", "log callbacks are on: this hangs in two runs of three"
-
-
-def test_a_file_cut_short_says_so():
-    """The header promises 30 frames, the file ends before."""
-    film = films.film(PICTURES, "avi", "mjpeg", pixels="yuvj420p")
-    reader = video.Reader(film[: len(film) // 2])
-    frames = sum(1 for _ in reader)
-    assert 0 < frames < 30
-    assert reader.damaged >= 30 - frames - 1
 
 
 @pytest.mark.parametrize(
@@ -267,53 +370,11 @@ def test_bad_settings(settings, mp4):
         video.read(mp4, **settings)
 
 
-def gops(container, codec, **settings):
-    """80 frames at 30 per second, a keyframe every 12."""
-    return films.film([films.picture(i // 2) for i in range(80)], container, codec, 30, gap=12, **settings)
-
-
-TRIMMED = {
-    "mp4, B-frames": gops("mp4", "libx264", b_frames=2),
-    "mp4": gops("mp4", "mpeg4"),
-    "avi": gops("avi", "mpeg4"),
-    "avi, B-frames": gops("avi", "mpeg4", b_frames=2),
-    "webm": gops("webm", "libvpx"),
-    "mpegts": gops("mpegts", "libx264", b_frames=2),
-}
-
-
-@pytest.mark.parametrize("film", TRIMMED.values(), ids=TRIMMED)
-def test_a_trim_is_a_slice_of_the_whole(film):
-    whole = video.read(film, short_side=24)
-    assert len(whole) == 67
-    for first, last in ((0, 20), (1, 3), (11, 12), (25, 60), (50, None), (66, 67), (60, 90)):
-        reader = video.Reader(film, 25, 24, first / 25, last and last / 25)
-        np.testing.assert_array_equal(np.stack(list(reader)), whole[first:last], err_msg=f"{first} to {last}")
-        assert reader.count() == reader.frames == len(whole[first:last])
-        assert reader.damaged == 0
-    stored = video.read(film, None, 24)
-    np.testing.assert_array_equal(video.read(film, None, 24, start=1.0, end=2.0), stored[30:60])
-
-
-@pytest.mark.parametrize("name", ["mp4, B-frames", "webm"])
-def test_a_trim_decodes_only_what_it_shows(name, monkeypatch):
-    reader = video.Reader(TRIMMED[name], short_side=24, start=1.6, end=1.8)  # frames 48 to 54, a keyframe at 48
-    decoded, original = [], reader._timed
-    monkeypatch.setattr(reader, "_timed", lambda: (decoded.append(item[0]) or item for item in original()))
-    assert sum(1 for _ in reader) == 5
-    assert len(decoded) <= 12
-    assert min(decoded[1:]) - decoded[0] >= 1.19
-
-
-@pytest.mark.parametrize("name", TRIMMED)
-def test_a_start_beyond_the_end(name):
-    for fps in (25, None):
-        with pytest.raises(VideoError, match=r"it ends after 2\.6\d s, before the start at 9.00 s"):
-            video.read(TRIMMED[name], fps, start=9)
-
-
 def test_the_real_video(shared):
-    """355 frames of 981/50 per second are 18.09 s, 452 frames at 25."""
+    """355 frames of 981/50 per second are 18.09 s, 452 frames at 25; by FFmpeg 7 the last frame lasts 1/981 s."""
+    import av
+
+    count = 452 if av.library_versions["libavcodec"] >= (62,) else 451
     frames = video.read(shared / "media/v_GGSY1Qvo990.mp4")
-    assert frames.shape == (452, 256, 341, 3)
+    assert frames.shape == (count, 256, 341, 3)
     assert video.read(shared / "media/v_CricketShot_g04_c01_rgb.gif", short_side=None).shape == (79, 224, 224, 3)

@@ -220,11 +220,16 @@ class Model:
 
 
 def encode(path, fps, short_side):
-    """Returns a video's frames as a list of JPEGs."""
+    """Returns a video's frames as a list of JPEGs; a line says if it is damaged or cut short."""
     from keras_i3d import video
     from keras_i3d.data.records import encode_rgb
+    from keras_i3d.messages import notice
 
-    return [encode_rgb(frame) for frame in video.Reader(path, fps, short_side)]
+    reader = video.Reader(path, fps, short_side)
+    jpegs = [encode_rgb(frame) for frame in reader]
+    if video.damage(reader):
+        notice(f"{path}: {video.damage(reader)}")
+    return jpegs
 
 
 def ask(model, path):

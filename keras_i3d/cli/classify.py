@@ -10,6 +10,7 @@
                               dis is faster and something else; default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
   --chunk_frames=512          frames that go through a network at once: fewer take less memory
+  --max_seconds=14400         how long a video may last: a small file may claim any length
   --json                      one JSON object a video, even for one that fails
 
 Examples:
@@ -43,6 +44,7 @@ flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
+flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
 
@@ -91,6 +93,7 @@ def _classifier(videos):
             precision=FLAGS.precision,
             chunk_frames=FLAGS.chunk_frames,
             progress=True,
+            max_seconds=FLAGS.max_seconds,
         )
     except Exception as error:
         for video, problem in videos if FLAGS.json else ():

@@ -10,6 +10,7 @@
   --shards=N                  files; by default of 64 videos each, at least 8 (or one a video)
   --workers=N                 processes; by default one a core
   --short_side=256 --fps=25 --quality=95    smaller ones for experiments
+  --max_seconds=14400         how long a video, or its part, may last: a small file may claim any length
   --runner=NAME               a Beam runner other than local processes; its flags follow after --
                               Stopped at any point, the same command does what is missing.
   --check=DIR                 reads every byte of such a folder instead; prints a line for each problem
@@ -41,6 +42,7 @@ flags.DEFINE_integer("workers", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("short_side", 256, "", 1, flag_values=FLAGS)
 flags.DEFINE_float("fps", 25, "", 0, flag_values=FLAGS)
 flags.DEFINE_integer("quality", 95, "", 1, 100, FLAGS)
+flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
 flags.DEFINE_string("runner", None, "", FLAGS)
 flags.DEFINE_string("check", None, "", FLAGS)
 
@@ -71,7 +73,10 @@ def main(arguments):
         flow_method=None if FLAGS.flow == "none" else FLAGS.flow,
     )
     listing = datasets.find(FLAGS.source, FLAGS.annotations, FLAGS.labels, FLAGS.split, FLAGS.split_number)
-    report = build.build(listing, FLAGS.output, spec, FLAGS.shards, FLAGS.workers, FLAGS.runner, arguments)
+    report = build.build(
+        *(listing, FLAGS.output, spec, FLAGS.shards, FLAGS.workers, FLAGS.runner, arguments),
+        max_seconds=FLAGS.max_seconds,
+    )
     print(report)
     if report.failed:
         print(f"reasons: {os.path.join(FLAGS.output, 'failed.jsonl')}", file=sys.stderr)

@@ -17,7 +17,7 @@ from keras_i3d.data.files import is_text, printable
 from keras_i3d.data.plan import Work, plan, sidecar
 from keras_i3d.flow.engine import TVL1Params
 from keras_i3d.flow.pairs import METHODS, cores
-from keras_i3d.video import Reader
+from keras_i3d.video import MAX_SECONDS, Reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Report:
     Attributes:
         split: its name.
         written, failed, missing: numbers of videos; failed ones are in OUTPUT/failed.jsonl with their reasons.
-        damaged: how many of those written have packets that could not be decoded; the manifest lists them.
+        damaged: how many of those written have packets that could not be decoded, or are cut short; the manifest lists
+            them.
         shards: number of files.
         bytes: of all shards.
         seconds: this call took.
@@ -52,7 +53,17 @@ class Report:
         )
 
 
-def build(listing, output, spec, shards=None, workers=None, runner=None, beam_args=(), progress=True):
+def build(
+    listing,
+    output,
+    spec,
+    shards=None,
+    workers=None,
+    runner=None,
+    beam_args=(),
+    progress=True,
+    max_seconds=MAX_SECONDS,
+):
     """Builds a split of a data set, or what is missing of it.
 
     Args:
@@ -66,6 +77,7 @@ def build(listing, output, spec, shards=None, workers=None, runner=None, beam_ar
             the videos and the output under the same paths.
         beam_args: further flags for Beam, such as "--project=x".
         progress: whether to show a progress bar.
+        max_seconds: seconds that a video, or its part, may last, as for `video.Reader`.
 
     Returns:
         A Report.
@@ -79,7 +91,7 @@ def build(listing, output, spec, shards=None, workers=None, runner=None, beam_ar
         raise ValueError(f"workers must be at least 1. Received: workers={workers!r}")
     began = time.monotonic()
     spec = dataclasses.replace(spec, fps=float(spec.fps), flow_bound=float(spec.flow_bound))  # one way to write 25
-    work = Work(listing, os.fspath(paths.expand(output)), spec, plan(listing, shards))
+    work = Work(listing, os.fspath(paths.expand(output)), spec, plan(listing, shards), float(max_seconds))
     complete = work.complete()
     if complete:
         work.remove()  # of a build that was stopped after its last step
@@ -120,7 +132,7 @@ def write_shard(folder, offset):
                 done["failed"].append({**video, "reason": "its name is not UTF-8: rename the file or its folder"})
                 continue
             try:
-                record, packets = _encode(example, spec)
+                record, reader = _encode(example, spec, head["max_seconds"])
             except (ImportError, MemoryError):
                 raise  # not the video's fault
             except Exception as error:
@@ -129,8 +141,8 @@ def write_shard(folder, offset):
                 continue
             writer.write(record)
             done["ids"].append(example["id"])
-            if packets:
-                done["damaged"].append({**video, "packets": packets})
+            if reader.damaged or reader.cut_short:
+                done["damaged"].append({**video, "packets": reader.damaged, "cut_short": reader.cut_short})
     written = [record_id(raw.numpy()) for raw in tf.data.TFRecordDataset(aside)]
     if written != done["ids"]:
         raise OSError(f"{aside} reads back as {len(written)} records, not the {len(done['ids'])} that were written")
@@ -146,15 +158,15 @@ def record_id(raw):
     return tf.train.SequenceExample.FromString(raw).context.feature["example/id"].bytes_list.value[0].decode()
 
 
-def _encode(example, spec):
-    """Returns (a video's record, how many of its packets are damaged)."""
+def _encode(example, spec, max_seconds):
+    """Returns (a video's record, the Reader that has read it)."""
     import tensorflow as tf
 
     path = example["path"]
     with tf.io.gfile.GFile(path, "rb") if "://" in path else contextlib.nullcontext(path) as video:
-        reader = Reader(video, spec.fps, spec.short_side, example["start"], example["end"])
+        reader = Reader(video, spec.fps, spec.short_side, example["start"], example["end"], max_seconds)
         facts = {key: example[key] for key in ("id", "label", "index", "split", "start", "end")}
-        return records.encode(reader, spec, source=os.path.basename(path), workers=1, **facts), reader.damaged
+        return records.encode(reader, spec, source=os.path.basename(path), workers=1, **facts), reader
 
 
 def _report(built, shards, began):

@@ -35,7 +35,8 @@ class Manifest:
         missing: {"id", "path"} of each video that was listed and not there.
         source: what it was built from, for people.
         version: the package's, when it was built.
-        damaged: {"id", "path", "packets"} of each video written of which so many packets could not be decoded.
+        damaged: {"id", "path", "packets", "cut_short"} of each video written of which so many packets could not be
+            decoded, or whose file lacks a part.
         plan: a hash of all that the shards were made from.
     """
 

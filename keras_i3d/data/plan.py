@@ -66,7 +66,7 @@ def is_manifest(name):
 class Work:
     """The state of a split's build, all of it in files."""
 
-    def __init__(self, listing, output, spec, shards):
+    def __init__(self, listing, output, spec, shards, max_seconds):
         self.listing, self.output, self.spec, self.shards = listing, output, spec, shards
         self.folder = os.path.join(output, f".{listing.split}-build")
         lines = [
@@ -79,6 +79,7 @@ class Work:
             "split": listing.split,
             "labels": listing.labels,
             "spec": dataclasses.asdict(spec),
+            "max_seconds": max_seconds,
             "shards": len(shards),
             "videos": len(listing.examples),
             "missing": [dataclasses.asdict(video) for video in listing.missing],
@@ -190,7 +191,8 @@ class Work:
     def _facts(head):
         return (
             f"{head['videos']} videos of {head['source']} in {head['shards']} shards, {len(head['labels'])} labels, "
-            f"{len(head['missing'])} missing, version {head['version']}, digest {head['digest'][:12]}"
+            f"{len(head['missing'])} missing, max_seconds {head.get('max_seconds')}, version {head['version']}, "
+            f"digest {head['digest'][:12]}"
         )
 
     def _done(self):
