@@ -7,8 +7,8 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
-    {"version", "messages"},
-    {"specs"},
+    {"version", "messages", "atomic"},
+    {"specs", "locks"},
     {"models"},
     {"conversion", "registry", "video", "flow", "visualize"},
     {"download", "data"},

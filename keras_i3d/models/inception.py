@@ -58,7 +58,7 @@ def inception_i3d(
     _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
 
     def width(filters):
-        return max(8, round(filters * depth_multiplier))
+        return scaled_width(filters, depth_multiplier)
 
     min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
     inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream)
@@ -84,21 +84,64 @@ def inception_i3d(
 def mixed(x, widths, *, name, bn_momentum):
     """An Inception block: 1x1x1 | 1x1x1 -> 3x3x3 | 1x1x1 -> 3x3x3 | max pool -> 1x1x1, concatenated."""
 
-    def unit(x, filters, kernel, suffix):
-        full_name = f"{name}_{suffix}"
-        full_name = PUBLISHED_NAMES.get(full_name, full_name)
+    def unit(x, place):
+        full_name, filters, kernel = units[place]
         return conv_unit(x, filters, kernel, name=full_name, bn_momentum=bn_momentum)
 
-    one, three = (1, 1, 1), (3, 3, 3)
-    width_0, width_1a, width_1b, width_2a, width_2b, width_3 = widths
-    branch_0 = unit(x, width_0, one, "Branch_0_Conv3d_0a_1x1")
-    branch_1 = unit(x, width_1a, one, "Branch_1_Conv3d_0a_1x1")
-    branch_1 = unit(branch_1, width_1b, three, "Branch_1_Conv3d_0b_3x3")
-    branch_2 = unit(x, width_2a, one, "Branch_2_Conv3d_0a_1x1")
-    branch_2 = unit(branch_2, width_2b, three, "Branch_2_Conv3d_0b_3x3")
-    branch_3 = max_pool(x, three, one, name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
-    branch_3 = unit(branch_3, width_3, one, "Branch_3_Conv3d_0b_1x1")
+    units = _units(name, widths)
+    branch_0 = unit(x, 0)
+    branch_1 = unit(unit(x, 1), 2)
+    branch_2 = unit(unit(x, 3), 4)
+    branch_3 = max_pool(x, (3, 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
+    branch_3 = unit(branch_3, 5)
     return layers.Concatenate(axis=-1, name=name)([branch_0, branch_1, branch_2, branch_3])
+
+
+def _units(name, widths):
+    """(name, filters, kernel) of the six convolutions of an Inception block."""
+    kernels = ("0_Conv3d_0a_1x1", "1_Conv3d_0a_1x1", "1_Conv3d_0b_3x3", "2_Conv3d_0a_1x1", "2_Conv3d_0b_3x3")
+    names = [f"{name}_Branch_{kernel}" for kernel in (*kernels, "3_Conv3d_0b_1x1")]
+    return [(PUBLISHED_NAMES.get(n, n), width, (int(n[-1]),) * 3) for n, width in zip(names, widths)]
+
+
+def layout(include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
+    """The weights that `inception_i3d` has with the same arguments, without building it.
+
+    Returns:
+        {layer name: [shapes]} of every layer with weights, in the order of the model's layers, by which Keras lays out
+        weight files: layers that are as far from the output follow each other.
+    """
+    found, channels = {}, CHANNELS[check_stream(stream)]
+
+    def add(units):
+        """Units of one depth: their convolutions, then their batch norms."""
+        for name, inputs, filters, kernel in units:
+            found[f"{name}_conv_3d"] = [(*kernel, inputs, filters)]
+        for name, _, filters, _ in units:
+            found[f"{name}_batch_norm"] = [(filters,)] * 3
+
+    for endpoint, kind, *settings in LAYERS:
+        if kind == CONV:
+            filters, kernel, _ = settings
+            filters = scaled_width(filters, depth_multiplier)
+            add([(endpoint, channels, filters, kernel)])
+            channels = filters
+        elif kind == MIXED:
+            widths = [scaled_width(filters, depth_multiplier) for filters in settings]
+            units = _units(endpoint, widths)
+            inputs = (channels, channels, widths[1], channels, widths[3], channels)
+            units = [(name, before, *rest) for (name, *rest), before in zip(units, inputs)]
+            add([units[1], units[3]])
+            add([units[0], units[2], units[4], units[5]])
+            channels = widths[0] + widths[2] + widths[4] + widths[5]
+    if include_top:
+        found[HEAD] = [(1, 1, 1, channels, classes), (classes,)]
+    return found
+
+
+def scaled_width(filters, depth_multiplier):
+    """The width of a layer that has `filters` at a depth_multiplier of 1."""
+    return max(8, round(filters * depth_multiplier))
 
 
 def head(x, classes, dropout, classifier_activation):
