@@ -61,7 +61,7 @@ def inception_i3d(
         return scaled_width(filters, depth_multiplier)
 
     min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
-    inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream)
+    inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream, dtype="float32")
     x = ClipCheck(min_frames, MIN_SIZE)(inputs)
     for endpoint, kind, *settings in LAYERS:
         if kind == CONV:
