@@ -1,13 +1,14 @@
 """Files that are written whole or not at all."""
 
 import contextlib
-import glob
 import hashlib
 import os
 import pathlib
 import re
 import secrets
 import socket
+
+TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{6}-(?P<name>.+)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -18,7 +19,7 @@ def replacing(path):
     machine left are removed first.
     """
     path = pathlib.Path(path)
-    clean(path)
+    clean(path.parent, path.name)
     temporary = path.with_name(f".{_machine()}-{os.getpid()}-{secrets.token_hex(3)}-{path.name}")
     try:
         yield temporary
@@ -33,12 +34,20 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def clean(path):
-    """Removes the temporary files of `path` whose process ran on this machine and is gone."""
-    path = pathlib.Path(path)
-    for left in path.parent.glob(f".*-*-*-{glob.escape(path.name)}"):
-        found = re.fullmatch(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{6}-" + re.escape(path.name), left.name)
-        if found and found[1] == _machine() and not _runs(int(found[2])):
+def clean(folder, name=None, alone=False):
+    """Removes temporary files that killed processes left in a folder.
+
+    Args:
+        folder: a path.
+        name: the name of the file that they were to become; None for all.
+        alone: whether a lock makes sure that no other process writes there now. Then all go; otherwise those whose
+            process ran on this machine and is gone.
+    """
+    for left in pathlib.Path(folder).iterdir():
+        found = TEMPORARY.fullmatch(left.name)
+        if not found or name not in (None, found["name"]):
+            continue
+        if alone or (found["machine"] == _machine() and not _runs(int(found["process"]))):
             left.unlink(missing_ok=True)
 
 

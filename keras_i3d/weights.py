@@ -13,8 +13,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
-from keras_i3d import conversion, download, locks, registry
-from keras_i3d.atomic import replacing, write_text
+from keras_i3d import atomic, conversion, download, locks, registry
 from keras_i3d.messages import WeightsError, notice
 from keras_i3d.models.inception import HEAD, LAYERS, layout
 from keras_i3d.specs import CHANNELS, ClipSpec, check_stream
@@ -155,6 +154,8 @@ def _cached(name, make):
         if fault := _fault(path):  # another process may just have made it
             if path.exists():
                 notice(f"{path} {fault}, so it is not used; fetching it again")
+            for final in (path, _checksum_file(path)):
+                atomic.clean(folder, final.name, alone=True)
             make(path)
     return path
 
@@ -282,13 +283,13 @@ def write_h5(weights, path, **facts):
     shapes = {name: [array.shape for array in arrays] for name, arrays in weights.items()}
     facts = {"version": __version__, "fingerprint": conversion.fingerprint(shapes), **facts}
     try:
-        with replacing(path) as temporary:
+        with atomic.replacing(path) as temporary:
             with h5py.File(temporary, "w", locking=False) as file:
                 _fill(file, weights)
                 file.attrs["keras_i3d"] = json.dumps(facts)
             conversion.check_match(read_h5(temporary), shapes, temporary)
             digest = download.sha256(temporary)
-        write_text(_checksum_file(path), f"{digest}  {path.name}\n")
+        atomic.write_text(_checksum_file(path), f"{digest}  {path.name}\n")
     except OSError as error:
         raise WeightsError(f"Cannot write {path} ({error.strerror or error}). Is the disk full?") from error
 

@@ -251,3 +251,17 @@ def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WeightsError, match="Cannot write in the cache folder.*Set the environment variable KERAS_HOME"):
         download.fetch(REMOTE, tmp_path / "file")
+
+
+def test_no_home(monkeypatch):
+    """A user without an entry in /etc/passwd, and no HOME: as containers are started."""
+    import pwd
+
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(WeightsError, match="this user has no home. Set the environment variable KERAS_HOME"):
+        download.cache_folder()

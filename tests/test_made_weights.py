@@ -223,9 +223,12 @@ def test_temporary_files_of_the_living_stay(tmp_path):
             (tmp_path / name).write_text("")
         atomic.write_text(tmp_path / "z.txt", "another file cleans nothing here")
         assert (tmp_path / gone).exists()
-        atomic.clean(final)
+        atomic.clean(tmp_path, final.name)
         assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, mine.name, "z.txt"])
     assert final.read_text() == "mine"
+    (tmp_path / others[0]).unlink()
+    atomic.clean(tmp_path, final.name, alone=True)
+    others = others[2:]
     with pytest.raises(UnicodeEncodeError):
         atomic.write_text(final, "half \ud800")
     assert final.read_text() == "mine"
