@@ -1,6 +1,7 @@
 """Which devices a run uses, in which precision, and how several machines train together."""
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -66,6 +67,8 @@ def cluster():
 
     form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
+        if not isinstance(json.loads(text), dict):
+            raise ValueError("no JSON object")
         found = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         spec, task = found.cluster_spec(), (found.task_type, found.task_id)
         jobs = {job: spec.job_tasks(job) for job in spec.jobs}
