@@ -281,7 +281,10 @@ def test_memory_that_runs_out(records, tmp_path, monkeypatch):
     [
         (MemoryError(), "Memory ran out"),
         (tf.errors.InternalError(None, None, "CUDA: Out of memory while trying"), "Memory ran out"),
-        (tf.errors.InternalError(None, None, "Graph execution error:\n\nDetected at x\nbad\nmore"), "stopped: bad"),
+        (
+            tf.errors.InternalError(None, None, "Graph execution error:\n\nDetected at x\n  File y\nbad\nmore"),
+            "stopped: bad",
+        ),
         (tf.errors.DataLossError(None, None, "corrupted record at 7"), "corrupted record at 7. Make the records again"),
         (tf.errors.UnimplementedError(None, None, "no such kernel\nfor it"), "TensorFlow stopped: no such kernel"),
     ],

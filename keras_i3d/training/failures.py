@@ -46,9 +46,10 @@ def line(error):
     found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", message)
     if found:
         return " ".join(re.findall(r"\[([^\]]*)\]", found[1]))
-    lines = [words for words in message.splitlines() if words.strip()] or [type(error).__name__]
     # Keras puts "Graph execution error:" and the stack of the step before what TensorFlow has to say.
-    return next((words for words in lines if not words.startswith(("Graph execution error", "Detected at"))), lines[0])
+    idle = ("Graph execution error", "Detected at", "<stack traces", " ", "\t", "[[")
+    lines = [words for words in message.splitlines() if words.strip() and not words.startswith(idle)]
+    return lines[0].strip() if lines else type(error).__name__
 
 
 def _is_of_data(error):

@@ -61,7 +61,7 @@ def train(
         devices: names of the devices to train on; by default all GPUs, or the CPU where there is none.
         progress: whether to show a progress bar.
         errors: "raise" stops at a damaged record; "count" drops such records, with a line for each, and counts them in
-            `log.csv` and at the end: those that this worker met, since the run began. What a run that drops some
+            `log.csv` and at the end, since the run began; not with several workers. What a run that drops some
             resumes with differs by the clips that took their places.
 
     Returns:
@@ -73,6 +73,11 @@ def train(
             damaged; memory ran out; the loss is no longer finite; another worker was lost.
     """
     check_stream(stream)
+    if errors == "count" and workers.shard()[1] > 1:
+        raise ValueError(
+            "Damaged records are dropped by one process alone, since the shares of several workers would no longer be "
+            f'parts of one batch. Received: errors="count" with {workers.shard()[1]} workers. Make the records again.'
+        )
     workers.cluster()
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = recipe.with_settings(settings or {}).scaled()
