@@ -282,7 +282,7 @@ def test_memory_that_runs_out(records, tmp_path, monkeypatch):
         (MemoryError(), "Memory ran out"),
         (tf.errors.InternalError(None, None, "CUDA: Out of memory while trying"), "Memory ran out"),
         (
-            tf.errors.InternalError(None, None, "Graph execution error:\n\nDetected at x\n  File y\nbad\nmore"),
+            tf.errors.InternalError(None, None, "Graph execution error:\nDetected at\n x\n\tx\nbad\nmore"),
             "stopped: bad",
         ),
         (tf.errors.DataLossError(None, None, "corrupted record at 7"), "corrupted record at 7. Make the records again"),
