@@ -1,30 +1,73 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
+import re
+import secrets
+import socket
+
+TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{6}-(?P<name>.+)", re.DOTALL)
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Gives the path of a temporary file, which takes the place of `path` if the block ends and is removed if it fails.
+    """Gives the path of a temporary file, which takes the place of `path` when the block ends without an exception.
 
-    An OSError of the block names `path`, whatever it was about: not the temporary file, nor nothing, as on a full disk.
+    It lies in the same folder and ends in the same name. Temporary files of the same path that killed processes of this
+    machine left are removed first. An OSError of the block names `path`, whatever it was about: not the temporary file,
+    nor nothing, as on a full disk.
     """
     path = pathlib.Path(path)
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    clean(path.parent, path.name)
+    temporary = path.with_name(f".{_machine()}-{os.getpid()}-{secrets.token_hex(3)}-{path.name}")
     try:
-        yield aside
-        os.replace(aside, path)
+        yield temporary
+        os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):  # which would hide the error
-            aside.unlink()
-        if isinstance(error, OSError) and error.filename in (None, str(aside)):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
 
 
 def write_text(path, text):
-    """Writes a file of UTF-8 text."""
-    with replacing(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+    """Writes a small UTF-8 file."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def clean(folder, name=None, alone=False):
+    """Removes temporary files that killed processes left in a folder.
+
+    Args:
+        folder: a path.
+        name: the name of the file that they were to become; None for all.
+        alone: whether a lock makes sure that no other process writes there now. Then all go; otherwise those whose
+            process ran on this machine and is gone.
+    """
+    for left in pathlib.Path(folder).iterdir():
+        found = TEMPORARY.fullmatch(left.name)
+        if not found or name not in (None, found["name"]):
+            continue
+        if alone or (found["machine"] == _machine() and not _runs(int(found["process"]))):
+            left.unlink(missing_ok=True)
+
+
+def _machine():
+    """Eight digits for this machine: the number of a process means nothing on another."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _runs(process):
+    if os.name != "posix":  # signal 0 would end the process there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

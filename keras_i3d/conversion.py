@@ -1,17 +1,19 @@
 """From checkpoints of other frameworks to I3D weights: Sonnet's I3D, and 2D Inception V1 inflated to 3D.
 
+No model is built to read one: what comes of it must not depend on the caller's dtype policy, backend or strategy.
 Weights travel as `{layer name: [arrays in Keras's order]}`: convolutions hold [kernel] or [kernel, bias],
 batch norms [beta, moving mean, moving variance]. A name or shape without its counterpart is an error.
 """
 
 import hashlib
+import os
 import re
 
 import numpy as np
 
 from keras_i3d.messages import WeightsError, missing_package, notice
 from keras_i3d.models.blocks import ClipCheck
-from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
+from keras_i3d.models.inception import HEAD, LAYERS, layout
 
 # What optimizers and averages leave in a checkpoint beside the model.
 SLOTS = re.compile(r"/(Momentum|Adam(_1)?|RMSProp(_1)?|ExponentialMovingAverage)$|(^|/)(global_step|beta[12]_power)$")
@@ -72,6 +74,8 @@ def read_inception_v1(prefix, channels=3):
     A kernel (h, w, in, out) becomes (t, h, w, in, out): t copies, each divided by t, so that a video of one
     repeated image gives what the image gave (arXiv 1705.07750, section 2.4.1). The class layer is skipped.
 
+    For flow that is common practice and not described in the paper; a line says so.
+
     Args:
         prefix: path of the checkpoint; both of TensorFlow's formats.
         channels: 3 for RGB; for flow, 2: the first kernel is averaged over its input channels and repeated.
@@ -79,7 +83,7 @@ def read_inception_v1(prefix, channels=3):
     Raises:
         WeightsError: unreadable, or any name or shape that is not Inception V1's.
     """
-    shapes = layer_shapes(_body("rgb"))
+    shapes = layout(include_top=False)
     weights, unmatched = {}, []
     for name, value in _read_checkpoint(prefix).items():
         match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
@@ -99,9 +103,9 @@ def read_inception_v1(prefix, channels=3):
         weights.setdefault(layer, {})[variable] = value
     if unmatched:
         raise WeightsError(f"{prefix}: {len(unmatched)} variables are not Inception V1's: {_listed(unmatched)}")
-    weights = _in_keras_order(weights)
-    check_match(weights, shapes, prefix)
+    weights = in_layout(_in_keras_order(weights), shapes, prefix)
     if channels != 3:
+        notice(f"the first convolution is averaged over RGB and repeated for {channels} flow channels")
         first = weights[f"{FIRST_UNIT}_conv_3d"]
         first[0] = np.repeat(first[0].mean(axis=3, keepdims=True), channels, axis=3)
     return weights
@@ -110,8 +114,8 @@ def read_inception_v1(prefix, channels=3):
 def inflate(source, model):
     """Fills the body of an I3D with 2D ImageNet weights, inflated over time; the class layer stays as it is.
 
-    For a flow model the first convolution is the RGB one averaged over its input channels and repeated,
-    which is common practice and not described in the paper; a line says so.
+    For a flow model the first convolution is the RGB one averaged over its input channels and repeated, see
+    `read_inception_v1`.
 
     Args:
         source: path prefix of a TF-Slim Inception V1 checkpoint (`inception_v1.ckpt`).
@@ -128,8 +132,6 @@ def inflate(source, model):
         raise ValueError("inflate takes one stream's model at a time. Received: a model of two streams")
     channels = model.input_shape[-1]
     weights = read_inception_v1(source, channels)
-    if channels != 3:
-        notice(f"the first convolution is averaged over RGB and repeated for {channels} flow channels")
     assign(model, weights, source, skip={HEAD})
     return model
 
@@ -263,8 +265,10 @@ def assign(model, weights, source, skip=()):
             layer.set_weights(weights[name])
 
 
-def _body(stream):
-    return inception_i3d(include_top=False, stream=stream)
+def in_layout(weights, shapes, source):
+    """Returns the weights as float32, in the order of `shapes`, whose layers and shapes they must have."""
+    check_match(weights, shapes, source)
+    return {name: [np.asarray(array, "float32") for array in weights[name]] for name in shapes}
 
 
 def _read_checkpoint(prefix):
@@ -273,12 +277,34 @@ def _read_checkpoint(prefix):
         import tensorflow as tf
     except ImportError as error:
         raise missing_package("tensorflow", "tensorflow", "Reading a TensorFlow checkpoint") from error
+    if os.path.isdir(prefix):  # TensorFlow would take the newest checkpoint in it, under a name that nobody gave
+        found = sorted(name for name in os.listdir(prefix) if name.endswith(".index"))
+        such = f": {os.path.join(prefix, checkpoint_prefix(found[0]))}" if found else "; there is none"
+        raise WeightsError(f"{prefix} is a folder. Pass the prefix of a checkpoint in it{such}.")
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         names = sorted(name for name in reader.get_variable_to_shape_map() if not SLOTS.search(name))
         return {name: reader.get_tensor(name) for name in names}
-    except (ValueError, tf.errors.OpError) as error:
-        raise WeightsError(f"{prefix}: not a readable TensorFlow checkpoint ({error})") from error
+    except Exception as error:  # of a damaged file TensorFlow says so by a dozen of types, an IndexError among them
+        raise WeightsError(f"{prefix}: not a readable TensorFlow checkpoint ({_reason(error, prefix)})") from error
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def _reason(error, prefix):
+    """One line on what is wrong with the files of a checkpoint."""
+    folder, name = os.path.split(str(prefix))
+    for other in sorted(os.listdir(folder or ".") if os.path.isdir(folder or ".") else ()):
+        path = os.path.join(folder, other)
+        if re.fullmatch(re.escape(name) + r"(\.index|\.data-\d+-of-\d+)?", other) and os.path.isfile(path):
+            with open(path, "rb") as file:
+                if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                    return f"{other} is a pointer of Git LFS, not the file itself: run git lfs pull"
+    said = str(error).strip().splitlines()
+    if isinstance(error, IndexError):
+        return "its data is shorter than its index says: copy it again"
+    return said[0] if said else type(error).__name__
 
 
 def _in_keras_order(weights):

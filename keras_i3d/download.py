@@ -8,10 +8,12 @@ import pathlib
 import queue
 import shutil
 import socket
+import tempfile
 import threading
 import time
 import urllib.parse
 
+from keras_i3d import locks
 from keras_i3d.messages import WeightsError, WeightsUnreachableError, notice, without_credentials
 
 CONNECT_SECONDS = 5
@@ -22,7 +24,15 @@ CHUNK = 1 << 16  # what an interrupted download loses at most
 
 def cache_folder():
     """Returns `$KERAS_HOME/keras_i3d` (`~/.keras/keras_i3d`), which may not exist yet."""
-    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    home = os.environ.get("KERAS_HOME")
+    if not home:
+        try:
+            home = pathlib.Path.home() / ".keras"
+        except RuntimeError as error:  # no HOME, and a user without an entry in /etc/passwd, as in many containers
+            raise WeightsError(
+                "No folder to keep weights in: this user has no home. Set the environment variable KERAS_HOME to a "
+                "folder that can be written."
+            ) from error
     return pathlib.Path(home) / "keras_i3d"
 
 
@@ -31,9 +41,8 @@ def writable_folder(folder):
     folder = pathlib.Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise WeightsError(
             f"Cannot write in the cache folder {folder} ({error.strerror}). "
@@ -68,9 +77,7 @@ def fetch(remote, folder, attempts=ATTEMPTS):
         except WeightsError as error:
             notice(f"{error} Fetching it again.")
     writable_folder(final.parent)
-    import filelock
-
-    with filelock.FileLock(final.with_name(f".{final.name}.lock")):
+    with locks.hold(final.with_name(f".{final.name}.lock")):
         if not final.exists():  # another process may just have fetched it
             _fetch(remote, final, attempts)
     return final

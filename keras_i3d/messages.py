@@ -82,12 +82,14 @@ def tensorflow_message(error):
     Args:
         error: a tf.errors.OpError. Of a failed `tf.debugging.Assert` it is the text that the assertion was given.
     """
-    text = str(error.message)
+    text = str(getattr(error, "message", None) or error).strip()
     found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", text)
     if found:
         return " ".join(re.findall(r"\[([^\]]*)\]", found[1]))
     text = re.sub(r"\{\{[^{}]*\}\}|\[\[[^\[\]]*\]\]|\[Op:[^\]]*\](?: name:\s*)?", " ", text)
-    lines = [" ".join(line.split()) for line in text.splitlines()]
+    # Keras puts "Graph execution error:" and the stack of the step before what TensorFlow has to say.
+    idle = ("Graph execution error", "Detected at", "<stack traces", " ", "\t", "[[")
+    lines = [" ".join(line.split()) for line in text.splitlines() if not line.startswith(idle)]
     return next((line for line in lines if line and not line.endswith("error(s) found.")), type(error).__name__)
 
 

@@ -207,9 +207,9 @@ def read_index(path):
     """
     from tensorflow.core.protobuf import tensor_bundle_pb2
 
-    with open(path, "rb") as file:
-        content = file.read()
     try:
+        with open(path, "rb") as file:
+            content = file.read()
         if content[-8:] != b"\x57\xfb\x80\x8b\x24\x75\x47\xdb":
             raise ValueError("it does not end as such a file does")
         footer = content[-48:]

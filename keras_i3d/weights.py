@@ -1,6 +1,6 @@
 """Weights by name or path: fetched and converted once, verified at every use, loaded by layer name."""
 
-import contextlib
+import collections
 import dataclasses
 import json
 import os
@@ -13,17 +13,18 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
-from keras_i3d import conversion, download, paths, registry
+from keras_i3d import atomic, conversion, download, locks, paths, registry
 from keras_i3d import facts as facts_lib
 from keras_i3d.facts import Facts
 from keras_i3d.messages import WeightsError, notice, one_line
-from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, inception_i3d
-from keras_i3d.specs import CHANNELS
+from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, layout
+from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.version import __version__
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
 HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
 FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
+KERAS_GROUPS = {"_conv_3d": "conv3d", "_batch_norm": "batch_normalization"}  # what Keras names a layer's group by
 FACTS = "keras_i3d.json"  # a member of the .keras files of the package's first runs, with what they say of themselves
 
 
@@ -111,9 +112,8 @@ def published(entry, attempts=download.ATTEMPTS):
         download.fetch(entry.data, folder, attempts)
         read_labels(entry.labels, attempts)
         weights = conversion.read_sonnet(str(index.with_suffix("")))
-        model = inception_i3d(stream=entry.stream, classes=entry.classes)
-        conversion.assign(model, weights, entry.name)
-        save_h5(model, path, **published_facts(entry).record())
+        weights = conversion.in_layout(weights, layout(stream=entry.stream, classes=entry.classes), entry.name)
+        write_h5(weights, path, **published_facts(entry).record())
         shutil.rmtree(index.parent)
 
     return _cached(entry.name, make)
@@ -129,7 +129,6 @@ def _imagenet(stream, attempts):
         digest = download.sha256(archive)
         record = path.parent / f"{archive.name}.sha256"
         checkpoint = archive.with_name(registry.INCEPTION_V1_MEMBER)
-        model = inception_i3d(include_top=False, stream=stream)
         try:
             recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else digest
             if recorded != digest:
@@ -138,11 +137,11 @@ def _imagenet(stream, attempts):
                     f"If the publisher changed it, remove {record}."
                 )
             _extract(archive, registry.INCEPTION_V1_MEMBER, checkpoint)
-            conversion.inflate(str(checkpoint), model)
+            weights = conversion.read_inception_v1(str(checkpoint), CHANNELS[stream])
         except WeightsError:
             archive.unlink()
             raise
-        save_h5(model, path, **Facts(stream, source=f"{remote.url} sha256 {digest}").record())
+        write_h5(weights, path, **Facts(stream, source=f"{remote.url} sha256 {digest}").record())
         if not record.exists():
             record.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
             notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
@@ -165,26 +164,44 @@ def _extract(archive, member, destination):
 
 
 def _cached(name, make):
-    """Returns the verified cache file `name`, calling `make(path)` under a lock where there is none."""
-    import filelock
+    """Returns the verified cache file `name`, calling `make(path)` under a lock where there is none.
 
+    Nothing that `make` does may wait for another process: workers that train together come here at the same time.
+    """
     path = download.cache_folder() / f"{name}-{FORMAT}.weights.h5"
-    if _intact(path):
+    if not _fault(path):
         return path
     folder = download.writable_folder(path.parent)
-    lock = filelock.FileLock(folder / f"{name}.lock")
-    try:
-        lock.acquire(timeout=1)
-    except filelock.Timeout:
-        notice(f"another process is fetching {name}; waiting for it")
-        lock.acquire()
-    with lock, contextlib.ExitStack() as after:
-        after.callback(lock.release)
-        if not _intact(path):
+    with locks.hold(folder / f"{name}.lock", waiting=f"another process is fetching {name}; waiting for it"):
+        if fault := _fault(path):  # another process may just have made it
             if path.exists():
-                notice(f"{path} does not match its checksum, so it is not used; fetching it again")
+                notice(f"{path} {fault}, so it is not used; fetching it again")
+            for final in (path, _checksum_file(path)):
+                atomic.clean(folder, final.name, alone=True)
             make(path)
     return path
+
+
+def _fault(path):
+    """What is wrong with a file of the cache; None if nothing is."""
+    if not _intact(path):
+        return "does not match its checksum"
+    kinds = _kinds(path) - {"float32"}
+    # Written by a version that built a model for it, in the precision that its process happened to have.
+    return f"holds {' and '.join(sorted(kinds))} values where float32 was published" if kinds else None
+
+
+def _kinds(path):
+    """The dtypes of all arrays in an HDF5 file, by their names; read from its headers alone."""
+    kinds = set()
+
+    def visit(_, item):
+        if isinstance(item, h5py.Dataset):
+            kinds.add(item.attrs.get("dtype", item.dtype.name))
+
+    with h5py.File(path, "r", locking=False) as file:
+        file.visititems(visit)
+    return kinds
 
 
 def _intact(path):
@@ -222,7 +239,8 @@ def convert_sonnet(checkpoint, output, labels=None):
     stream = next((stream for stream, n in CHANNELS.items() if n == channels), None)
     if stream is None:
         raise WeightsError(f"{checkpoint} takes {channels} input channels; the streams have 3 (rgb) or 2 (flow).")
-    entry = registry.identify(f"{checkpoint}.index")
+    index = f"{checkpoint}.index"  # TensorFlow's first format, which is one file, has none
+    entry = registry.identify(index) if os.path.isfile(index) else None
     if labels is None:
         labels = entry and entry.labels
     elif labels not in registry.LABELS:
@@ -230,45 +248,90 @@ def convert_sonnet(checkpoint, output, labels=None):
     count = registry.LABELS[labels].classes if isinstance(labels, str) else len(labels or [])
     if labels and count != classes:
         raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
-    model = inception_i3d(stream=stream, classes=classes)
-    conversion.assign(model, weights, checkpoint)
+    weights = conversion.in_layout(weights, layout(stream=stream, classes=classes), checkpoint)
     facts = Facts(stream, classes, source="not a published checkpoint (its tensor CRCs are new)")
     if entry:
         facts = dataclasses.replace(published_facts(entry), source=f"published checkpoint {entry.name}")
     facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
-    save_h5(model, output, **facts.record())
+    write_h5(weights, output, **facts.record())
     return facts
 
 
-def save_h5(model, path, **facts):
-    """Writes `path`, a `.weights.h5` of the model, and `path`.sha256 beside it; aside first, then in place.
+def convert_inception_v1(checkpoint, output, stream="rgb"):
+    """Inflates a 2D Inception V1 checkpoint of TF-Slim to the `.weights.h5` of an I3D without its class layer.
 
-    The file is Keras's own, with the model's fingerprint and `facts` as attributes of its root.
+    Args:
+        checkpoint: path prefix; both of TensorFlow's formats.
+        output: the `.weights.h5` to write.
+        stream: "rgb" or "flow".
+
+    Raises:
+        WeightsError: the checkpoint is unreadable, or not Inception V1's.
+        ValueError: an output that cannot be named so.
+    """
+    weights = conversion.read_inception_v1(checkpoint, CHANNELS[check_stream(stream)])
+    source = f"inflated from {os.path.basename(checkpoint)}"
+    write_h5(weights, output, stream=stream, classes=None, labels=None, source=source)
+
+
+def save_h5(model, path, **facts):
+    """Writes the weights of an I3D of one stream as `write_h5` does."""
+    write_h5(conversion.layer_weights(model), path, **facts)
+
+
+def write_h5(weights, path, **facts):
+    """Writes `path`, a `.weights.h5` of one stream, and `path`.sha256 beside it; each whole or not at all.
+
+    The file is laid out as Keras itself lays out that model's, so that `model.load_weights` reads it too, by position.
+    Its root has the model's fingerprint and `facts` as attributes. No model is built for it, and HDF5 locks no file: a
+    file system without locks will do.
+
+    Args:
+        weights: {layer name: arrays}, in the order of the model's layers, as `conversion.in_layout` gives them.
+        path: its name ends in .weights.h5.
+        facts: JSON.
+
+    Raises:
+        ValueError: another name, no such folder, or a layer that no I3D has.
+        WeightsError: the disk is full, or it cannot be written.
     """
     path = pathlib.Path(path)
     if not path.name.endswith(".weights.h5"):
         raise ValueError(f"The name of a weights file ends in .weights.h5. Received: {path.name}")
     if not path.parent.is_dir():
         raise ValueError(f"No such folder to write in: {path.parent}. Make it first.")
+    weights = {name: [np.asarray(array) for array in arrays] for name, arrays in weights.items()}
     # Found out before HDF5 does, which after a failed write neither closes its file nor leaves the process whole.
-    download.check_space(path.parent, sum(w.nbytes for w in model.get_weights()) + HDF5_OVERHEAD, path.name)
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    expected = conversion.fingerprint(conversion.layer_shapes(model))
+    size = sum(array.nbytes for arrays in weights.values() for array in arrays)
+    download.check_space(path.parent, size + HDF5_OVERHEAD, path.name)
+    shapes = {name: [array.shape for array in arrays] for name, arrays in weights.items()}
+    facts = {"version": __version__, "fingerprint": conversion.fingerprint(shapes), **facts}
     try:
-        model.save_weights(aside)
-        with h5py.File(aside, "a") as file:
-            file.attrs["keras_i3d"] = json.dumps({"version": __version__, "fingerprint": expected, **facts})
-        written = read_h5(aside)
-        conversion.check_match(written, conversion.layer_shapes(model), aside)
-        digest = download.sha256(aside)
-        os.replace(aside, path)
-        checksum = aside.with_suffix(".sha256")
-        checksum.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
-        os.replace(checksum, _checksum_file(path))
+        with atomic.replacing(path) as temporary:
+            with h5py.File(temporary, "w", locking=False) as file:
+                _fill(file, weights)
+                file.attrs["keras_i3d"] = json.dumps(facts)
+            conversion.check_match(read_h5(temporary), shapes, temporary)
+            digest = download.sha256(temporary)
+        atomic.write_text(_checksum_file(path), f"{digest}  {path.name}\n")
     except OSError as error:
         raise WeightsError(f"Cannot write {path} ({error.strerror or error}). Is the disk full?") from error
-    finally:
-        aside.unlink(missing_ok=True)
+
+
+def _fill(file, weights):
+    """Writes the groups that Keras makes of layers: `layers/CLASS_NUMBER/vars`, numbered class by class."""
+    numbers = collections.Counter()
+    file.create_group("vars")
+    for name, arrays in weights.items():
+        kind = next((kind for suffix, kind in KERAS_GROUPS.items() if name.endswith(suffix)), None)
+        if kind is None:
+            raise ValueError(f"The layers of an I3D with weights end in {' or '.join(KERAS_GROUPS)}. Received: {name}")
+        number = f"_{numbers[kind]}" if numbers[kind] else ""
+        numbers[kind] += 1
+        group = file.create_group(f"layers/{kind}{number}/vars")
+        group.attrs["name"] = name
+        for i, array in enumerate(arrays):
+            group[str(i)] = array
 
 
 def read_h5(path):
@@ -291,12 +354,14 @@ def read_h5(path):
                 weights[scope + name] = [_array(child["vars"][str(i)]) for i in range(len(child["vars"]))]
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             if "layers" not in file:
                 raise WeightsError(f"{path} is not a .weights.h5 of Keras 3.")
             visit(file["layers"], "")
-    except OSError as error:
-        raise WeightsError(f"{path}: not a readable HDF5 file ({error})") from error
+    except WeightsError:
+        raise
+    except Exception as error:  # HDF5 tells of damage by half a dozen of types, RuntimeError and AttributeError too
+        raise WeightsError(f"{path}: not a readable HDF5 file ({one_line(error)})") from error
     return weights
 
 
@@ -356,7 +421,7 @@ def load_keras(path):
 
     try:
         model = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
+    except Exception as error:  # of a damaged archive, model or weights file: any of a dozen of types
         raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
     if facts_lib.of(model) is None and (noted := facts_of(path)):
         facts_lib.note(model, noted)

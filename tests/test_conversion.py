@@ -1,6 +1,7 @@
 """Sonnet checkpoints of both layouts, inflation, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from conftest import NARROW, ROOT
 from conftest import narrow as narrow_network
 
 import keras_i3d
-from keras_i3d import WeightsError, conversion
+from keras_i3d import WeightsError, conversion, registry
 from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
+from keras_i3d.weights import convert_sonnet, read_h5
 
 FIRST = "Conv3d_1a_7x7_conv_3d"
 
@@ -244,3 +246,91 @@ def test_first_checkpoint_format(slim, tmp_path):
 def test_what_is_not_inception_v1(narrow, tmp_path):
     with pytest.raises(WeightsError, match="are not Inception V1's"):
         conversion.read_inception_v1(write(narrow, tmp_path / "model.ckpt"))
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:aaaa\nsize 12345\n"
+INDEX, DATA = ".index", ".data-00000-of-00001"
+
+
+def damaged(kind, prefix, folder):
+    """A damaged copy of a checkpoint; returns its prefix."""
+    copy = folder / kind.replace(" ", "_")
+    copy.mkdir()
+    for suffix in (INDEX, DATA):
+        shutil.copy(prefix + suffix, copy / f"model.ckpt{suffix}")
+    suffix = INDEX if "index" in kind else DATA
+    path = copy / f"model.ckpt{suffix}"
+    content = path.read_bytes()
+    path.unlink()
+    if "folder" in kind:
+        path.mkdir()
+    elif "gone" not in kind:
+        half = bytearray(content)
+        half[len(content) // 2] ^= 1
+        damages = {"pointer": LFS, "cut": content[: len(content) // 2], "empty": b"", "flipped": bytes(half)}
+        path.write_bytes(damages[kind.split()[0]])
+    return str(copy / "model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cut data", "its data is shorter than its index says"),
+        ("empty data", "its data is shorter than its index says"),
+        ("pointer data", r"model.ckpt.data-00000-of-00001 is a pointer of Git LFS.* run git lfs pull"),
+        ("flipped data", "Checksum does not match"),
+        ("folder data", "Is a directory"),
+        ("gone data", "No such file"),
+        ("cut index", "not an sstable"),
+        ("empty index", "not a readable"),
+        ("pointer index", "model.ckpt.index is a pointer of Git LFS"),
+        ("folder index", "Is a directory"),
+    ],
+)
+def test_damaged_checkpoints(kind, message, narrow, tmp_path):
+    """One line by every reader, whatever TensorFlow raises: of data that is cut, an IndexError."""
+    prefix = damaged(kind, write(narrow, tmp_path / "model.ckpt"), tmp_path)
+    readers = [
+        conversion.read_sonnet,
+        conversion.read_inception_v1,
+        lambda path: convert_sonnet(path, tmp_path / "x.weights.h5"),
+    ]
+    if "index" not in kind:
+        readers.append(lambda path: keras_i3d.I3D(weights=path, depth_multiplier=0.1))
+    else:
+        with pytest.raises(WeightsError, match=r"model.ckpt.index: not the index"):
+            registry.read_index(f"{prefix}.index")
+    for read in readers:
+        with pytest.raises(WeightsError, match=message) as error:
+            read(prefix)
+        assert "\n" not in str(error.value)
+        assert prefix in str(error.value)
+
+
+def test_a_folder_in_place_of_a_checkpoint(narrow, tmp_path):
+    """TensorFlow would take the newest in it."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    with pytest.raises(WeightsError, match="is a folder. Pass the prefix of a checkpoint in it; there is none"):
+        conversion.read_sonnet(folder)
+    write(narrow, folder / "model.ckpt")
+    (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt"\n')
+    with pytest.raises(WeightsError, match="is a folder. Pass the prefix of a checkpoint in it: .*/model.ckpt"):
+        convert_sonnet(folder, tmp_path / "x.weights.h5")
+
+
+def test_one_file_of_the_first_format(tmp_path, monkeypatch):
+    """Of an I3D it converts, though no index says whether it was published; damaged, it is a line."""
+    narrow_network(monkeypatch.setattr)
+    shapes = synthetic.sonnet_shapes(conversion.layer_shapes(inception_i3d(classes=5)))
+    path = synthetic.write_first_format(shapes, 3, tmp_path / "first.ckpt")
+    facts = convert_sonnet(path, tmp_path / "x.weights.h5")
+    assert (facts.classes, facts.labels) == (5, None)
+    expected = conversion.read_sonnet(synthetic.write(shapes, 3, tmp_path / "second.ckpt"))
+    np.testing.assert_equal(read_h5(tmp_path / "x.weights.h5"), expected)
+    content = (tmp_path / "first.ckpt").read_bytes()
+    for damage, message in ((content[: len(content) // 2], "not a readable"), (LFS, "first.ckpt is a pointer of Git")):
+        (tmp_path / "first.ckpt").write_bytes(damage)
+        with pytest.raises(WeightsError, match=message) as error:
+            convert_sonnet(path, tmp_path / "y.weights.h5")
+        assert "\n" not in str(error.value)

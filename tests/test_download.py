@@ -292,3 +292,17 @@ def test_credentials_of_a_mirror_that_does_not_work_are_not_told(mirror, tmp_pat
     told = "".join(traceback.format_exception(error.value)) + capsys.readouterr().err
     assert "secret" not in told
     assert "sec/ret" not in told
+
+
+def test_no_home(monkeypatch):
+    """A user without an entry in /etc/passwd, and no HOME: as containers are started."""
+    import pwd
+
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(WeightsError, match="this user has no home. Set the environment variable KERAS_HOME"):
+        download.cache_folder()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_i3d
 from keras_i3d.models import inception
 from keras_i3d.training import fast
 
@@ -251,3 +252,31 @@ def test_rematerialisation_on_two_devices_changes_no_bit():
     done = subprocess.run([sys.executable, "-c", MIRRORED.format(tests=tests)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "equal" in done.stdout
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_two_streams_in_one_model(monkeypatch, remat):
+    """Their layers lie in models inside the model: regularizers and what is frozen stay, batch norms get fast."""
+    monkeypatch.setattr(inception, "LAYERS", SHORTEST)
+    keras.utils.set_random_seed(0)
+    settings = {"classes": 5, "depth_multiplier": 0.125, "input_shape": (16, 32, 32), "classifier_activation": None}
+    model = keras_i3d.TwoStreamI3D(weights=None, **settings)
+    rgb = model.get_layer("rgb_stream")
+    rgb.get_layer(inception.HEAD).kernel.regularizer = keras.regularizers.L2(0.1)
+    rgb.get_layer("Conv3d_1a_7x7_batch_norm").trainable = False
+    copy = fast.for_training(model, remat)
+    assert [v.path for v in copy.weights] == [v.path for v in model.weights]
+    assert [v.path for v in copy.trainable_variables] == [v.path for v in model.trainable_variables]
+    np.testing.assert_array_equal(copy.losses, model.losses)
+    assert len(copy.losses) == 1
+    norms = [n for stream in ("rgb_stream", "flow_stream") for n in copy.get_layer(stream).layers if "_norm" in n.name]
+    assert {type(norm) for norm in norms} == {fast.BatchNormalization}
+    assert [isinstance(copy.get_layer(f"{s}_stream"), fast.Rematerialised) for s in ("rgb", "flow")] == [remat] * 2
+    clips = {s: np.random.default_rng(0).uniform(-1, 1, (2, 16, 32, 32, c)) for s, c in (("rgb", 3), ("flow", 2))}
+    np.testing.assert_array_equal(copy(clips), model(clips))
+    trained = []
+    for each in (copy, model):
+        each.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(True))
+        each.train_on_batch(clips, np.array([1, 3]))
+        trained.append(each.get_weights())
+    assert distance(*trained) < 1e-5

@@ -1,11 +1,15 @@
 """The I3D graph: sizes, names, counts, and what it computes, against DeepMind's."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 import synthetic
+from conftest import ROOT
 
 from keras_i3d import conversion
 from keras_i3d.models.inception import ENDPOINTS, HEAD, depth_multiplier_of, inception_i3d
@@ -265,3 +269,41 @@ def test_a_width_is_found_in_the_shapes(width):
     shapes["Mixed_4b_Branch_1_Conv3d_0b_3x3_conv_3d"] = [(3, 3, 3, 9, 7)]
     assert depth_multiplier_of(shapes) is None
     assert depth_multiplier_of({}) is None
+
+
+@pytest.mark.parametrize("policy", ["float16", "float32"])
+def test_under_another_floatx(policy, small):
+    """Positions are whole numbers under any floatx, and the input is float32 as it says."""
+    clip = synthetic.clip((1, 10, 40, 48, 3), 1)
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    try:
+        keras.config.set_floatx("float16")
+        keras.config.set_dtype_policy(policy)
+        model = inception_i3d(input_shape=(*ANY, 3), classes=7, depth_multiplier=0.1)
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+    model.set_weights(small.get_weights())
+    assert (model.input.dtype, model.output.dtype) == ("float32", "float32")
+    keras.config.set_floatx("float16")
+    try:
+        scores = model(clip)
+    finally:
+        keras.config.set_floatx("float32")
+    np.testing.assert_allclose(scores, small(clip), rtol=1e-6 if policy == "float32" else 40 * 2**-12)
+
+
+def test_bfloat16_on_jax_without_a_gpu():
+    """JAX has no list of GPUs where there is none: it raises an error."""
+    code = (
+        "import keras, tiny; tiny.shorten(); keras.config.set_dtype_policy('bfloat16');"
+        "from keras_i3d.models import blocks, inception; from keras_i3d.optimize import optimize_for_inference;"
+        "model = inception.inception_i3d(classes=3, depth_multiplier=0.01, input_shape=(9, 32, 32, 3));"
+        "print(blocks.has_gpu(), optimize_for_inference(model).output_shape)"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "KERAS_BACKEND": "jax"}
+    environment |= {"JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "False (None, 3)"

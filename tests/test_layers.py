@@ -8,7 +8,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
     {"version", "messages", "paths", "backend", "atomic", "precision", "probabilities"},
-    {"specs"},
+    {"specs", "locks"},
     {"facts"},
     {"models"},
     {"conversion", "registry", "video", "flow", "visualize"},

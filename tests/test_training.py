@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import io
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from keras_i3d.training import recipes, run, workers
 from keras_i3d.training.keeper import Keeper
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
 from keras_i3d.training.progress import Progress
-from keras_i3d.training.state import Checkpoints
+from keras_i3d.training.state import Checkpoints, newest
 from keras_i3d.training.workers import TrainingError
 
 RECIPE = training.Recipe(
@@ -77,7 +78,7 @@ def losses(output):
 
 def test_what_a_run_writes(finished, records):
     output, model = finished
-    assert sorted(p.name for p in output.iterdir() if p.name != "tensorboard") == [
+    assert sorted(p.name for p in output.iterdir() if p.name not in ("tensorboard", ".lock")) == [
         "best.weights.h5", "best.weights.h5.sha256", "checkpoints", "labels.txt", "log.csv", "model.keras", "run.json"
     ]  # fmt: skip
     assert (output / "labels.txt").read_text().split() == list(tiny.LABELS)
@@ -275,27 +276,68 @@ def small_model():
 def test_checkpoints(tmp_path, capsys):
     model = small_model()
     checkpoints = Checkpoints(tmp_path, model)
-    assert checkpoints.restore() is None
+    assert newest(tmp_path) is newest(tmp_path / "none") is None
     for step in (1, 2, 3):
         model.train_on_batch(np.ones((2, 3)), np.zeros((2, 2)))
         checkpoints.save(step, rows=[step])
         kept = [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["step-000000002.npz", "step-000000003.npz"]
     other = small_model()
-    (tmp_path / "step-000000009.77.part").write_bytes(b"half")
-    assert Checkpoints(tmp_path, other).restore()["rows"] == [3]
+    (tmp_path / ".00000000-77-000000-step-000000009.npz").write_bytes(b"half")
+    saved = newest(tmp_path)
+    assert (saved.step, saved.facts) == (3, {"rows": [3]})
+    Checkpoints(tmp_path, other).restore(saved)
     for variable, value in zip((*other.variables, *other.optimizer.variables), kept):
         np.testing.assert_array_equal(variable, value)
-    content = bytearray((tmp_path / "step-000000003.npz").read_bytes())
-    content[len(content) // 2] ^= 1
-    (tmp_path / "step-000000003.npz").write_bytes(content)
-    assert Checkpoints(tmp_path, other).restore()["step"] == 2
-    assert "the checkpoint before it is taken" in capsys.readouterr().err
     wider = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     wider.compile("sgd", "mse")
     wider.optimizer.build(wider.trainable_variables)
     with pytest.raises(ValueError, match="belongs to another model or optimizer"):
-        Checkpoints(tmp_path, wider).restore()
+        Checkpoints(tmp_path, wider).restore(saved)
+
+
+def damaged(content):
+    """{kind of damage: bytes}, each of which NumPy or JSON meets with an error of another type."""
+
+    def archive(**arrays):
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    def about(text):
+        return archive(about=np.frombuffer(text.encode(), np.uint8))
+
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    encrypted = bytearray(content)
+    encrypted[6] |= 1
+    encrypted[content.rindex(b"PK\1\2") + 8] |= 1
+    encrypted[content.index(b"PK\1\2") + 8] |= 1
+    return {
+        "empty": b"", "no zip": b"x" * 100, "cut": content[: len(content) // 2], "flipped": bytes(flipped),
+        "an array": array.getvalue(), "pickled": b"\x80\x04N.", "encrypted": bytes(encrypted),
+        "no facts": archive(a=np.zeros(3)), "deep": about("[" * 100_000), "null": about("null"), "no JSON": about("{"),
+        "another layout": about('{"step": 3, "layout": ["(7,) float32"]}'),
+    }  # fmt: skip
+
+
+def test_every_kind_of_damage_is_damage(tmp_path, capsys):
+    model = small_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    for step in (1, 2):
+        checkpoints.save(step)
+    path = tmp_path / "step-000000002.npz"
+    for kind, content in damaged(path.read_bytes()).items():
+        path.write_bytes(content)
+        assert newest(tmp_path).step == 1, kind
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1, said
+        assert f"{path} cannot be read" in said
+    (tmp_path / "step-000000001.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="None of the 2 checkpoints in .* can be read. Remove them to restart"):
+        newest(tmp_path)
 
 
 def test_a_checkpoint_that_fails_leaves_the_last_good_one(tmp_path, monkeypatch):

@@ -202,6 +202,35 @@ def test_files_that_are_nothing(name, tmp_path):
         keras_i3d.I3D(weights=tmp_path / name)
 
 
+def hdf5_damaged(content):
+    """Bytes of damaged HDF5 files, whose readers raise OSError, KeyError, RuntimeError or another."""
+    yield content[: len(content) // 2]
+    yield b""
+    draw = np.random.default_rng(0)
+    for _ in range(60):  # in the metadata, which lies before and between the arrays
+        flipped = bytearray(content)
+        for at in draw.integers(0, len(content), 40):
+            flipped[at] ^= 1 << int(draw.integers(8))
+        flipped[int(draw.integers(100, 4000))] ^= 0xFF
+        yield bytes(flipped)
+
+
+def test_damaged_files_are_read_or_refused_in_a_line(tmp_path):
+    """Without its checksum a flipped bit of an array cannot be told; nothing but WeightsError is raised."""
+    network = inception_i3d(classes=5, depth_multiplier=0.01)
+    weights.save_h5(network, tmp_path / "x.weights.h5")
+    content, refused = (tmp_path / "x.weights.h5").read_bytes(), 0
+    for i, damage in enumerate(hdf5_damaged(content)):
+        path = tmp_path / f"{i}.weights.h5"
+        path.write_bytes(damage)
+        try:
+            weights.read_h5(path)
+        except WeightsError as error:
+            refused += 1
+            assert "\n" not in str(error)  # noqa: PT017
+    assert refused > 5
+
+
 @pytest.mark.parametrize("value", ["nothing", "missing.weights.h5", 3, True])
 def test_unknown_weights(value):
     with pytest.raises(ValueError, match='Unknown weights.*Pass None, one of "kinetics"'):

@@ -60,6 +60,7 @@ class _Worker:
             [sys.executable, __file__, f"--seed={seed}", f"--work={case}"],
             stdout=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
         )
         self.alive = True
@@ -198,7 +199,7 @@ def _work(seed, case):
     """Tries cases for ever; what the package says goes nowhere."""
     import keras_i3d  # noqa: F401
 
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     films()
     _baseline()
     print("ready", flush=True)

@@ -21,14 +21,12 @@ def main(argv):
         raise app.UsageError(f"no arguments beside the flags. Received: {argv[1:]}")
     import keras_i3d
     from keras_i3d.download import sha256
-    from keras_i3d.weights import save_h5
+    from keras_i3d.weights import convert_inception_v1
 
     try:
-        model = keras_i3d.I3D(include_top=False, weights=None, stream=_STREAM.value)
-        keras_i3d.inflate(_CHECKPOINT.value, model)
+        convert_inception_v1(_CHECKPOINT.value, _OUTPUT.value, _STREAM.value)
+        model = keras_i3d.I3D(include_top=False, weights=_OUTPUT.value, stream=_STREAM.value)
         errors = keras_i3d.boring_video_error(model)
-        source = f"inflated from {pathlib.Path(_CHECKPOINT.value).name}"
-        save_h5(model, _OUTPUT.value, stream=_STREAM.value, classes=None, labels=None, source=source)
     except (keras_i3d.KerasI3DError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
     print("Boring video, relative difference from the 2D network at the middle step:")

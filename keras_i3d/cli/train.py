@@ -4,10 +4,11 @@
   --validation=PATH           records to measure on after each pass; default none
   --stream=rgb|flow
   --recipe=NAME               full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow
-  --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, or nothing
+  --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing
   --output=RUN                the run's folder; the same command again goes on where it was stopped
   --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated
   --seed=0
+  --errors=raise|count        stop at a damaged record, or drop it and count it
   --fit_check                 instead of a run: whether the model can learn a handful of clips by heart
   --recipes                   prints the recipes, their settings and what to expect of them
 
@@ -32,6 +33,7 @@ flags.DEFINE_string("weights", "kinetics", "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_multi_string("set", [], "", FLAGS)
 flags.DEFINE_integer("seed", 0, "", flag_values=FLAGS)
+flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
 flags.DEFINE_bool("fit_check", False, "", FLAGS)
 flags.DEFINE_bool("recipes", False, "", FLAGS)
 
@@ -66,6 +68,6 @@ def main(arguments):
         result = training.fit_check(FLAGS.records, **common)
         print(result)
         return 0 if result.passed else 1
-    training.train(FLAGS.records, FLAGS.output, validation=FLAGS.validation, **common)
+    training.train(FLAGS.records, FLAGS.output, validation=FLAGS.validation, errors=FLAGS.errors, **common)
     print(f"trained: {FLAGS.output}/model.keras")
     return 0

@@ -194,11 +194,21 @@ def dropped(dataset):
         that cannot be read to their end, whose lost records nobody can count, "unparseable": records that are none,
         "invalid": records of a class that is none of the labels, or of an impossible flow bound}.
     """
+    if "dropped" not in getattr(dataset, "_keras_i3d", {}):
+        raise ValueError(f'dropped takes the data set that load(errors="count") returned. Received: {dataset!r}')
+    kinds = list(dropped_records(dataset).values())
+    return {name: kinds.count(name) for name in KINDS.values()}
+
+
+def dropped_records(dataset):
+    """Returns {"FILE: ID": kind of damage, as `dropped` names it} of what a data set of `load` has dropped so far."""
     table = getattr(dataset, "_keras_i3d", {}).get("dropped")
     if table is None:
-        raise ValueError(f'dropped takes the data set that load(errors="count") returned. Received: {dataset!r}')
-    kinds = table.export()[1].numpy().tolist()
-    return {name: kinds.count(kind) for kind, name in KINDS.items()}
+        return {}
+    records, kinds = table.export()
+    return {
+        record.decode(errors="backslashreplace"): KINDS[kind] for record, kind in zip(records.numpy(), kinds.numpy())
+    }
 
 
 def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors, seed):

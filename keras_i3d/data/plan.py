@@ -18,6 +18,7 @@ import os
 import re
 import threading
 
+from keras_i3d import locks
 from keras_i3d.data import manifest, records
 from keras_i3d.messages import BuildError
 from keras_i3d.version import __version__
@@ -141,7 +142,6 @@ class Work:
 
     @contextlib.contextmanager
     def _lock(self):
-        import filelock
         import tensorflow as tf
 
         self._resumed = False
@@ -149,17 +149,11 @@ class Work:
         if "://" in self.output:
             yield
             return
-        lock = filelock.FileLock(os.path.join(self.folder, "lock"))
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise BuildError(
-                f"Another build of {self.listing.split} into {self.output} is running. Wait for it, or stop it"
-            ) from error
-        try:
+        busy = BuildError(
+            f"Another build of {self.listing.split} into {self.output} is running. Wait for it, or stop it"
+        )
+        with locks.hold(os.path.join(self.folder, "lock"), busy):
             yield
-        finally:
-            lock.release()
 
     def _plan(self):
         """Writes the plan; one that is there must be the same, but for the folder of the videos."""

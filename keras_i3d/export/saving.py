@@ -11,7 +11,7 @@ import shutil
 import keras
 import numpy as np
 
-from keras_i3d import beforehand, download, networks, paths, probabilities
+from keras_i3d import beforehand, download, locks, networks, paths, probabilities
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
@@ -370,15 +370,8 @@ def _told(folder):
 @contextlib.contextmanager
 def _aside(output, version, force):
     """Gives an empty folder to write in; what is in it becomes OUTPUT/VERSION unless an exception ends the block."""
-    import filelock
-
     output.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(output / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise ExportError(f"Another export writes in {output}. Wait for it.") from error
-    with lock:
+    with locks.hold(output / LOCK, ExportError(f"Another export writes in {output}. Wait for it.")):
         _clean(output)
         aside, final = output / f"{ASIDE}{version}", output / str(version)
         aside.mkdir()

@@ -43,7 +43,7 @@ class MaxPool3D(layers.MaxPooling3D):
 
     def call(self, x):
         half = keras.backend.standardize_dtype(x.dtype) == "float16"
-        if half and keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
+        if half and keras.backend.backend() == "tensorflow" and not has_gpu():
             return ops.cast(super().call(ops.cast(x, "float32")), "float16")  # no value changes on the way
         return super().call(x)
 
@@ -115,7 +115,15 @@ def is_sparse_stem(conv):
 
 def is_bfloat16_on_cpu(layer):
     """Whether a layer's sums fall to a processor's matrix units, which three channels would leave mostly empty."""
-    return layer.compute_dtype == "bfloat16" and not keras.distribution.list_devices("gpu")
+    return layer.compute_dtype == "bfloat16" and not has_gpu()
+
+
+def has_gpu():
+    """Whether the backend has a GPU. JAX raises an error, where TensorFlow lists none."""
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:
+        return False
 
 
 @keras.saving.register_keras_serializable(package="keras_i3d")
@@ -209,8 +217,8 @@ def _sliding_mean(x, axis, window):
     """
     size = ops.shape(x)[axis]
     window = min(size, window) if isinstance(size, int) else ops.minimum(size, window)
-    start = ops.arange(size - window + 1)[:, None]
-    at = ops.arange(size)[None]
+    start = ops.arange(size - window + 1, dtype="int32")[:, None]
+    at = ops.arange(size, dtype="int32")[None]
     inside = ops.cast(ops.logical_and(at >= start, at < start + window), x.dtype)
     sums = ops.moveaxis(ops.tensordot(x, inside, axes=[[axis], [1]]), -1, axis)
     return sums / ops.cast(window, x.dtype)

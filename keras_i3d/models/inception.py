@@ -31,13 +31,7 @@ LAYERS = (  #                                                      64 x 224 x 22
 )
 ENDPOINTS = (*(row[0] for row in LAYERS), "Logits", "Predictions")
 
-# The units of an Inception block, in the order of their widths.
-UNITS = (
-    *("Branch_0_Conv3d_0a_1x1", "Branch_1_Conv3d_0a_1x1", "Branch_1_Conv3d_0b_3x3"),
-    *("Branch_2_Conv3d_0a_1x1", "Branch_2_Conv3d_0b_3x3", "Branch_3_Conv3d_0b_1x1"),
-)
-
-# Those whose published name breaks the pattern.
+# The units of an Inception block whose published name breaks the pattern.
 PUBLISHED_NAMES = {"Mixed_5b_Branch_2_Conv3d_0b_3x3": "Mixed_5b_Branch_2_Conv3d_0a_3x3"}
 
 # The one layer whose shape depends on the number of classes.
@@ -67,7 +61,7 @@ def inception_i3d(
         return scaled_width(filters, depth_multiplier)
 
     min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
-    inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream)
+    inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream, dtype="float32")
     x = ClipCheck(min_frames, MIN_SIZE)(inputs)
     for endpoint, kind, *settings in LAYERS:
         if kind == CONV:
@@ -91,25 +85,23 @@ def mixed(x, widths, *, name, bn_momentum):
     """An Inception block: 1x1x1 | 1x1x1 -> 3x3x3 | 1x1x1 -> 3x3x3 | max pool -> 1x1x1, concatenated."""
 
     def unit(x, place):
-        kernel = (3, 3, 3) if UNITS[place].endswith("3x3") else (1, 1, 1)
-        return conv_unit(x, widths[place], kernel, name=unit_name(name, place), bn_momentum=bn_momentum)
+        full_name, filters, kernel = units[place]
+        return conv_unit(x, filters, kernel, name=full_name, bn_momentum=bn_momentum)
 
+    units = _units(name, widths)
     branch_0 = unit(x, 0)
     branch_1 = unit(unit(x, 1), 2)
     branch_2 = unit(unit(x, 3), 4)
-    branch_3 = unit(max_pool(x, (3, 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3"), 5)
+    branch_3 = max_pool(x, (3, 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
+    branch_3 = unit(branch_3, 5)
     return layers.Concatenate(axis=-1, name=name)([branch_0, branch_1, branch_2, branch_3])
 
 
-def unit_name(block, place):
-    """Returns the endpoint of a unit of an Inception block, its place in UNITS."""
-    name = f"{block}_{UNITS[place]}"
-    return PUBLISHED_NAMES.get(name, name)
-
-
-def scaled_width(filters, depth_multiplier):
-    """Returns how many filters a layer of so many has in a network of another width: at least 8."""
-    return max(8, round(filters * depth_multiplier))
+def _units(name, widths):
+    """(name, filters, kernel) of the six convolutions of an Inception block."""
+    kernels = ("0_Conv3d_0a_1x1", "1_Conv3d_0a_1x1", "1_Conv3d_0b_3x3", "2_Conv3d_0a_1x1", "2_Conv3d_0b_3x3")
+    names = [f"{name}_Branch_{kernel}" for kernel in (*kernels, "3_Conv3d_0b_1x1")]
+    return [(PUBLISHED_NAMES.get(n, n), width, (int(n[-1]),) * 3) for n, width in zip(names, widths)]
 
 
 def depth_multiplier_of(shapes):
@@ -122,11 +114,10 @@ def depth_multiplier_of(shapes):
         1.0 if it fits; else the one with the fewest digits that gives these widths; None if none does.
     """
     pairs = []
-    for name, kind, *settings in LAYERS:
-        units = {CONV: [(name, settings[0])], POOL: []}.get(kind)
-        if units is None:
-            units = [(unit_name(name, place), filters) for place, filters in enumerate(settings)]
-        pairs += [(filters, shapes.get(f"{unit}_conv_3d")) for unit, filters in units]
+    for endpoint, kind, *settings in LAYERS:
+        if kind != POOL:
+            units = [(endpoint, settings[0], None)] if kind == CONV else _units(endpoint, settings)
+            pairs += [(filters, shapes.get(f"{name}_conv_3d")) for name, filters, _ in units]
     if any(not shape for _, shape in pairs):
         return None
     pairs = [(filters, shape[0][-1]) for filters, shape in pairs]
@@ -136,6 +127,46 @@ def depth_multiplier_of(shapes):
         if candidate > 0 and all(scaled_width(filters, candidate) == found for filters, found in pairs):
             return candidate
     return None
+
+
+def layout(include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
+    """The weights that `inception_i3d` has with the same arguments, without building it.
+
+    Returns:
+        {layer name: [shapes]} of every layer with weights, in the order of the model's layers, by which Keras lays out
+        weight files: layers that are as far from the output follow each other.
+    """
+    found, channels = {}, CHANNELS[check_stream(stream)]
+
+    def add(units):
+        """Units of one depth: their convolutions, then their batch norms."""
+        for name, inputs, filters, kernel in units:
+            found[f"{name}_conv_3d"] = [(*kernel, inputs, filters)]
+        for name, _, filters, _ in units:
+            found[f"{name}_batch_norm"] = [(filters,)] * 3
+
+    for endpoint, kind, *settings in LAYERS:
+        if kind == CONV:
+            filters, kernel, _ = settings
+            filters = scaled_width(filters, depth_multiplier)
+            add([(endpoint, channels, filters, kernel)])
+            channels = filters
+        elif kind == MIXED:
+            widths = [scaled_width(filters, depth_multiplier) for filters in settings]
+            units = _units(endpoint, widths)
+            inputs = (channels, channels, widths[1], channels, widths[3], channels)
+            units = [(name, before, *rest) for (name, *rest), before in zip(units, inputs)]
+            add([units[1], units[3]])
+            add([units[0], units[2], units[4], units[5]])
+            channels = widths[0] + widths[2] + widths[4] + widths[5]
+    if include_top:
+        found[HEAD] = [(1, 1, 1, channels, classes), (classes,)]
+    return found
+
+
+def scaled_width(filters, depth_multiplier):
+    """The width of a layer that has `filters` at a depth_multiplier of 1."""
+    return max(8, round(filters * depth_multiplier))
 
 
 def head(x, classes, dropout, classifier_activation):

@@ -23,7 +23,9 @@ def fuse(rgb, flow, classifier_activation="softmax", name=None):
         stream: keras.Model(model.input, model.get_layer("Logits").output, name=f"{stream}_stream")
         for stream, model in {"rgb": rgb, "flow": flow}.items()
     }
-    inputs = {stream: keras.Input(model.input_shape[1:], name=stream) for stream, model in streams.items()}
+    inputs = {
+        stream: keras.Input(model.input_shape[1:], name=stream, dtype="float32") for stream, model in streams.items()
+    }
     logits = layers.Add(dtype="float32", name="Logits")([streams[s](inputs[s]) for s in ("rgb", "flow")])
     outputs = layers.Activation(classifier_activation, dtype="float32", name="Predictions")(logits)
     return keras.Model(inputs, outputs, name=name or "two_stream_i3d")

@@ -18,7 +18,8 @@ def for_training(model, remat=False):
     runs. Weight files of either model fit the other.
 
     Args:
-        model: a functional model, such as `keras_i3d.I3D(...)`.
+        model: a functional model, such as `keras_i3d.I3D(...)`; or one made of such models, as
+            `keras_i3d.TwoStreamI3D(...)` is.
         remat: whether the activations between endpoints are computed a second time for the gradient instead of kept:
             less memory for about a third more time. The endpoints at which the Inception graph is cut are in `cuts`.
             Results are those of the same model without.
@@ -31,9 +32,12 @@ def for_training(model, remat=False):
     """
     if remat and keras.backend.backend() != "tensorflow":
         raise ValueError(f"Rematerialisation needs the TensorFlow backend. Received: {keras.backend.backend()}")
-    copies = {}
+    copies, nested = {}, []
 
     def copy(layer):
+        if _is_graph(layer):
+            nested.append(for_training(layer, remat))
+            return nested[-1]
         config = layer.get_config()
         if type(layer) is keras.layers.BatchNormalization and not getattr(layer, "renorm", False):
             copies[layer.name] = BatchNormalization.from_config(config)
@@ -44,7 +48,7 @@ def for_training(model, remat=False):
         return copies[layer.name]
 
     fast = keras.models.clone_model(model, clone_function=copy)
-    if remat:
+    if remat and not nested:  # those inside are cut, what joins them is small
         fast = Rematerialised(fast.input, fast.output, name=model.name)
     for layer in model.layers:
         if layer.name in copies:
@@ -54,6 +58,11 @@ def for_training(model, remat=False):
                 copies[layer.name].seed_generator.state.assign(layer.seed_generator.state)
     fast.set_weights(model.get_weights())
     return fast
+
+
+def _is_graph(layer):
+    """Whether a layer is itself a functional or sequential model."""
+    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "operations"))
 
 
 _state = threading.local()  # replicas are traced in threads of their own

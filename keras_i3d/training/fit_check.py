@@ -8,8 +8,9 @@ import numpy as np
 
 from keras_i3d import data
 from keras_i3d.precision import policy
-from keras_i3d.training import recipes, run, workers
+from keras_i3d.training import failures, recipes, run, workers
 from keras_i3d.training.objective import compile_model
+from keras_i3d.training.run_file import initial_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +53,9 @@ def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=
     recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
     with tempfile.TemporaryDirectory() as nowhere:
         plan = run.make_plan(records, None, stream, weights, seed, recipe, pathlib.Path(nowhere))
-    with workers.strategy().scope(), policy(plan.recipe.precision):
+    with failures.told(recipe), workers.strategy().scope(), policy(plan.recipe.precision):
         x, y = _few(plan, records, clips)
-        model = run.build(plan)
+        model = run.build(plan, initial_weights(plan))
         compile_model(model, plan.recipe)
         for _ in range(steps):
             logs = model.train_on_batch(x, y, return_dict=True)

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import math
-import os
 import signal
 import time
 
@@ -12,6 +11,8 @@ import keras
 from keras_i3d import conversion
 from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
+from keras_i3d.atomic import replacing
+from keras_i3d.data.pipeline import dropped_records
 from keras_i3d.facts import Facts
 from keras_i3d.messages import notice
 from keras_i3d.training import workers
@@ -30,20 +31,32 @@ class Keeper(keras.callbacks.Callback):
         self.plan, self.output = plan, output
         self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
         self.step, self.rows, self.best, self.stop, self.board = 0, [], None, False, None
+        self._datasets, self._dropped = [], set()
         recipe = plan.recipe
         self.total = recipe.steps * recipe.accumulate
         self.every = recipe.validate_every * recipe.accumulate
         self.save_every = recipe.save_every * recipe.accumulate
 
-    def resume(self):
-        """Goes back to the newest checkpoint; returns what was saved beside it, or None."""
-        restored = self.checkpoints.restore()
-        if restored:
-            self.step, self.rows, self.best = restored["step"], restored["rows"], restored["best"]
+    def resume(self, saved):
+        """Goes back to a checkpoint, as `state.newest` read it; None begins anew."""
+        if saved:
+            self.checkpoints.restore(saved)
+            self.step, self.rows, self.best = saved.step, saved.facts["rows"], saved.facts["best"]
+            self._dropped = set(saved.facts.get("dropped", ()))
         if workers.is_chief():
             with self._writing("the TensorBoard logs"):
                 self.board = Board(self.output / "tensorboard", self.rows)
-        return restored
+
+    def counted(self, dataset):
+        """Returns the data set; what it drops from now on is counted."""
+        self._datasets.append(dataset)
+        return dataset
+
+    @property
+    def dropped(self):
+        """The damaged records that were dropped since the run began, by file and id."""
+        self._dropped |= {record for dataset in self._datasets for record in dropped_records(dataset)}
+        return self._dropped
 
     def close(self):
         """Closes the files that a run keeps open."""
@@ -65,6 +78,8 @@ class Keeper(keras.callbacks.Callback):
         names = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "clips_per_second", "waiting")
         row = {"epoch": epoch + 1, "step": self._update(), "time": time.time()}
         row |= {name: float(logs[name]) for name in names if name in logs}
+        if self.dropped:
+            row["dropped"] = len(self.dropped)
         self.rows.append(row | {"learning_rate": float(schedule(self.plan.recipe)(self.step - 1))})
         better = "val_top1" in logs and (self.best is None or logs["val_top1"] > self.best)
         if better:
@@ -83,26 +98,19 @@ class Keeper(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def _write_log(self):
-        aside = self.output / ".log.csv.part"
-        with open(aside, "w", newline="", encoding="utf-8") as file:
+        with replacing(self.output / "log.csv") as log, open(log, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(aside, self.output / "log.csv")
 
     def write_final(self):
-        """Writes `model.keras`, aside first."""
+        """Writes `model.keras`."""
         self._update_final()
         facts_lib.note(self.final, self._facts())
         if not workers.is_chief():
             return
-        aside = self.output / f".{os.getpid()}-model.keras"
-        try:
-            with self._writing("model.keras"):
-                self.final.save(aside)
-                os.replace(aside, self.output / "model.keras")
-        finally:
-            aside.unlink(missing_ok=True)
+        with self._writing("model.keras"), replacing(self.output / "model.keras") as temporary:
+            self.final.save(temporary)
 
     def _update_final(self):
         """Every worker reads the weights here, for some are shared among them; one of them writes."""
@@ -128,7 +136,7 @@ class Keeper(keras.callbacks.Callback):
     def _save(self):
         try:
             with self._writing(f"the checkpoint of step {self._update()}"):
-                self.checkpoints.save(self.step, rows=self.rows, best=self.best)
+                self.checkpoints.save(self.step, rows=self.rows, best=self.best, dropped=sorted(self.dropped))
         except FloatingPointError as error:
             raise TrainingError(f"{error}. {self._remedy()}") from error
 
@@ -172,13 +180,3 @@ class Keeper(keras.callbacks.Callback):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def write_text(path, text):
-    """Writes a small file aside and renames it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -2,49 +2,32 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
-import os
 import pathlib
 import shutil
 
 import keras
 
-from keras_i3d import applications, data, runs
-from keras_i3d.data.manifest import check_same
+from keras_i3d import applications, atomic, data, locks, runs
 from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
-from keras_i3d.training import recipes, workers
+from keras_i3d.training import failures, recipes, state, workers
 from keras_i3d.training.fast import for_training
-from keras_i3d.training.keeper import Keeper, write_text
+from keras_i3d.training.keeper import Keeper
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.progress import Progress
+from keras_i3d.training.run_file import initial_weights, make_plan, read_plan
 from keras_i3d.training.state import KEPT, RestoreMetrics
 from keras_i3d.training.workers import TrainingError
-from keras_i3d.version import __version__
+
+__all__ = ["build", "make_plan", "read_plan", "train"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a run was asked to do; written to `run.json`, and compared when it is started again."""
-
-    records: str
-    validation: str | None
-    stream: str
-    weights: str | None
-    seed: int
-    recipe: recipes.Recipe
-    spec: data.RecordSpec
-    labels: tuple
-    clips: int
-    version: str = __version__
-
-    @property
-    def clip(self):
-        """The ClipSpec of what the trained model takes."""
-        return self.spec.clip(self.stream, self.recipe.size, self.recipe.clip_frames, self.recipe.frame_stride)
+LOCK = ".lock"
 
 
 def train(
@@ -58,6 +41,7 @@ def train(
     settings=None,
     devices=None,
     progress=True,
+    errors="raise",
 ):
     """Trains one stream on a folder of records, or goes on with a run that was stopped or killed.
 
@@ -70,108 +54,70 @@ def train(
             `tensorboard/`, `checkpoints/`, `best.weights.h5` (where there is a validation) and `model.keras`.
         stream: "rgb" or "flow".
         recipe: a Recipe, or a name in `training.RECIPES`.
-        weights: as for `keras_i3d.I3D`.
+        weights: as for `keras_i3d.I3D`; or the folder of another run, whose `model.keras` is taken. A run that has a
+            checkpoint goes on from that, and needs them no more.
         validation: records to measure top-1 and top-5 on, by the central clip of each video; None for no validation.
         seed: of the new head, the order of the data and every draw.
         settings: {field of the recipe: value} to replace.
         devices: names of the devices to train on; by default all GPUs, or the CPU where there is none.
         progress: whether to show a progress bar.
+        errors: "raise" stops at a damaged record; "count" drops such records, with a line for each, and counts them in
+            `log.csv` and at the end, since the run began; not with several workers. What a run that drops some
+            resumes with differs by the clips that took their places.
 
     Returns:
         The trained keras.Model, as `model.keras` holds it: float32 (B, T, H, W, C) to probabilities (B, classes).
 
     Raises:
         ValueError: settings that contradict each other, the records, or those of the run in `output`.
-        TrainingError: the folder cannot be written, the disk is too full, or the loss is no longer finite.
+        TrainingError: the folder cannot be written, or another run writes there; the disk is too full; a record is
+            damaged; memory ran out; the loss is no longer finite; another worker was lost.
     """
     check_stream(stream)
+    if errors == "count" and workers.shard()[1] > 1:
+        raise ValueError(
+            "Damaged records are dropped by one process alone, since the shares of several workers would no longer be "
+            f'parts of one batch. Received: errors="count" with {workers.shard()[1]} workers. Make the records again.'
+        )
+    workers.cluster()
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = recipe.with_settings(settings or {}).scaled()
     output = pathlib.Path(output)
     plan = make_plan(records, validation, stream, weights, seed, recipe, output)
     strategy = workers.strategy(devices)
     final = _final(plan)  # outside the strategy's scope, so that one worker alone may write it
-    with strategy.scope(), policy(plan.recipe.precision):
-        if plan.recipe.batch_size % strategy.num_replicas_in_sync:
-            raise ValueError(
-                f"batch_size must divide among {strategy.num_replicas_in_sync} devices. "
-                f"Received: batch_size={plan.recipe.batch_size}"
-            )
-        if plan.recipe.accumulate > 1 and strategy.num_replicas_in_sync > 1:
-            raise ValueError(
-                f"Gradients are accumulated on one device only. Received: accumulate={plan.recipe.accumulate} on "
-                f"{strategy.num_replicas_in_sync} devices. Lower batch_size, or use one device."
-            )
-        keras.utils.set_random_seed(seed)
-        model = build(plan)
-        compile_model(model, plan.recipe)
+    with contextlib.ExitStack() as held, failures.told(plan.recipe):
         if workers.is_chief():
-            _prepare(output, plan, final)
-        keeper = Keeper(model, final, plan, output)
-        _fit(model, plan, keeper, progress)
-        keeper.write_final()
+            held.enter_context(_prepared(output, plan, final))
+        saved = state.newest(output / "checkpoints")
+        weights = None if saved else initial_weights(plan)
+        with strategy.scope(), policy(plan.recipe.precision):
+            if plan.recipe.batch_size % strategy.num_replicas_in_sync:
+                raise ValueError(
+                    f"batch_size must divide among {strategy.num_replicas_in_sync} devices. "
+                    f"Received: batch_size={plan.recipe.batch_size}"
+                )
+            if plan.recipe.accumulate > 1 and strategy.num_replicas_in_sync > 1:
+                raise ValueError(
+                    f"Gradients are accumulated on one device only. Received: accumulate={plan.recipe.accumulate} on "
+                    f"{strategy.num_replicas_in_sync} devices. Lower batch_size, or use one device."
+                )
+            keras.utils.set_random_seed(seed)
+            model = build(plan, weights)
+            compile_model(model, plan.recipe)
+            keeper = Keeper(model, final, plan, output)
+            _fit(model, plan, keeper, saved, progress, errors)
+            keeper.write_final()
+    if keeper.dropped:
+        notice(f"{output}: {len(keeper.dropped)} damaged records were dropped since the run began")
     return final
 
 
-def make_plan(records, validation, stream, weights, seed, recipe, output):
-    """The Plan of a run, what was left open filled in from the run in `output`, or decided."""
-    source = data.find(records)
-    if source.spec is None or source.records is None:
-        raise ValueError(f"A run needs records with a manifest, as `keras-i3d records` writes it. Received: {records}")
-    if validation is not None:
-        held_out = data.find(validation)
-        check_same("The records", source.spec, held_out.spec or source.spec, records, validation)
-        if held_out.labels != source.labels:
-            raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
-    plan = Plan(
-        records=str(records),
-        validation=None if validation is None else str(validation),
-        stream=stream,
-        weights=weights if weights is None else os.fspath(weights),
-        seed=seed,
-        recipe=recipe,
-        spec=source.spec,
-        labels=source.labels,
-        clips=source.records,
-    )
-    before = read_plan(output) if runs.is_run(output) else None
-    decided = {
-        "precision": workers.best_precision,
-        "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
-        "validate_every": lambda: math.ceil(plan.clips / recipe.batch_size),
-    }
-    for field, decide in decided.items():
-        if getattr(plan.recipe, field) is None:
-            value = getattr(before.recipe, field) if before else decide()
-            plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, **{field: value}))
-    if before:
-        check_same("Recipe", before.recipe, plan.recipe, f"the run in {output}", "this one (take another output)")
-        before = dataclasses.replace(before, version=plan.version)
-        check_same("Settings", before, plan, f"the run in {output}", "this one (take another output)")
-    return plan
-
-
-def read_plan(folder):
-    """Returns the Plan of the run in a folder.
-
-    Raises:
-        ValueError: no run there, or one of another version that this one does not read.
-    """
-    found = runs.read(folder)
-    try:
-        recipe = recipes.Recipe(**found.recipe)
-    except TypeError as error:
-        path = found.folder / runs.FACTS
-        raise ValueError(f"{path} was written by another version ({found.version}): {error}") from error
-    facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(Plan)}
-    return Plan(**{**facts, "recipe": recipe})
-
-
-def build(plan):
-    """Returns the model of a Plan, with the weights that it starts from, not compiled; it returns logits."""
+def build(plan, weights=None):
+    """Returns the model of a Plan, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits."""
     recipe = plan.recipe
     model = applications.I3D(
-        weights=plan.weights,
+        weights=weights,
         stream=plan.stream,
         input_shape=(recipe.clip_frames, recipe.size, recipe.size, CHANNELS[plan.stream]),
         classes=len(plan.labels),
@@ -206,36 +152,45 @@ def _final(plan):
         )
 
 
-def _prepare(output, plan, model):
-    """Makes the folder, and finds out now whether hours of work will find their place in it."""
+@contextlib.contextmanager
+def _prepared(output, plan, model):
+    """Makes the folder, which no other run may write in, and finds out now whether hours of work will find place."""
     size = 4 * sum(math.prod(weight.shape) for weight in model.weights)
     needed = size * (2 * (KEPT + 1) + 2)  # weights and momentum of each checkpoint, the best, the last
-    try:
-        (output / "checkpoints").mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(output).free
-        if not (output / runs.FACTS).exists():
-            write_text(output / "labels.txt", "".join(f"{label}\n" for label in plan.labels))
-            write_text(output / runs.FACTS, json.dumps(dataclasses.asdict(plan), indent=1) + "\n")
-        else:
-            write_text(output / runs.FACTS, (output / runs.FACTS).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"Cannot write in {output} ({error.strerror}). Choose another output.") from error
-    if free < needed:
-        raise TrainingError(
-            f"A run of this model keeps up to {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {output}. "
-            "Free some space, or choose another output."
-        )
+    busy = TrainingError(f"Another run writes in {output}. Wait for it, stop it, or choose another output.")
+    with contextlib.ExitStack() as held:
+        try:
+            (output / "checkpoints").mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.hold(output / LOCK, busy))
+            for folder in (output, output / "checkpoints"):
+                atomic.clean(folder, alone=True)
+            free = shutil.disk_usage(output).free
+            if not (output / runs.FACTS).exists():
+                atomic.write_text(output / "labels.txt", "".join(f"{label}\n" for label in plan.labels))
+                content = json.dumps(dataclasses.asdict(plan), indent=1) + "\n"
+            else:
+                content = (output / runs.FACTS).read_text(encoding="utf-8")
+            atomic.write_text(output / runs.FACTS, content)
+        except OSError as error:
+            raise TrainingError(f"Cannot write in {output} ({error.strerror}). Choose another output.") from error
+        if free < needed:
+            raise TrainingError(
+                f"A run of this model keeps up to {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {output}. "
+                "Free some space, or choose another output."
+            )
+        yield
 
 
-def _fit(model, plan, keeper, progress):
+def _fit(model, plan, keeper, saved, progress, errors):
     recipe = plan.recipe
     total, every = recipe.steps * recipe.accumulate, recipe.validate_every * recipe.accumulate
-    restored = keeper.resume()
+    keeper.resume(saved)
     step = keeper.step
-    metrics = restored["metrics"] if step % every else None  # after an epoch they are the validation's
+    metrics = saved.metrics if step % every else None  # after an epoch they are the validation's
     if step:
         notice(f"{keeper.output}: going on after step {step // recipe.accumulate} of {recipe.steps}")
-    validation = _clips(plan, plan.validation) if plan.validation else None
+    clips = functools.partial(_clips, plan, errors=errors)
+    validation = keeper.counted(clips(plan.validation)) if plan.validation else None
     batch_size = recipe.batch_size // recipe.accumulate
     bar = Progress(total, step, batch_size, progress and workers.is_chief())
     with contextlib.closing(bar), contextlib.closing(keeper), keeper.interruptible():
@@ -246,7 +201,7 @@ def _fit(model, plan, keeper, progress):
                 end = max(total - total % every, step) if total - total % every > step else total
             workers.fit(
                 model,
-                _clips(plan, plan.records, training=True, start_batch=step),
+                keeper.counted(clips(plan.records, training=True, start_batch=step)),
                 [RestoreMetrics(metrics), bar, keeper],
                 validation,
                 steps_per_epoch=min(end - step, every),
@@ -256,7 +211,7 @@ def _fit(model, plan, keeper, progress):
             step, metrics = end, None
 
 
-def _clips(plan, records, training=False, start_batch=0):
+def _clips(plan, records, training=False, start_batch=0, errors="raise"):
     recipe = plan.recipe
     drawn = {"short_sides": recipe.short_sides, "color_jitter": recipe.color_jitter if plan.stream == "rgb" else 0.0}
     return data.load(
@@ -268,6 +223,7 @@ def _clips(plan, records, training=False, start_batch=0):
         batch_size=recipe.batch_size // recipe.accumulate // workers.shard()[1],
         worker=workers.shard(),
         training=training,
+        errors=errors,
         **(
             {"seed": plan.seed, "repeat": True, "start_batch": start_batch, "flip": recipe.flip, **drawn}
             if training

@@ -4,15 +4,16 @@ Weights, the optimizer's variables, the state of every random layer and the runn
 aside, read back, and renamed; the one before it stays until then.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
 import re
-import zipfile
 
 import keras
 import numpy as np
 
+from keras_i3d.atomic import replacing
 from keras_i3d.messages import notice
 
 KEPT = 2  # checkpoints: the newest, and the one before it in case the newest is damaged later
@@ -41,7 +42,6 @@ class Checkpoints:
             FloatingPointError: a weight is not finite; nothing is written.
         """
         final = self.folder / f"step-{step:09}.npz"
-        aside = final.with_suffix(f".{os.getpid()}.part")
         arrays = {f"{i:05}": np.asarray(variable) for i, variable in enumerate(variables(self.model))}
         for variable, array in zip(variables(self.model), arrays.values()):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -50,51 +50,74 @@ class Checkpoints:
         if not self.writes:
             return
         about = {"step": step, "layout": _layout(self.model), **facts}
-        try:
-            with open(aside, "wb") as file:
+        with replacing(final) as temporary:
+            with open(temporary, "wb") as file:
                 np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
-            _read(aside)
-            os.replace(aside, final)
-        finally:
-            aside.unlink(missing_ok=True)
-        for old in self._all()[:-KEPT]:
+            _read(temporary)
+        for old in _all(self.folder)[:-KEPT]:
             old.unlink()
 
-    def restore(self):
-        """Gives the model the state of the newest readable checkpoint.
-
-        Returns:
-            What was saved beside it, with "step" and "metrics", the running metrics; None if there is no checkpoint.
+    def restore(self, saved):
+        """Gives the model the state of a checkpoint, as `newest` returns it.
 
         Raises:
-            ValueError: the checkpoint belongs to another model or optimizer, or none of several can be read.
+            ValueError: the checkpoint belongs to another model or optimizer.
         """
-        for stale in self.folder.glob("*.part") if self.writes else ():
-            stale.unlink()
-        found = self._all()
-        for path in reversed(found):
-            try:
-                about, arrays, metrics = _read(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                notice(f"{path} cannot be read ({error}); the checkpoint before it is taken")
-                continue
-            layout = _layout(self.model)
-            if about["layout"] != layout:
-                differing = [f"{a} and {b}" for a, b in zip(about["layout"], layout) if a != b] or ["their number"]
-                raise ValueError(f"{path} belongs to another model or optimizer. They differ in: {differing[0]}")
-            for variable, value in zip(variables(self.model), arrays):
-                variable.assign(value)
-            return {**about, "metrics": metrics}
-        if found:
-            raise ValueError(
-                f"None of the {len(found)} checkpoints in {self.folder} can be read. Remove them to restart."
-            )
-        return None
+        layout = _layout(self.model)
+        if saved.layout != layout:
+            differing = [f"{a} and {b}" for a, b in zip(saved.layout, layout) if a != b] or ["their number"]
+            raise ValueError(f"{saved.path} belongs to another model or optimizer. They differ in: {differing[0]}")
+        for variable, value in zip(variables(self.model), saved.arrays, strict=True):
+            variable.assign(value)
 
-    def _all(self):
-        return sorted(p for p in self.folder.iterdir() if re.fullmatch(r"step-\d{9}\.npz", p.name))
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A checkpoint as it was read.
+
+    Attributes:
+        path: of its file.
+        step: how many steps were done.
+        layout: shape and dtype of each array, as text.
+        facts: what was saved beside it.
+        arrays, metrics: the state, and the running metrics.
+    """
+
+    path: pathlib.Path
+    step: int
+    layout: list
+    facts: dict
+    arrays: list
+    metrics: list
+
+
+def newest(folder):
+    """Reads the newest checkpoint of a folder that is not damaged; a line names each that is.
+
+    Returns:
+        A Saved; None if there is no checkpoint.
+
+    Raises:
+        ValueError: there are some, and none can be read.
+    """
+    found = _all(folder)
+    for path in reversed(found):
+        try:
+            return _read(path)
+        except Exception as error:  # damage shows as any of a dozen of types, from EOFError to RecursionError
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            notice(f"{path} cannot be read ({said}); the checkpoint before it is taken")
+    if found:
+        raise ValueError(f"None of the {len(found)} checkpoints in {folder} can be read. Remove them to restart.")
+    return None
+
+
+def _all(folder):
+    folder = pathlib.Path(folder)
+    names = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in names if re.fullmatch(r"step-\d{9}\.npz", path.name))
 
 
 def variables(model):
@@ -124,9 +147,13 @@ def _layout(model):
 
 
 def _read(path):
-    """Returns (facts, arrays, metrics) of a checkpoint file; its own checksums are verified on the way."""
-    with np.load(path) as file:
+    """Returns the Saved of a checkpoint file; its own checksums are verified on the way."""
+    with open(path, "rb") as content, np.load(content) as file:
         about = json.loads(file["about"].tobytes())
         names = sorted(name for name in file.files if name != "about")
         arrays = [file[name] for name in names if not name.startswith("metric")]
-        return about, arrays, [file[name] for name in names if name.startswith("metric")]
+        metrics = [file[name] for name in names if name.startswith("metric")]
+    layout = about.pop("layout")
+    if [about_array.split(") ")[0] + ")" for about_array in layout] != [str(array.shape) for array in arrays]:
+        raise ValueError("its arrays are not those that its layout names")
+    return Saved(pathlib.Path(path), int(about.pop("step")), layout, about, arrays, metrics)

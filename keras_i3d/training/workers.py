@@ -1,5 +1,6 @@
 """Which devices a run uses, in which precision, and how several machines train together."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -31,23 +32,71 @@ def strategy(devices=None):
 
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Training runs on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}")
-    if len(peers()) > 1:
+    if shard()[1] > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if devices is None:
         devices = [device.name for device in tf.config.list_logical_devices("GPU")]
     return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
 
 
-def peers():
-    """The addresses of all workers by TF_CONFIG, this one among them; [] where it is not set."""
-    return json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", [])
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers that train together.
+
+    Attributes:
+        tasks: ("chief" or "worker", its number) of each; a chief comes first, as in TensorFlow's own order.
+        addresses: "host:port" of each.
+        place: of this process among them.
+    """
+
+    tasks: tuple = ()
+    addresses: tuple = ()
+    place: int = 0
+
+
+def cluster():
+    """Returns the Cluster of TF_CONFIG, read by TensorFlow's TFConfigClusterResolver; one of nobody if it is not set.
+
+    Raises:
+        ValueError: TF_CONFIG is no JSON of that form, or gives this process another part than to train.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text.strip():
+        return Cluster()
+    import tensorflow as tf
+
+    form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        if not isinstance(json.loads(text), dict):
+            raise ValueError("no JSON object")
+        found = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        spec, task = found.cluster_spec(), (found.task_type, found.task_id)
+        jobs = {job: spec.job_tasks(job) for job in spec.jobs}
+    except Exception as error:  # whatever TensorFlow runs into where the JSON has another form
+        raise ValueError(f"TF_CONFIG takes JSON such as {form}. Received: {text} ({error})") from error
+    if task[0] == "evaluator":
+        raise ValueError(
+            "The workers measure the validation themselves, and leave an evaluator nothing to do: start train on the "
+            "chief and the workers alone. Received: a task of type evaluator in TF_CONFIG"
+        )
+    others = sorted({*jobs, *filter(None, task[:1])} - {"chief", "worker", "evaluator"})
+    if others:
+        raise ValueError(
+            "Workers train together without parameter servers: a cluster in TF_CONFIG is made of worker, and at most "
+            f"one chief. Received: {', '.join(others)}"
+        )
+    addresses = {(job, i): address for job in ("chief", "worker") for i, address in enumerate(jobs.get(job, ()))}
+    if not addresses:
+        return Cluster()
+    if len(jobs.get("chief", ())) > 1 or task not in addresses:
+        raise ValueError(f"TF_CONFIG names a task of its cluster, and at most one chief: {form}. Received: {text}")
+    return Cluster(tuple(addresses), tuple(addresses.values()), list(addresses).index(task))
 
 
 def shard():
-    """(index of this worker, number of workers)."""
-    if len(peers()) < 2:
-        return 0, 1
-    return json.loads(os.environ["TF_CONFIG"])["task"]["index"], len(peers())
+    """(place of this worker, number of workers)."""
+    found = cluster()
+    return found.place, max(len(found.tasks), 1)
 
 
 def is_chief():
@@ -81,24 +130,12 @@ def fit(model, clips, callbacks, validation_data=None, **epochs):
         validation_data: this worker's share.
         epochs: `steps_per_epoch`, `initial_epoch`, `epochs` of `fit`.
 
-    Raises:
-        TrainingError: another worker was lost.
     """
     if shard()[1] == 1:
         _build_metrics(model)
         model.fit(clips, validation_data=validation_data, callbacks=callbacks, shuffle=False, verbose=0, **epochs)
         return
-    import tensorflow as tf
-
-    lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
-    try:
-        _fit_together(model, clips, keras.callbacks.CallbackList(callbacks, model=model), validation_data, **epochs)
-    except lost as error:
-        names = sorted({peers()[int(task)] for task in re.findall(r"/task:(\d+)", str(error))} - {peers()[shard()[0]]})
-        raise TrainingError(
-            f"Lost the worker {' and '.join(names) or 'of another machine'}. Start the same command again on all "
-            f"workers: it goes on from the last checkpoint. ({str(error).splitlines()[0]})"
-        ) from error
+    _fit_together(model, clips, keras.callbacks.CallbackList(callbacks, model=model), validation_data, **epochs)
 
 
 def _build_metrics(model):
@@ -108,6 +145,19 @@ def _build_metrics(model):
     if not tf.distribute.has_strategy():  # under a strategy `fit` makes them before
         model.compute_metrics(None, tf.zeros((1,), tf.int64), tf.zeros((1, model.output_shape[-1])))
         model.reset_metrics()
+
+
+def for_replicas(dataset, count):
+    """Splits each batch of a worker among its `count` devices, each of which takes an element of its own a step."""
+    if count == 1:
+        return dataset
+    import tensorflow as tf
+
+    def split(*batch):
+        size = -(-tf.shape(batch[-1], tf.int64)[0] // count)
+        return tf.data.Dataset.from_tensor_slices(batch).batch(size)
+
+    return dataset.flat_map(split)
 
 
 def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, initial_epoch, epochs):
@@ -124,6 +174,7 @@ def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, ini
         together.run(model.test_step, args=(batch,))
 
     def each(dataset):
+        dataset = for_replicas(dataset, together.num_replicas_in_sync // shard()[1])
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return iter(together.distribute_datasets_from_function(lambda context: dataset.with_options(options)))
