@@ -6,7 +6,7 @@ from keras_i3d.version import __version__
 
 _problem = backend.problem()
 if _problem is None:
-    from keras_i3d import data, evaluation, export, flow, training, video, visualize
+    from keras_i3d import data, evaluation, export, facts, flow, training, video, visualize
     from keras_i3d.applications import I3D, TwoStreamI3D, decode_predictions
     from keras_i3d.conversion import boring_video_error, inflate
     from keras_i3d.evaluation import EvaluationError
@@ -44,6 +44,7 @@ __all__ = [
     "decode_predictions",
     "evaluation",
     "export",
+    "facts",
     "flow",
     "inflate",
     "optimize_for_inference",

@@ -6,10 +6,13 @@ import keras
 import tiny
 from conftest import ROOT
 
+from keras_i3d import facts
+
 SMALLER = (
     ("clip_frames=64", "clip_frames=9, size=32"),
     ("(64, 224, 224, 3)", "(9, 32, 32, 3)"),
-    ("classes=len(labels)", "classes=len(labels), weights=None, depth_multiplier=0.125"),
+    ("classes=len(source.labels)", "classes=len(source.labels), weights=None, depth_multiplier=0.125"),
+    ("crop=224, frames=64", "crop=32, frames=9"),
     ("batch_size=8", "batch_size=3"),
     ("epochs=10", "epochs=1"),
 )
@@ -29,4 +32,7 @@ def test_fifteen_lines_train(tmp_path, monkeypatch, capsys):
         script = script.replace(full, small)
     exec(script, {})
     assert "'accuracy'" in capsys.readouterr().out
-    assert keras.models.load_model(tmp_path / "mine.keras").output_shape == (None, 3)
+    model = keras.models.load_model(tmp_path / "mine.keras")
+    assert model.output_shape == (None, 3)
+    noted = facts.of(model)
+    assert (noted.labels, noted.clip.short_side, noted.clip.frames) == (tiny.LABELS, 32, 9)
