@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from keras_i3d import download, registry
+from keras_i3d import download, registry, runs
 from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
 from keras_i3d.messages import notice
@@ -39,8 +39,9 @@ def I3D(
         include_top: whether to end in the classification head.
         weights: "kinetics" (ImageNet, then Kinetics-400), "kinetics-scratch", "kinetics600" (RGB only),
             "imagenet" (Inception V1 inflated to 3D, the head new), None (fresh), or a path: `.weights.h5`,
-            `.keras`, or the prefix of a TensorFlow checkpoint in the original layout. Published weights
-            are downloaded, verified and converted at first use, and cached in `$KERAS_HOME/keras_i3d`.
+            `.keras`, the prefix of a TensorFlow checkpoint in the original layout, or the folder of a training
+            run. Published weights are downloaded, verified and converted at first use, and cached in
+            `$KERAS_HOME/keras_i3d`.
         input_shape: (T, H, W, C); by default (None, 224, 224, 3), or 2 channels for flow. Any height and
             width from 32, any length from 9 frames (from 1 without the top); None for what is not fixed.
         stream: "rgb" or "flow".
@@ -188,6 +189,8 @@ def _find(weights, stream, depth_multiplier):
             f"Published weights have depth_multiplier=1. Received: weights={weights!r}, "
             f"depth_multiplier={depth_multiplier}. Pass weights=None."
         )
+    if runs.is_run(weights):
+        weights = runs.weights_file(weights)
     return weights_lib.find(weights, stream, download.ATTEMPTS)
 
 

@@ -134,6 +134,21 @@ def read(folder):
         raise ValueError(f"{path} is not of a run that this version reads: {error!r}") from error
 
 
+def weights_file(folder, best=None):
+    """Returns the path of the file that a run's name stands for; the arguments and errors are those of `load_model`."""
+    found = _folder(folder)
+    best = pathlib.Path(folder).name == BEST if best is None else best
+    path = found / (BEST if best else MODEL)
+    if path.is_file():
+        return path
+    if best:
+        raise ValueError(f"{found} has no {BEST}: no validation yet, or none asked for.")
+    instead = f" Or name {found / BEST} for its best weights so far." if (found / BEST).is_file() else ""
+    raise ValueError(
+        f"{found} has no {MODEL}: its training has not ended. Start the same `train` command again to end it." + instead
+    )
+
+
 def load_model(folder, best=None, precision=None):
     """Loads the model of a run.
 
@@ -151,17 +166,8 @@ def load_model(folder, best=None, precision=None):
         ValueError: no run, or a run that has no such file yet.
         keras_i3d.WeightsError: a file that cannot be read, or does not fit the run.
     """
-    run = read(folder)
-    best = pathlib.Path(folder).name == BEST if best is None else best
-    path = run.folder / (BEST if best else MODEL)
-    if not path.is_file():
-        if best:
-            raise ValueError(f"{run.folder} has no {BEST}: no validation yet, or none asked for.")
-        instead = f" Or name {run.folder / BEST} for its best weights so far." if (run.folder / BEST).is_file() else ""
-        raise ValueError(
-            f"{run.folder} has no {MODEL}: its training has not ended. Start the same `train` command again to end it."
-            + instead
-        )
+    run, path = read(folder), weights_file(folder, best)
+    best = path.name == BEST
     if best:
         model = _built(run, precision or run.precision)
         weights_lib.load(model, weights_lib.find(path, run.stream))

@@ -157,6 +157,17 @@ def test_evaluate(made, by_hand, form):
     assert "clips of 9 frames, 2 apart" in views.settings["rgb"]
 
 
+@pytest.mark.parametrize("form", FORMS[:-1])
+def test_builder(made, form):
+    for seed, stream in enumerate(STREAMS):
+        path = made.weights[form][stream]
+        model = keras_i3d.I3D(weights=path, stream=stream, input_shape=(None, None, None, 3 - seed))
+        noted = facts.of(model)
+        assert (noted.clip, noted.labels) == (SPEC.clip(stream, 32, 9, 2), runs_made.LABELS)
+        for a, b in zip(model.get_weights(), made.weights["in memory"][stream].get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.fixture(scope="module")
 def exports(made):
     """{form: (Export, a server's session)} of exports that take videos of any length."""

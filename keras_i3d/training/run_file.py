@@ -135,12 +135,7 @@ def initial_weights(plan):
             f"{weights} was trained with depth_multiplier={found.depth_multiplier}. Received: "
             f"depth_multiplier={width}. Pass --set=depth_multiplier={found.depth_multiplier}."
         )
-    path = _file(weights)
-    if path is None:
-        raise ValueError(
-            f"{weights} has no {runs.MODEL}: its training has not ended. End it, or name its {runs.BEST} if it has one."
-        )
-    return os.fspath(path)
+    return os.fspath(runs.weights_file(weights))
 
 
 def _renamed(before, plan):
