@@ -73,7 +73,9 @@ def parse(record, stream=None):
     try:
         content = {"stream": stream, **_known(record, Facts)}
         if content.get("clip"):
-            clip = {name: tuple(v) if isinstance(v, list) else v for name, v in _known(content["clip"], ClipSpec).items()}
+            clip = {
+                name: tuple(v) if isinstance(v, list) else v for name, v in _known(content["clip"], ClipSpec).items()
+            }
             content["clip"] = ClipSpec(**_checked(clip, "clip."))
         if isinstance(content.get("labels"), list):
             content["labels"] = tuple(content["labels"])
