@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 
+from keras_i3d import checkpoint_files
 from keras_i3d.messages import WeightsError, missing_package, notice
 from keras_i3d.models.blocks import ClipCheck
 from keras_i3d.models.inception import HEAD, LAYERS, layout
@@ -282,8 +283,8 @@ def _read_checkpoint(prefix):
         such = f": {os.path.join(prefix, checkpoint_prefix(found[0]))}" if found else "; there is none"
         raise WeightsError(f"{prefix} is a folder. Pass the prefix of a checkpoint in it{such}.")
     try:
+        names = [name for name in checkpoint_files.check(str(prefix)) if not SLOTS.search(name)]
         reader = tf.train.load_checkpoint(str(prefix))
-        names = sorted(name for name in reader.get_variable_to_shape_map() if not SLOTS.search(name))
         return {name: reader.get_tensor(name) for name in names}
     except Exception as error:  # of a damaged file TensorFlow says so by a dozen of types, an IndexError among them
         raise WeightsError(f"{prefix}: not a readable TensorFlow checkpoint ({_reason(error, prefix)})") from error

@@ -6,8 +6,10 @@ answer of an export's signature `facts`. Every verb reads this record and no oth
 """
 
 import dataclasses
+import numbers
 
-from keras_i3d.specs import CLIPS, ClipSpec
+from keras_i3d import registry
+from keras_i3d.specs import CHANNELS, CLIPS, ClipSpec
 
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
 SOFTMAX = "softmax"
@@ -56,6 +58,9 @@ class Facts:
 def parse(record, stream=None):
     """Returns the Facts of what `Facts.record` gave, or None for an empty record.
 
+    A file may be anybody's: every value is of its own kind and range, and labels are a list, or the name of a published
+    one. A path is never taken from a file.
+
     Args:
         record: a dictionary. What this version does not know is left out, for a later one may have written it.
         stream: the one to take where the record names none.
@@ -66,18 +71,78 @@ def parse(record, stream=None):
     if not record:
         return None
     try:
-        known = {field.name for field in dataclasses.fields(Facts)}
-        content = {"stream": stream, **{name: value for name, value in record.items() if name in known}}
-        clip = content.get("clip")
-        if clip:
-            fields = {field.name for field in dataclasses.fields(ClipSpec)}
-            clip = {name: tuple(v) if isinstance(v, list) else v for name, v in clip.items() if name in fields}
-            content["clip"] = ClipSpec(**clip)
+        content = {"stream": stream, **_known(record, Facts)}
+        if content.get("clip"):
+            clip = {
+                name: tuple(v) if isinstance(v, list) else v for name, v in _known(content["clip"], ClipSpec).items()
+            }
+            content["clip"] = ClipSpec(**_checked(clip, "clip."))
         if isinstance(content.get("labels"), list):
-            content["labels"] = tuple(map(str, content["labels"]))
-        return Facts(**content)
+            content["labels"] = tuple(content["labels"])
+        return Facts(**_checked(content))
     except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"what it notes about itself cannot be read ({error})") from error
+
+
+def _known(record, kind):
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in record.items() if name in names}
+
+
+def _number(low, high, kinds=numbers.Real):
+    return lambda value: isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+
+
+def _whole(high):
+    return _number(1, high, numbers.Integral)
+
+
+def _is_labels(value):
+    if isinstance(value, tuple):
+        return all(isinstance(label, str) for label in value)
+    return isinstance(value, str) and value in registry.LABELS
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+SIZE = 1 << 14  # pixels: no network sees more, and a file could ask for any
+RULES = {  # what each fact is where it is said, in words and as a test
+    "stream": ("rgb or flow", lambda value: isinstance(value, str) and value in CHANNELS),
+    "classes": ("a number of classes", _whole(1 << 24)),
+    "labels": (f"a list of names, or {' or '.join(registry.LABELS)}; never a path", _is_labels),
+    "activation": ("a name", _is_text),
+    "depth_multiplier": ("a number above 0, at most 64", _number(1e-6, 64)),
+    "precision": ("the name of a Keras policy", _is_text),
+    "clip": ("a table of facts", lambda value: isinstance(value, ClipSpec)),
+    "source": ("text", _is_text),
+    "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
+    "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
+    "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),
+    "value_range": ("two numbers", lambda v: isinstance(v, tuple) and len(v) == 2 and all(map(_number(-1e6, 1e6), v))),
+    "flow_method": ("a name", _is_text),
+    "flow_bound": ("pixels per frame", _number(1e-6, 1e6)),
+    "flow_scheme": ("a name", _is_text),
+    "frames": ("a number of frames", _whole(1 << 20)),
+    "frame_stride": ("a number of frames", _whole(1 << 20)),
+}
+OPTIONAL = {field.name for kind in (Facts, ClipSpec) for field in dataclasses.fields(kind) if field.default is None}
+
+
+def _checked(content, scope=""):
+    """Returns the facts; raises ValueError for one that breaks its rule. What nobody said is None, where it may be."""
+    for name, value in content.items():
+        rule, holds = RULES[name]
+        unsaid = value is None and (name in OPTIONAL or (name, scope) == ("stream", ""))
+        if not unsaid and not holds(value):
+            raise ValueError(f"{scope}{name} must be {rule}. Received: {_short(value)}")
+    return content
+
+
+def _short(value):
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def of(model):

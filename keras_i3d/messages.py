@@ -57,7 +57,7 @@ def missing_package(module, install, why):
 def one_line(error, most=200):
     """Returns what a library's exception says as one printable line: Keras tells whole configs, of a stranger's too."""
     reason = "".join(c if c.isprintable() else " " for c in str(error).rpartition("Exception encountered: ")[2])
-    reason = " ".join(reason.split())
+    reason = " ".join(reason.split()) or type(error).__name__
     return reason if len(reason) <= most else f"{reason[:most]}..."
 
 

@@ -139,7 +139,7 @@ def _of_model(model, facts, origin, policy_name):
     if policy_name not in (None, computed_in):
         arrays = conversion.layer_weights(model)
         shapes = {name: [array.shape for array in layer] for name, layer in arrays.items()}
-        width = facts.depth_multiplier or weights_lib.depth_multiplier_of(shapes)
+        width = weights_lib.width_of(shapes, facts.depth_multiplier)
         with policy(policy_name):
             model = _any_size(dataclasses.replace(facts, depth_multiplier=width))
         conversion.assign(model, arrays, origin)

@@ -2,9 +2,9 @@
 
 import dataclasses
 import hashlib
-import struct
 
-from keras_i3d.messages import WeightsError
+from keras_i3d import checkpoint_files
+from keras_i3d.messages import WeightsError, one_line
 from keras_i3d.specs import FLOW_CLIP, RGB_CLIP, ClipSpec
 
 COMMIT = "0667e889a5904b4dc122e0ded4c332f49f8df42c"
@@ -202,57 +202,9 @@ def crc_digest(crcs):
 def read_index(path):
     """Returns {variable: masked crc32c} of a checkpoint's `.index` file, whether or not its data is there.
 
-    The file is an uncompressed sorted string table, each value a BundleEntryProto; TensorFlow reads
-    it but does not give out the CRCs.
+    TensorFlow reads that file but does not give out the CRCs.
     """
-    from tensorflow.core.protobuf import tensor_bundle_pb2
-
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-        if content[-8:] != b"\x57\xfb\x80\x8b\x24\x75\x47\xdb":
-            raise ValueError("it does not end as such a file does")
-        footer = content[-48:]
-        _, at = _handle(footer, 0)
-        (offset, size), _ = _handle(footer, at)
-        crcs = {}
-        for _, block in _entries(content[offset : offset + size]):
-            (offset, size), _ = _handle(block, 0)
-            for key, value in _entries(content[offset : offset + size]):
-                if key:  # the empty key holds the header
-                    crcs[key.decode()] = tensor_bundle_pb2.BundleEntryProto.FromString(value).crc32c
-        return crcs
+        return {name: entry.crc32c for name, entry in checkpoint_files.index(path).items()}
     except Exception as error:
-        raise WeightsError(f"{path}: not the index of a TensorFlow checkpoint ({error})") from error
-
-
-def _entries(block):
-    """Yields (key, value) of a table block, whose keys are stored as what differs from the key before."""
-    (restarts,) = struct.unpack("<I", block[-4:])
-    end = len(block) - 4 * (restarts + 1)
-    at, key = 0, b""
-    while at < end:
-        shared, at = _varint(block, at)
-        rest, at = _varint(block, at)
-        size, at = _varint(block, at)
-        key = key[:shared] + block[at : at + rest]
-        at += rest
-        yield key, block[at : at + size]
-        at += size
-
-
-def _handle(data, at):
-    offset, at = _varint(data, at)
-    size, at = _varint(data, at)
-    return (offset, size), at
-
-
-def _varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
+        raise WeightsError(f"{path}: not the index of a TensorFlow checkpoint ({one_line(error)})") from error

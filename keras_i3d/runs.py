@@ -8,13 +8,13 @@ import json
 import os
 import pathlib
 
+from keras_i3d import conversion, paths
 from keras_i3d import facts as facts_lib
-from keras_i3d import paths
 from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
 from keras_i3d.facts import Facts
-from keras_i3d.messages import WeightsError
-from keras_i3d.models.inception import inception_i3d
+from keras_i3d.messages import WeightsError, one_line
+from keras_i3d.models.inception import inception_i3d, layout
 from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
 
@@ -77,15 +77,22 @@ class Run:
         )
 
     def log(self):
-        """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended."""
+        """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         import csv
 
         path = self.folder / "log.csv"
         if not path.is_file():
             return []
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise ValueError(f"{path} is not the log of a run ({one_line(error)})") from error
 
 
 def is_run(path):
@@ -112,7 +119,7 @@ def read(folder):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in content["recipe"].items()}
-        return Run(
+        run = Run(
             folder=found,
             stream=check_stream(content["stream"]),
             labels=tuple(content["labels"]),
@@ -130,8 +137,24 @@ def read(folder):
             recipe=recipe,
             version=content.get("version", ""),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not of a run that this version reads: {error!r}") from error
+        _check(run, content["labels"])
+        return run
+    except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
+        said = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"{path} is not of a run that this version reads: {said}") from error
+
+
+def _check(run, labels):
+    """Raises ValueError or TypeError for a value of another kind than a run writes, and for sizes of no network."""
+    if not isinstance(labels, list) or not labels:
+        raise ValueError("labels are a list of names")
+    facts_lib.parse(run.facts.record())
+    for name, kind in (("records", str), ("validation", str), ("weights", str), ("version", str), ("clips", int)):
+        value = getattr(run, name)
+        if not (isinstance(value, kind) or (value is None and name in ("validation", "weights"))):
+            raise ValueError(f"{name} is {type(value).__name__}")
+    if type(run.seed) is not int:
+        raise ValueError("seed is no whole number")
 
 
 def weights_file(folder, best=None):
@@ -169,8 +192,9 @@ def load_model(folder, best=None, precision=None):
     run, path = read(folder), weights_file(folder, best)
     best = path.name == BEST
     if best:
-        model = _built(run, precision or run.precision)
-        weights_lib.load(model, weights_lib.find(path, run.stream))
+        source = weights_lib.find(path, run.stream)
+        model = _built(run, precision or run.precision, source.read(), path)
+        weights_lib.load(model, source)
     else:
         model = weights_lib.load_keras(path)
     channels, classes = model.input_shape[-1], model.output_shape[-1]
@@ -180,12 +204,15 @@ def load_model(folder, best=None, precision=None):
             f"has {channels} channels, {classes} classes."
         )
     if not best and precision not in (None, run.precision):
-        trained, model = model, _built(run, precision)
+        trained, model = model, _built(run, precision, conversion.layer_weights(model), path)
         model.set_weights(trained.get_weights())
     return facts_lib.note(model, run.facts)
 
 
-def _built(run, precision):
+def _built(run, precision, weights, path):
+    """The network that a run describes, for weights that it is compared with before any memory is taken for it."""
+    shapes = layout(stream=run.stream, classes=len(run.labels), depth_multiplier=run.depth_multiplier)
+    conversion.check_match(weights, shapes, path)
     with policy(precision):
         return inception_i3d(
             stream=run.stream,

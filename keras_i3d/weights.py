@@ -1,19 +1,24 @@
 """Weights by name or path: fetched and converted once, verified at every use, loaded by layer name."""
 
 import collections
+import contextlib
 import dataclasses
+import functools
+import io
 import json
+import math
 import os
 import pathlib
 import shutil
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 
 import h5py
 import numpy as np
 
-from keras_i3d import atomic, conversion, download, locks, paths, registry
+from keras_i3d import atomic, checkpoint_files, conversion, download, locks, paths, registry, stored
 from keras_i3d import facts as facts_lib
 from keras_i3d.facts import Facts
 from keras_i3d.messages import WeightsError, notice, one_line
@@ -22,6 +27,8 @@ from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.version import __version__
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
+KERAS_WEIGHTS = "model.weights.h5"  # the member of a .keras file that they are in
+SPARE_NUMBERS = 1 << 20  # of small things that Keras makes and does not store
 HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
 FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
 KERAS_GROUPS = {"_conv_3d": "conv3d", "_batch_norm": "batch_normalization"}  # what Keras names a layer's group by
@@ -335,7 +342,11 @@ def _fill(file, weights):
 
 
 def read_h5(path):
-    """Reads a `.weights.h5` of Keras 3 as {layer name: arrays}, those of a nested model as `model/layer`."""
+    """Reads a `.weights.h5` of Keras 3 as {layer name: arrays}, those of a nested model as `model/layer`.
+
+    Raises:
+        WeightsError: no such file, a damaged one, or one with more in it than plain arrays of its own.
+    """
     weights = {}
 
     def visit(group, scope):
@@ -355,6 +366,7 @@ def read_h5(path):
 
     try:
         with h5py.File(path, "r", locking=False) as file:
+            stored.check_h5(file, os.path.getsize(path))
             if "layers" not in file:
                 raise WeightsError(f"{path} is not a .weights.h5 of Keras 3.")
             visit(file["layers"], "")
@@ -388,13 +400,14 @@ def facts_of(path, stream=None):
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                stored.check_zip(archive, os.path.getsize(path))
                 noted = _in_keras(archive)
         else:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r", locking=False) as file:
                 noted = json.loads(file.attrs.get(facts_lib.KEY, "{}"))
         return facts_lib.parse(noted, stream)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: {error}") from error
+    except Exception as error:  # of a damaged archive, HDF5 file or text: any of a dozen of types
+        raise WeightsError(f"{path}: {one_line(error)}") from error
 
 
 def _in_keras(archive):
@@ -420,12 +433,62 @@ def load_keras(path):
     import keras
 
     try:
-        model = keras.models.load_model(path, compile=False)
+        with _no_larger_than(_numbers(path)):
+            model = keras.models.load_model(path, compile=False)
+        facts = facts_lib.of(model)
     except Exception as error:  # of a damaged archive, model or weights file: any of a dozen of types
         raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
-    if facts_lib.of(model) is None and (noted := facts_of(path)):
-        facts_lib.note(model, noted)
+    if facts is None and (noted := facts_of(path)):
+        try:
+            facts_lib.note(model, noted)
+        except ValueError as error:  # no model of this package's
+            raise WeightsError(f"{path}: {one_line(error)}") from error
     return model
+
+
+def _numbers(path):
+    """How many numbers the weights in a `.keras` file are; raises ValueError for an archive that cannot be believed."""
+    with zipfile.ZipFile(path) as archive:
+        stored.check_zip(archive, os.path.getsize(path))
+        if KERAS_WEIGHTS not in archive.namelist():
+            return sum(member.file_size for member in archive.infolist())
+        content = archive.read(KERAS_WEIGHTS)
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return stored.check_h5(file, len(content))
+
+
+_allowed = threading.local()  # how many numbers the model that this thread loads may still take
+
+
+@contextlib.contextmanager
+def _no_larger_than(numbers):
+    """Within it, layers of more numbers than these refuse to be built: a small file may describe any of them."""
+    import keras
+
+    kind = keras.layers.Layer
+    if not hasattr(kind.add_weight, "counted"):
+        kind.add_weight = _counted(kind.add_weight)
+    _allowed.numbers = numbers + SPARE_NUMBERS
+    try:
+        yield
+    finally:
+        _allowed.numbers = None
+
+
+def _counted(add_weight):
+    """`Layer.add_weight`, which looks at what is allowed before memory is taken."""
+
+    @functools.wraps(add_weight)
+    def counted(layer, shape=None, *args, **kwargs):
+        left = getattr(_allowed, "numbers", None)
+        if left is not None:
+            _allowed.numbers = left - math.prod(shape or ())
+            if _allowed.numbers < 0:
+                raise ValueError(f"its layers have more weights than are stored in it, first {layer.name}")
+        return add_weight(layer, shape, *args, **kwargs)
+
+    counted.counted = True
+    return counted
 
 
 def _from_path(weights, stream):
@@ -450,15 +513,25 @@ def _from_path(weights, stream):
         values = conversion.read_sonnet(prefix)
         entry = registry.identify(f"{prefix}.index")
         noted = entry and published_facts(entry)
+    elif checkpoint_files.is_first_format(path):
+        values = conversion.read_sonnet(path)
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
     return Source(str(weights), _completed(noted, values, stream), lambda: values)
 
 
+def _check_ranks(by_layer):
+    """Raises WeightsError where a layer by the name of a convolution of I3D has no kernel."""
+    for name, arrays in by_layer.items():
+        if name.endswith("_conv_3d") and (not arrays or np.ndim(arrays[0]) != 5):
+            raise WeightsError(f"{name} needs a kernel of five axes. Received: {[np.shape(array) for array in arrays]}")
+
+
 def _completed(noted, values, stream):
     """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
     by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
+    _check_ranks(by_layer)
     channels = np.shape(by_layer[FIRST_LAYER][0])[3] if FIRST_LAYER in by_layer else None
     own = {number: name for name, number in CHANNELS.items()}.get(channels)
     noted = noted or Facts(own)
@@ -467,8 +540,24 @@ def _completed(noted, values, stream):
         noted,
         stream=own or noted.stream or stream,
         classes=int(by_layer[HEAD][0].shape[-1]) if HEAD in by_layer else None,
-        depth_multiplier=noted.depth_multiplier or depth_multiplier_of(shapes),
+        depth_multiplier=width_of(shapes, noted.depth_multiplier),
     )
+
+
+def width_of(shapes, noted):
+    """Returns the depth_multiplier that was noted, if layers of these shapes have it; else what they show, or None.
+
+    A model is built by it, so a file's word alone does not count.
+
+    Args:
+        shapes: {layer name: [shapes]} of an I3D of any width.
+        noted: a depth_multiplier, or None.
+    """
+    if noted is not None:
+        of_noted = layout(include_top=False, depth_multiplier=noted)
+        if all(shapes.get(name, [None])[0][-1:] == shape[0][-1:] for name, shape in of_noted.items() if name in shapes):
+            return noted
+    return depth_multiplier_of(shapes)
 
 
 def _check_stream(channels, wanted, name):

@@ -8,10 +8,11 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
     {"version", "messages", "paths", "backend", "atomic", "precision", "probabilities"},
-    {"specs", "locks"},
+    {"specs", "locks", "stored", "checkpoint_files"},
+    {"registry"},
     {"facts"},
     {"models"},
-    {"conversion", "registry", "video", "flow", "visualize"},
+    {"conversion", "video", "flow", "visualize"},
     {"download", "data"},
     {"weights"},
     {"runs"},
@@ -26,7 +27,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 # What only some modules may import at all, wherever the import stands.
 RESERVED = {
-    "tensorflow": {"conversion", "registry", "data", "training", "evaluation", "export"},
+    "tensorflow": {"conversion", "checkpoint_files", "data", "training", "evaluation", "export"},
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},

@@ -8,6 +8,7 @@ import uuid
 
 from keras_i3d.data.files import regular
 from keras_i3d.data.records import RecordSpec
+from keras_i3d.messages import one_line
 from keras_i3d.version import __version__
 
 FORMAT = 1
@@ -64,19 +65,58 @@ class Manifest:
 
 
 def read(path):
-    """Reads a Manifest, or raises ValueError with what is wrong with the file."""
+    """Reads a Manifest, or raises ValueError with what is wrong with the file.
+
+    Raises:
+        ValueError: it is damaged, or of another version.
+        OSError, tf.errors.OpError: there is no such file, or it cannot be opened.
+    """
+    import tensorflow as tf
+
     try:
         with _opened(path) as file:
             content = json.load(file)
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
-        shards = tuple(_shard(**shard) for shard in content.pop("shards"))
-        lists = {name: tuple(content.pop(name)) for name in ("labels", "failed", "missing", "damaged")}
+        shards = tuple(shard(**each) for each in _list(content.pop("shards"), "shards"))
+        lists = {name: tuple(_list(content.pop(name), name)) for name in ("labels", "failed", "missing", "damaged")}
         if not all(isinstance(label, str) for label in lists["labels"]):
             raise ValueError("labels are text")
-        return Manifest(spec=RecordSpec(**content.pop("spec")), shards=shards, **lists, **content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a manifest of records that this version reads: {error!r}") from error
+        for name in ("failed", "missing", "damaged"):
+            videos(lists[name], name)
+        if not all(isinstance(value, str) for value in content.values() if not isinstance(value, dict)):
+            raise ValueError(f"{', '.join(name for name in content if name != 'spec')} are text")
+        return Manifest(spec=_spec(**content.pop("spec")), shards=shards, **lists, **content)
+    except (OSError, tf.errors.OpError):
+        raise
+    except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
+        said = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"{path} is not a manifest of records that this version reads: {said}") from error
+
+
+LARGE = 1_000_000  # of what no record has as many: frames per second, pixels
+
+
+def _list(value, name):
+    if not isinstance(value, list):
+        raise ValueError(f"{name} are a list")
+    return value
+
+
+def videos(found, name):
+    """Raises ValueError unless they are tables of videos, as `Manifest.failed` has them."""
+    if not all(isinstance(video, dict) and isinstance(video.get("id"), str) for video in found):
+        raise ValueError(f"{name} are tables of videos, by their ids")
+
+
+def _spec(**content):
+    """A RecordSpec of numbers that are numbers, and not too large to be any video's."""
+    spec = RecordSpec(**content)
+    for name, kinds in (("fps", (int, float)), ("short_side", int), ("quality", int), ("flow_bound", (int, float))):
+        value = getattr(spec, name)
+        if isinstance(value, bool) or not isinstance(value, kinds) or value > LARGE:
+            raise ValueError(f"{name} is no number that records have")
+    return spec
 
 
 def _opened(path):
@@ -87,11 +127,13 @@ def _opened(path):
     return tf.io.gfile.GFile(path) if "://" in path else open(path, encoding="utf-8", opener=regular)
 
 
-def _shard(name, ids, bytes):
+def shard(name, ids, bytes):
     """A Shard of a manifest, whose name is that of a file beside it: not a path to somewhere else."""
-    if os.path.basename(name) != name or not all(isinstance(id, str) for id in ids):
+    if os.path.basename(name) != name or not all(isinstance(id, str) for id in _list(ids, "ids")):
         raise ValueError(f"a shard is named as a file beside the manifest, its ids are text; received {name!r}")
-    return Shard(name, tuple(ids), int(bytes))
+    if type(bytes) is not int or bytes < 0:
+        raise ValueError(f"the bytes of {name} are a number")
+    return Shard(name, tuple(ids), bytes)
 
 
 def of_shard(path):

@@ -20,7 +20,7 @@ import threading
 
 from keras_i3d import locks
 from keras_i3d.data import manifest, records
-from keras_i3d.messages import BuildError
+from keras_i3d.messages import BuildError, notice, one_line
 from keras_i3d.version import __version__
 
 VIDEOS_A_SHARD = 64
@@ -162,8 +162,7 @@ class Work:
         path = os.path.join(self.folder, "plan.jsonl")
         if tf.io.gfile.exists(path):
             self._resumed = True
-            with tf.io.gfile.GFile(path, "rb") as file:
-                head = json.loads(file.readline())
+            head = self._begun(path)
             if head["digest"] != self.head["digest"]:
                 remedy = f"Give the same settings to go on, or remove {self.folder} and the shards to start anew"
                 begun = records.RecordSpec(**head["spec"])
@@ -180,6 +179,23 @@ class Work:
         with tf.io.gfile.GFile(aside, "wb") as file:
             file.write(self.plan)
         tf.io.gfile.rename(aside, path, overwrite=True)
+
+    def _begun(self, path):
+        """Returns the first line of a plan that is there: what the build before was of."""
+        import tensorflow as tf
+
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                head = json.loads(file.readline())
+            self._facts(head), records.RecordSpec(**head["spec"])
+            return head
+        except (OSError, tf.errors.OpError):
+            raise
+        except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
+            raise ValueError(
+                f"{path} cannot be read ({one_line(error)}), so what is there already may be of another plan. "
+                f"Remove {self.folder} and the shards of {self.listing.split} to start anew"
+            ) from error
 
     @staticmethod
     def _facts(head):
@@ -208,15 +224,31 @@ class Work:
 
         if not tf.io.gfile.exists(sidecar(self.folder, number)):
             return False
-        done = self._read(number)
+        try:
+            done = self._read(number)
+        except ValueError as error:
+            notice(f"{error}; the shard is built again")
+            return False
         path = os.path.join(self.output, done["name"])
         return tf.io.gfile.exists(path) and tf.io.gfile.stat(path).length == done["bytes"]
 
     def _read(self, number):
         import tensorflow as tf
 
-        with tf.io.gfile.GFile(sidecar(self.folder, number)) as file:
-            return json.load(file)
+        path = sidecar(self.folder, number)
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                done = json.loads(file.read())
+            manifest.shard(done["name"], done["ids"], done["bytes"])
+            if done["name"] != manifest.shard_name(self.listing.split, number, len(self.shards)):
+                raise ValueError(f"it is of {done['name']}")
+            for name in ("failed", "damaged"):
+                manifest.videos(done[name], name)
+            return done
+        except (OSError, tf.errors.OpError):
+            raise
+        except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
+            raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
 
     @contextlib.contextmanager
     def progress(self, shown, every=1.0):

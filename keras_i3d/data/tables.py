@@ -13,6 +13,7 @@ from keras_i3d import paths
 from keras_i3d.data.files import is_text, printable, regular
 from keras_i3d.messages import notice
 
+LONGEST = 4096  # characters of a line or cell; no path is longer
 STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")  # a shell's `<(command)`, which ends
 
 
@@ -28,11 +29,20 @@ def _opened(path, **settings):
     return open(path, encoding="utf-8-sig", opener=None if path.startswith(STREAMS) else regular, **settings)
 
 
+def _text(text, path, line):
+    """Returns a line or cell; raises ValueError for one that no editor wrote, and that an error would show in full."""
+    if "\0" in text:
+        raise ValueError(f"{path}, line {line}: annotation files are text. Received: a byte that is 0")
+    if len(text) > LONGEST:
+        raise ValueError(f"{path}, line {line}: at most {LONGEST} characters. Received: {len(text)}")
+    return text
+
+
 def lines(path):
     """Returns [(line number, text)] for the lines that are not blank."""
     try:
         with _opened(path) as file:
-            found = [(number, text.strip()) for number, text in enumerate(file, 1) if text.strip()]
+            found = [(number, _text(text, path, number).strip()) for number, text in enumerate(file, 1) if text.strip()]
     except (OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
     if not found:
@@ -47,7 +57,7 @@ def csv_rows(path):
         with _opened(path, newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             for row in reader:
-                cells = [cell.strip() for cell in row]
+                cells = [_text(cell, path, line).strip() for cell in row]
                 if any(cells):
                     rows.append((line, cells))
                 line = reader.line_num + 1

@@ -4,11 +4,11 @@ import dataclasses
 import json
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
-from keras_i3d import atomic, paths
+from keras_i3d import atomic, paths, stored
+from keras_i3d.messages import one_line
 from keras_i3d.version import __version__
 
 FORMAT = 1
@@ -135,16 +135,66 @@ def read(path):
             f"Scores are a scores.npz that `keras-i3d evaluate --output=` wrote. Received: {path}, no file"
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            if about.pop("format") != FORMAT:
-                raise ValueError("another format")
-            logits = {stream: file[f"logits_{stream}"] for stream in about.pop("streams")}
-            about |= {name: tuple(about[name]) for name in ("dropped", "failed", "missing")}
-            ids, labels = (tuple(map(str, file[name])) for name in ("ids", "labels"))
-            return Scores(ids=ids, y=file["y"], labels=labels, logits=logits, path=str(path), **about)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no scores.npz that this version reads: {error}") from error
+        return _of(stored.read_npz(path), str(path))
+    except Exception as error:  # of a damaged archive, array or text: any of a dozen of types
+        raise ValueError(f"{path} is no scores.npz that this version reads: {one_line(error)}") from error
+
+
+def _of(arrays, path):
+    """The Scores of the arrays of a file, each of the kind that `Scores.save` writes."""
+    about = json.loads(str(arrays["about"]))
+    if about.pop("format") != FORMAT:
+        raise ValueError("another format")
+    logits = {stream: arrays[f"logits_{stream}"] for stream in about.pop("streams")}
+    about = {name: _KINDS[name](value, name) for name, value in about.items() if name in _KINDS}
+    ids, labels, y = arrays["ids"], arrays["labels"], arrays["y"]
+    kinds = [ids.dtype.kind, labels.dtype.kind, y.dtype.kind, *(array.dtype.kind for array in logits.values())]
+    if kinds != ["U", "U", "i", *["f"] * len(logits)] or (ids.ndim, labels.ndim, y.ndim) != (1, 1, 1):
+        raise ValueError("its arrays are of other kinds")
+    if not ((y >= 0) & (y < len(labels))).all():
+        raise ValueError(f"a class is not one of the {len(labels)} labels")
+    return Scores(tuple(map(str, ids)), y, tuple(map(str, labels)), logits, path=path, **about)
+
+
+def _text(value, name):
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is not text")
+    return value
+
+
+def _texts(value, name):
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no table")
+    return {key: _text(each, name) for key, each in value.items()}
+
+
+def _ids(value, name):
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is no list")
+    return tuple(_text(each, name) for each in value)
+
+
+def _videos(value, name):
+    """What became of videos that were not scored: tables of text."""
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is no list")
+    return tuple(_texts(each, name) for each in value)
+
+
+def _numbers(value, name):
+    if not isinstance(value, dict) or not all(type(number) is int and number >= 0 for number in value.values()):
+        raise ValueError(f"{name} is no table of numbers")
+    return value
+
+
+_KINDS = {
+    **dict.fromkeys(("protocol", "split", "records", "activation", "version"), _text),
+    **dict.fromkeys(("models", "settings"), _texts),
+    "dropped": _ids,
+    "failed": _videos,
+    "missing": _videos,
+    "damage": _numbers,
+}
 
 
 def merge(parts):

@@ -9,6 +9,7 @@ import pathlib
 
 from keras_i3d import conversion, data, download, registry, runs
 from keras_i3d.data.manifest import check_same
+from keras_i3d.messages import one_line
 from keras_i3d.training import recipes, workers
 from keras_i3d.version import __version__
 
@@ -107,8 +108,8 @@ def read_plan(folder):
     path = found.folder / runs.FACTS
     try:
         recipe = recipes.Recipe(**found.recipe)
-    except TypeError as error:
-        raise ValueError(f"{path} was written by another version ({found.version}): {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} was written by another version ({found.version}): {one_line(error)}") from error
     names = [field.name for field in dataclasses.fields(Plan)]
     facts = {name: getattr(found, name) for name in names if hasattr(found, name)}
     digests = json.loads(path.read_text(encoding="utf-8"))

@@ -13,8 +13,9 @@ import re
 import keras
 import numpy as np
 
+from keras_i3d import stored
 from keras_i3d.atomic import replacing
-from keras_i3d.messages import notice
+from keras_i3d.messages import notice, one_line
 
 KEPT = 2  # checkpoints: the newest, and the one before it in case the newest is damaged later
 
@@ -107,8 +108,7 @@ def newest(folder):
         try:
             return _read(path)
         except Exception as error:  # damage shows as any of a dozen of types, from EOFError to RecursionError
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            notice(f"{path} cannot be read ({said}); the checkpoint before it is taken")
+            notice(f"{path} cannot be read ({one_line(error)}); the checkpoint before it is taken")
     if found:
         raise ValueError(f"None of the {len(found)} checkpoints in {folder} can be read. Remove them to restart.")
     return None
@@ -148,11 +148,11 @@ def _layout(model):
 
 def _read(path):
     """Returns the Saved of a checkpoint file; its own checksums are verified on the way."""
-    with open(path, "rb") as content, np.load(content) as file:
-        about = json.loads(file["about"].tobytes())
-        names = sorted(name for name in file.files if name != "about")
-        arrays = [file[name] for name in names if not name.startswith("metric")]
-        metrics = [file[name] for name in names if name.startswith("metric")]
+    arrays = stored.read_npz(path)
+    about = json.loads(arrays.pop("about").tobytes())
+    names = sorted(arrays)
+    metrics = [arrays[name] for name in names if name.startswith("metric")]
+    arrays = [arrays[name] for name in names if not name.startswith("metric")]
     layout = about.pop("layout")
     if [about_array.split(") ")[0] + ")" for about_array in layout] != [str(array.shape) for array in arrays]:
         raise ValueError("its arrays are not those that its layout names")
