@@ -151,7 +151,9 @@ def module(models, contract):
         rule, remedy = graph.time_rule(contract.sent, contract.least(streams))
         sizes = {1: rule, 2: (MIN_SIZE, None, "pixels of height"), 3: (MIN_SIZE, None, "pixels of width")}
         sizes[4] = (3, 3, "channels")
-        return graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
+        frames = graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
+        with tf.control_dependencies([graph.bounded_frames(frames, short_side)]):
+            return tf.identity(frames)
 
     def images(x, streams, name="frames", least=None, frames=contract.sent, noun="frames"):
         rule, remedy = graph.time_rule(frames, least or contract.least(streams), noun)
@@ -172,8 +174,11 @@ def module(models, contract):
     def whole_frames(clip, row):
         return graph.whole_of_frames(clip, short_side)
 
-    def whole_images(clip, row):
-        return graph.whole_of_encoded(clip, row, short_side)
+    def both_of_images(frames):
+        frames, sizes = graph.encoded(images(frames, streams), short_side)
+        with tf.control_dependencies([graph.same_sizes(sizes)]):
+            frames = tf.identity(frames)
+        return both(lambda clip, row: graph.whole_of_encoded(clip, sizes[row], row, short_side), frames)
 
     def clip(x, stream):
         rule, remedy = graph.time_rule(contract.frames)
@@ -195,7 +200,7 @@ def module(models, contract):
 
     def jpeg(frames):
         if streams == ("flow",):
-            return best_classes(both(whole_images, graph.encoded(images(frames, streams))))
+            return best_classes(both_of_images(frames))
         clips = graph.crops_of_encoded(images(frames, ["rgb"]), short_side, crop, contract.clips["rgb"].frame_stride)
         return best_classes(network({"rgb": scaled(clips, "rgb")}))
 
@@ -213,9 +218,11 @@ def module(models, contract):
         return best_classes(both(whole_frames, raw(frames, streams)))
 
     def frames_two_stream_jpeg(frames):
-        return best_classes(both(whole_images, graph.encoded(images(frames, streams))))
+        return best_classes(both_of_images(frames))
 
     def facts(about):
+        with tf.control_dependencies([graph.few_rows(about)]):
+            about = tf.identity(about)
         text = json.dumps(contract.description(), ensure_ascii=False)
         return {"facts": tf.fill(tf.shape(about)[:1], tf.constant(text))}
 
