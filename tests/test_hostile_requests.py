@@ -9,6 +9,7 @@ import exports_made
 import numpy as np
 import pytest
 from conftest import ROOT
+from exports_made import stated
 from PIL import Image
 
 from keras_i3d.export import frames, headers
@@ -50,17 +51,6 @@ def encode(height, width, form="JPEG", **settings):
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, form, **settings)
     return buffer.getvalue()
-
-
-def stated(image, height, width):
-    """The image with another size in its header: as large as it likes, in few bytes."""
-    image = bytearray(image)
-    if image.startswith(headers.PNG):
-        image[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    else:
-        at = re.search(rb"\xff[\xc0\xc2]\0\x11\x08", bytes(image)).end()
-        image[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
-    return bytes(image)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
