@@ -19,6 +19,7 @@ see N / k frames, rounded up, which is T where the streams agree.
 `serving_default` and `uint8` give logits (B, C) and probabilities (B, C); the others logits and, for the k best
 classes, best first, scores (B, k), their probabilities, and classes string (B, k). Probabilities are by the activation
 that the networks were trained with. Frames are scaled to the short side, cropped and put in range as `classify` does.
+Frames have limits, `export.frames.bounded`, which are checked before anything is decoded.
 Where both streams were exported, `uint8` and `jpeg` use the RGB stream alone; where flow alone was, they compute it.
 Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 """
