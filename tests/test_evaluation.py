@@ -1,6 +1,7 @@
 """A split through the networks: protocols, scores, what is written, what is refused."""
 
 import dataclasses
+import html.parser
 import itertools
 import json
 import pathlib
@@ -17,7 +18,7 @@ import keras_i3d
 from keras_i3d import facts, inference, runs
 from keras_i3d.data import pipeline, records
 from keras_i3d.data import source as source_lib
-from keras_i3d.evaluation import EvaluationError, evaluate, metrics, protocols, rescore, scores
+from keras_i3d.evaluation import EvaluationError, evaluate, metrics, protocols, report, rescore, scores
 from keras_i3d.models.inception import HEAD
 from keras_i3d.probabilities import softmax
 from keras_i3d.specs import preprocess_input
@@ -148,6 +149,49 @@ def test_the_report_is_one_file_with_everything(folder, evaluation):
     assert 1 <= html.count("data:image/gif;base64,") <= 8
     assert set(re.findall(r'(?:src|href)="([^",]*)', html)) <= {"data:image/png;base64", "data:image/gif;base64"}
     assert not re.search(r"https?://|<script|<link|@import|url\(", html)
+
+
+def test_the_report_runs_nothing_and_escapes_every_name(evaluation):
+    """Labels, ids, paths, reasons and splits come from annotation files, which may come from strangers."""
+    evil = """x"'><script>alert(1)</script><img src=http://e.xample/x onerror=alert(1)>&lt;"""
+
+    class Names(html.parser.HTMLParser):
+        found, shown = [], []
+
+        def handle_starttag(self, tag, attributes):
+            self.found.append((tag, tuple(name for name, _ in attributes)))
+            self.shown += [value for name, value in attributes if name == "alt"]
+
+        def handle_data(self, data):
+            self.shown.append(data)
+
+    scored = evaluation.scores
+    hostile = dataclasses.replace(
+        scored,
+        labels=tuple(evil + label for label in scored.labels),
+        ids=tuple(evil + id for id in scored.ids),
+        split=evil,
+        records=evil,
+        protocol=evil,
+        models=dict.fromkeys(scored.models, evil),
+        settings=dict.fromkeys(scored.settings, evil),
+        dropped=(evil,),
+        failed=({"id": evil, "reason": evil},),
+        missing=({"id": evil, "path": evil},),
+    )
+    changed = dataclasses.replace(evaluation, scores=hostile)
+    pictures = [b"\x89PNG\r\n\x1a\n" + bytes(16)] * 2
+    page, parser = report.page(changed, *pictures), Names()
+    parser.feed(page)
+    tags = {tag for tag, _ in parser.found}
+    assert not tags & {"script", "iframe", "object", "embed", "form", "link", "base", "svg"}
+    names = {name for _, names in parser.found for name in names}
+    assert not [name for name in names if name.startswith("on")]
+    assert sum(evil in text for text in parser.shown) > 10
+    policy = re.search('<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)[1]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert page.index(policy) < page.index("<title>") < page.index("<style>")
 
 
 def test_scores_round_trip_and_fusion_again(folder, evaluation, tmp_path):

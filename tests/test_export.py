@@ -210,7 +210,7 @@ def bad(case, clips):
     images = exports_made.encode(clips)
     broken, ragged = images.copy(), images.copy()
     broken[1, 3] = b"no picture"
-    ragged[1, 4] = exports_made.encode(clips[:1, :1, :, :30])[0, 0]
+    ragged[1, 4] = exports_made.encode(clips[:1, :1, :, :36])[0, 0]
     spec = records.RecordSpec(short_side=64)
     field = np.full((2, 9), records.encode_flow(np.zeros((64, 64, 2)), spec), object)
     return {
@@ -263,8 +263,11 @@ def bad(case, clips):
         ("few", r"frames must be \(batch, time\), encoded frames, with 10 frames. Received: 8"),
         ("no picture", "JPEG or PNG. Received: 10 bytes of something else, frame 3 of clip 1. .*b64"),
         ("empty", "JPEG or PNG. Received: 0 bytes of something else, frame"),
-        ("cut off", "Invalid JPEG data"),
-        ("ragged", r"one size. Received: \[40 56\] .* frame 0 and \[40 30\] for frame 4 of clip 1. Scale them alike"),
+        (
+            "cut off",
+            "whole JPEG or PNG. Received: 200 bytes that are damaged or cut short, frame . of clip 0. Encode it",
+        ),
+        ("ragged", r"one size. Received: \[40 56\] .* frame 0 and \[40 36\] for frame 4 of clip 1. Scale them alike"),
         ("small", r"at least 32 pixels high and wide. Received: \[31 56\] pixels .* for frame 0 of clip 0"),
         ("images rank", r"frames must be \(batch, time\), encoded frames. Received: an array of shape \[10\]"),
         ("flow few", "flow must be .* with at least 9 fields. Received: 8"),
@@ -273,7 +276,7 @@ def bad(case, clips):
         ("two-stream grey", "with 3 channels. Received: 1"),
         ("two-stream no picture", "frame 3 of clip 1"),
         ("two-stream small", r"at least 32 pixels .*Received: \[40 1\] pixels .* for frame 0 of clip 0"),
-        ("two-stream ragged", r"one size. Received: \[40 56\] .* and \[40 30\] for frame 4 of clip 1"),
+        ("two-stream ragged", r"one size. Received: \[40 56\] .* and \[40 36\] for frame 4 of clip 1"),
     ],
 )
 def test_bad_requests_are_refused_and_the_next_is_answered(case, message, ask, clips, expected):

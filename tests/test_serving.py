@@ -2,12 +2,14 @@
 
 import base64
 import collections
+import concurrent.futures
 import contextlib
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import time
 import types
 
 import exports_made
@@ -15,6 +17,7 @@ import films
 import numpy as np
 import pytest
 from conftest import ROOT
+from exports_made import stated
 from runs_made import LABELS
 
 import keras_i3d
@@ -26,6 +29,7 @@ grpc = pytest.importorskip("grpc", reason="needs grpcio, of the extra serving")
 pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api, of the extra serving")
 
 BOTH = "frames_two_stream_jpeg"
+MANY = 256 << 20  # bytes that requests of four threads may take beside what one takes
 GROWTH = 16 << 20  # bytes that the server's memory may grow by from the second quarter to the last
 
 
@@ -251,6 +255,8 @@ class Traffic:
                 (lambda file=file: ask(server, BOTH, frames=[file]), plain.logits(images, ["rgb", "flow"])),
             ]
         clip, file = clips[0], files[0]
+        png = exports_made.encode(clip[None, :1], png=True)[0, 0]
+        line, huge, large = (stated(png, 32, 60000), stated(file[0], 12000, 12000), stated(file[0], 8192, 8192))
         small, four = encode_rgb(clip[0, :36]), np.concatenate([clip, clip[..., :1]], -1)
         swapped = {"rgb": np.zeros((1, 9, 32, 32, 2), "float32"), "flow": np.zeros((1, 9, 32, 32, 3), "float32")}
         self.bad = {  # name: (what is asked, a part of the refusal)
@@ -261,7 +267,24 @@ class Traffic:
             "no clip": (lambda: ask(server, "uint8", frames=clip[None][:0]), "at least one clip"),
             "no batch axis": (lambda: ask(server, "uint8", frames=clip), r"\(batch, time, height, width, 3\)"),
             "not a JPEG": (lambda: ask(server, "jpeg", frames=[[b"hello", *file[1:]]]), "JPEG.*5 bytes.*frame 0"),
-            "half a JPEG": (lambda: ask(server, "jpeg", frames=[[*file[:-1], file[-1][:200]]]), "JPEG"),
+            "half a JPEG": (
+                lambda: ask(server, "jpeg", frames=[[*file[:-1], file[-1][:200]]]),
+                "200 bytes that are damaged or cut short, frame 9 of clip 0",
+            ),
+            "damaged PNG": (
+                lambda: ask(server, BOTH, frames=[file, [*file[:2], png[:-20] + b"x" + png[-19:], *file[3:]]]),
+                f"{len(png)} bytes that are damaged or cut short, frame 2 of clip 1",
+            ),
+            "lines of pixels": (lambda: ask(server, "jpeg", frames=[[line] * 16]), "aspect of 16:1.*32 60000.*frame 0"),
+            "huge JPEG": (lambda: ask(server, "jpeg", frames=[[huge] * 9]), "67108864 pixels.*12000 12000.*frame 0"),
+            "huge for flow": (lambda: ask(server, BOTH, frames=[[*file[:5], huge, *file[6:]]]), "12000 12000.*frame 5"),
+            "many pixels": (lambda: ask(server, "jpeg", frames=[[large] * 9]), "in all.*9 frames, 603979776 pixels"),
+            "many frames": (lambda: ask(server, "jpeg", frames=[[b"x"] * 400_000]), "400000 frames, at least 6400000"),
+            "long raw frames": (
+                lambda: ask(server, "uint8", frames=np.zeros((1, 9, 32, 513, 3), "uint8")),
+                r"aspect of 16:1.*\[32 513\]",
+            ),
+            "many questions": (lambda: ask(server, "facts", about=[b""] * 100_000), "64 values.*100000"),
             "ragged frames": (lambda: ask(server, "jpeg", frames=[[*file[:-1], small]]), "one size.*36.*frame 9"),
             "float frames": (lambda: ask(server, "uint8", frames=np.float32(clip[None])), "uint8|float"),
             "no input": (lambda: ask(server, "jpeg"), "Missing but required: {frames}"),
@@ -313,4 +336,42 @@ def test_requests_in_a_row_good_and_bad(plain, server, requests):
     if requests >= 1000:
         by_eighths = [size >> 20 for size in sizes[:: requests // 8]]
         print(f"{seen[answered]} answered, {seen[refused]} refused; MiB of the server at every eighth: {by_eighths}")
+        assert np.mean(sizes[-requests // 4 :]) - np.mean(sizes[requests // 4 : requests // 2]) < GROWTH
+
+
+@pytest.mark.parametrize("requests", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_requests_of_four_threads_good_bad_and_bombs(plain, server, requests):
+    """Every good one equals, to the bit, itself asked alone; each is done in seconds; memory stays as it is."""
+    traffic = Traffic(plain, server)
+    alone = [call() for call, _ in traffic.good]
+    for i, (_, logits) in enumerate(traffic.good):
+        answered(lambda i=i: alone[i], logits)
+    for bad in traffic.bad.values():
+        refused(*bad)
+    draw = np.random.default_rng(1)
+    plan = [draw.integers(2) for _ in range(requests)]
+    before, sizes = memory(server.process), []
+
+    def one(good, number):
+        began = time.monotonic()
+        if good:
+            number %= len(alone)
+            answer = traffic.good[number][0]()
+            assert answer.keys() == alone[number].keys()
+            for key, value in answer.items():
+                np.testing.assert_array_equal(value, alone[number][key])
+        else:
+            refused(*list(traffic.bad.values())[number % len(traffic.bad)])
+        sizes.append(memory(server.process))
+        return time.monotonic() - began
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        took = list(threads.map(one, plan, range(requests)))
+    assert min(sum(plan), requests - sum(plan)) > requests // 4
+    bombs = max(seconds for seconds, good in zip(took, plan) if not good)
+    print(f"{sum(plan)} answered, at most {max(took):.1f} s; refused in {bombs:.1f} s at most; MiB before and at most: "
+          f"{before >> 20}, {max(sizes) >> 20}")  # fmt: skip
+    assert max(took) < 60
+    assert max(sizes) - before < MANY  # twelve thousand pixels squared alone would take 412 MiB
+    if requests >= 500:
         assert np.mean(sizes[-requests // 4 :]) - np.mean(sizes[requests // 4 : requests // 2]) < GROWTH

@@ -5,9 +5,14 @@ check comes before the operations that would fail by themselves.
 """
 
 from keras_i3d.data import records
+from keras_i3d.export import headers
 from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
+from keras_i3d.video.pixels import MAX_ASPECT, MAX_PIXELS
 
+SCANS = 10  # that a progressive JPEG commonly has; each takes as long as the pixels of another one
 AT_ONCE = 32  # frames in flight while decoding and scaling
+MAX_ROWS = 64  # of a request for facts
+MAX_REQUEST = 1 << 29  # pixels of a request's frames; a clip of 64 frames of 3840 x 2160 is just below
 
 
 def require(holds, message, *values):
@@ -103,21 +108,135 @@ def in_range(clip, stream):
         return tf.identity(clip)
 
 
-def encoded(images):
-    """Returns the frames of clips, string (B, T), once each is seen to begin as a JPEG or PNG does."""
+def encoded(images, short_side, stride=1, noun="frame"):
+    """Returns the frames of clips once each is seen to be a JPEG or PNG of a size that is taken.
+
+    Sizes are those that the files' headers state: nothing is decoded before all checks have passed.
+
+    Args:
+        images: string (B, N).
+        short_side: pixels, to which they will be scaled.
+        stride: takes the frames 0, stride, 2 stride, ...; of the others only the beginnings are looked at.
+        noun: what to call them.
+
+    Returns:
+        (string (B, T), int32 (B, T, 2), height and width), T being N / stride, rounded up.
+    """
     import tensorflow as tf
 
-    jpeg = tf.equal(tf.strings.substr(images, 0, 3), b"\xff\xd8\xff")
-    png = tf.equal(tf.strings.substr(images, 0, 8), b"\x89PNG\r\n\x1a\n")
-    row, column = _first(~(jpeg | png))
+    def place(wrong, stride=1):
+        row, column = _first(wrong)
+        return (row, column), (column * stride, row)
+
+    # Before any is looked at, for there may be millions.
+    with tf.control_dependencies([few_enough(tf.size(images, tf.int64), short_side, f"{noun}s")]):
+        images = tf.identity(images)
+    known = headers.is_jpeg(images) | headers.is_png(images)
+    at, named = place(~known)
+    whole_files = "Send whole files; in JSON as base64, under the key b64."
     known = require(
-        tf.reduce_all(jpeg | png),
-        "A frame must be an encoded JPEG or PNG. Received: {} bytes of something else, frame {} of clip {}. Send whole "
-        "files; in JSON as base64, under the key b64.",
-        *(tf.strings.length(images[row, column]), column, row),
+        tf.reduce_all(known),
+        f"A {noun} must be an encoded JPEG or PNG. Received: {{}} bytes of something else, {noun} {{}} of clip {{}}. "
+        f"{whole_files}",
+        *(tf.strings.length(images[at]), *named),
     )
     with tf.control_dependencies([known]):
-        return tf.identity(images)
+        images = images[:, ::stride]
+    sizes, whole, scans = headers.read(tf.reshape(images, [-1]))
+    sizes = tf.reshape(sizes, [*tf.unstack(tf.shape(images)), 2])
+    sound = tf.reshape(whole, tf.shape(images)) & tf.reduce_all(sizes > 0, -1)
+    at, named = place(~sound, stride)
+    sound = require(tf.reduce_all(sound), _DAMAGED.format(noun=noun), tf.strings.length(images[at]), *named)
+    few = tf.reshape(scans, tf.shape(images)) <= headers.MAX_SCANS
+    with tf.control_dependencies([sound]):
+        _, named = place(~few, stride)
+        few = require(
+            tf.reduce_all(few),
+            f"A progressive JPEG may have {headers.MAX_SCANS} scans. Received: more, in {noun} {{}} of clip {{}}. "
+            "Encode it again.",
+            *named,
+        )
+    with tf.control_dependencies([few]):
+        sizes = tf.identity(sizes)
+    passes = tf.reshape((scans + SCANS - 1) // SCANS, tf.shape(images))
+    with tf.control_dependencies([bounded(sizes, short_side, stride, noun, passes)]):
+        return tf.identity(images), tf.cast(sizes, tf.int32)
+
+
+_DAMAGED = (
+    "A {noun} must be a whole JPEG or PNG. Received: {{}} bytes that are damaged or cut short, {noun} {{}} of clip "
+    "{{}}. Encode it again, and send all of its bytes."
+)
+
+
+def few_enough(count, short_side, noun="frames", pixels=None):
+    """Returns the check that a request's frames are not too much work.
+
+    Args:
+        count: int64, how many there are.
+        short_side: pixels, to which they will be scaled.
+        noun: what to call them.
+        pixels: int64, of all of them; None where their sizes are not known yet.
+    """
+    import tensorflow as tf
+
+    known = pixels is not None
+    pixels = pixels if known else count * short_side**2
+    return require(
+        pixels <= MAX_REQUEST,
+        f"The {noun} of a request may have {MAX_REQUEST} pixels in all, as they are sent, once for every {SCANS} scans "
+        f"of a progressive JPEG, or as scaled to a short side of {short_side}. Received: {{}} {noun}, "
+        f"{'' if known else 'at least '}{{}} pixels. Send fewer in a request{', or smaller ones' if known else ''}.",
+        *(count, tf.identity(pixels)),
+    )
+
+
+def bounded(sizes, short_side, stride=1, noun="frame", passes=1):
+    """Returns the check that no frame is too large or too long, nor all of them together; after `few_enough`.
+
+    Args:
+        sizes: int64 (B, T, 2), height and width.
+        short_side: pixels, to which they will be scaled.
+        stride: frame i was sent as frame `stride` i.
+        noun: what to call them.
+        passes: int64 (B, T), how often the pixels of each count.
+    """
+    import tensorflow as tf
+
+    pixels, short, long = tf.reduce_prod(sizes, -1), tf.reduce_min(sizes, -1), tf.reduce_max(sizes, -1)
+    large = (pixels > MAX_PIXELS) | (long > MAX_ASPECT * short)
+    small = short < MIN_SIZE
+    row, column = _first(large & ~small)
+    fits = require(
+        ~tf.reduce_any(large & ~small),
+        f"A {noun} may have {MAX_PIXELS} pixels and an aspect of {MAX_ASPECT}:1. Received: {{}} pixels (height, width) "
+        f"for {noun} {{}} of clip {{}}. Scale it, or send a part of it.",
+        *(sizes[row, column], column * stride, row),
+    )
+    with tf.control_dependencies([large_enough(sizes, stride, noun), fits]):
+        scaled = short_side**2 * tf.cast(long, tf.float64) / tf.cast(tf.maximum(short, 1), tf.float64)
+        work = tf.reduce_sum(tf.maximum(pixels * passes, tf.cast(scaled, tf.int64)))
+    return few_enough(tf.size(pixels, tf.int64), short_side, f"{noun}s", work)
+
+
+def bounded_frames(frames, short_side):
+    """Returns the check `bounded` of decoded frames, uint8 (B, T, H, W, 3)."""
+    import tensorflow as tf
+
+    batch, time, height, width, _ = tf.unstack(tf.shape(frames, tf.int64))
+    one = tf.reshape(tf.stack([height, width]), (1, 1, 2))  # stands for all of them
+    with tf.control_dependencies([bounded(one, short_side)]):
+        scaled = short_side**2 * tf.maximum(height, width) // tf.maximum(tf.minimum(height, width), 1)
+    return few_enough(batch * time, short_side, pixels=batch * time * tf.maximum(height * width, scaled))
+
+
+def few_rows(about):
+    """Returns the check that a request asks few times for the facts, which are longer than the question."""
+    import tensorflow as tf
+
+    rows = tf.size(about)
+    rule = f"about may hold {MAX_ROWS} values, each of which gets the same answer. Received: {{}}. One will do."
+    return require(rows <= MAX_ROWS, rule, rows)
 
 
 def _first(wrong):
@@ -191,6 +310,55 @@ def cropped(clip, crop):
     return clip[..., top : top + crop, left : left + crop, :]
 
 
+def decoded(function, images, sizes, shape, number=0, stride=1, noun="frame"):
+    """Decodes images, many at once, and maps a function over them.
+
+    `tf.data` does it, a dataset of the images as a part of the graph: what cannot be decoded is left out there, and it
+    is then known which. Outside of it TensorFlow's error ends the request, without a word of the frame.
+
+    Args:
+        function: uint8 (H, W, 3) to uint8 of one shape.
+        images, sizes: string (B, T) and int32 (B, T, 2), as `encoded` gives them.
+        shape: what `function` gives, None where it is not known.
+        number: which of the request's clips is the first.
+        stride: frame i was sent as frame `stride` i.
+        noun: what to call them.
+
+    Returns:
+        uint8 (B, T, *shape).
+
+    Raises:
+        InvalidArgumentError: inside the graph, naming the first that cannot be decoded.
+    """
+    import tensorflow as tf
+
+    def one(place, image, size):
+        image = records.decode_rgb(image)
+        as_stated = tf.debugging.Assert(tf.reduce_all(tf.equal(tf.shape(image)[:2], size)), [size])
+        with tf.control_dependencies([as_stated]):
+            return place, tf.ensure_shape(function(tf.identity(image)), shape)
+
+    count = tf.size(images, tf.int64)
+    flat = (tf.range(count), tf.reshape(images, [-1]), tf.reshape(sizes, (-1, 2)))
+    none = (tf.zeros([0], tf.int64), tf.zeros([0, *(side or 0 for side in shape)], tf.uint8))
+    options = tf.data.Options()
+    # The dataset is used once: to rewrite it would cost more than it could save.
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    data = tf.data.Dataset.from_tensor_slices(flat).map(one, num_parallel_calls=AT_ONCE, deterministic=True)
+    data = data.ignore_errors().batch(tf.maximum(count, 1)).concatenate(tf.data.Dataset.from_tensors(none)).take(1)
+    places, values = data.with_options(options).get_single_element()
+    missing = tf.scatter_nd(places[:, None], tf.ones_like(places), [count])
+    row, column = _first(tf.reshape(tf.equal(missing, 0), tf.shape(images)))
+    whole = require(
+        tf.equal(tf.size(places, tf.int64), count),
+        _DAMAGED.format(noun=noun),
+        *(tf.strings.length(images[row, column]), column * stride, row + tf.cast(number, tf.int64)),
+    )
+    with tf.control_dependencies([whole]):
+        return tf.reshape(values, tf.concat([tf.shape(images), tf.shape(values)[1:]], 0))
+
+
 def crops_of_encoded(images, short_side, crop, stride=1):
     """Decodes, scales and crops the frames of several clips, all in one flat parallel map.
 
@@ -204,23 +372,16 @@ def crops_of_encoded(images, short_side, crop, stride=1):
     """
     import tensorflow as tf
 
-    def one(image):
-        image = records.decode_rgb(image)
-        return scaled(image, short_side, crop), tf.shape(image)[:2]
-
-    images = encoded(images)[:, ::stride]
-    batch, time = tf.unstack(tf.shape(images))
-    kinds = (tf.TensorSpec((crop, crop, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    clips, sizes = mapped(one, tf.reshape(images, [-1]), kinds)
-    sizes = tf.reshape(sizes, (batch, time, 2))
-    with tf.control_dependencies([same_sizes(sizes, stride=stride), large_enough(sizes, stride=stride)]):
-        return tf.reshape(clips, (batch, time, crop, crop, 3))
+    images, sizes = encoded(images, short_side, stride)
+    with tf.control_dependencies([same_sizes(sizes, stride)]):
+        images = tf.identity(images)
+    return decoded(lambda image: scaled(image, short_side, crop), images, sizes, (crop, crop, 3), stride=stride)
 
 
-def same_sizes(sizes, number=0, stride=1):
+def same_sizes(sizes, stride=1):
     """Returns the check that each clip's frames, sizes int32 (B, T, 2), are of one size.
 
-    The first is clip `number`, and its frames are the request's frames 0, `stride`, 2 `stride`, ...
+    They are the request's frames 0, `stride`, 2 `stride`, ...
     """
     import tensorflow as tf
 
@@ -230,21 +391,21 @@ def same_sizes(sizes, number=0, stride=1):
         ~tf.reduce_any(differs),
         "The frames of a clip must have one size. Received: {} pixels (height, width) for frame 0 and {} for frame {} "
         "of clip {}. Scale them alike.",
-        *(sizes[row, 0], sizes[row, column], column * stride, row + tf.cast(number, tf.int64)),
+        *(sizes[row, 0], sizes[row, column], column * stride, row),
     )
 
 
-def large_enough(sizes, number=0, stride=1):
-    """Returns the check that frames, sizes int32 (B, T, 2), are as large as the network takes them; as `same_sizes`."""
+def large_enough(sizes, stride=1, noun="frame"):
+    """Returns the check that frames, sizes (B, T, 2), are as large as the network takes them; as `same_sizes`."""
     import tensorflow as tf
 
     small = tf.reduce_any(sizes < MIN_SIZE, -1)
     row, column = _first(small)
     return require(
         ~tf.reduce_any(small),
-        f"A frame must be at least {MIN_SIZE} pixels high and wide. Received: {{}} pixels (height, width) for frame "
+        f"A {noun} must be at least {MIN_SIZE} pixels high and wide. Received: {{}} pixels (height, width) for {noun} "
         "{} of clip {}.",
-        *(sizes[row, column], column * stride, row + tf.cast(number, tf.int64)),
+        *(sizes[row, column], column * stride, row),
     )
 
 
@@ -265,34 +426,19 @@ def crops_of_frames(frames, short_side, crop):
     )
 
 
-def whole_of_encoded(images, row, short_side):
+def whole_of_encoded(images, sizes, row, short_side):
     """Decodes and scales the frames of one clip, uncropped, for flow.
 
     Args:
-        images: string (T,), of which `encoded` has seen the beginnings.
+        images, sizes: string (T,) and int32 (T, 2), all one, as `encoded` gives them.
         row: which of the request's clips it is.
         short_side: pixels.
 
     Returns:
         uint8 (T, H', W', 3).
     """
-    import tensorflow as tf
-
-    first = tf.shape(records.decode_rgb(images[0]))
-    # Before scaling: to the short side, a line of pixels would become an image that no memory holds.
-    with tf.control_dependencies([large_enough(first[None, None, :2], row)]):
-        first = tf.identity(first)
-
-    def one(image):
-        image = records.decode_rgb(image)
-        size = tf.shape(image)
-        alike = tf.cond(tf.reduce_all(tf.equal(size, first)), lambda: image, lambda: tf.zeros(first, tf.uint8))
-        return scaled(tf.ensure_shape(alike, (None, None, 3)), short_side), size[:2]
-
-    kinds = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    clip, sizes = mapped(one, images, kinds)
-    with tf.control_dependencies([same_sizes(sizes[None], row)]):
-        return tf.identity(clip)
+    shape = (None, None, 3)
+    return decoded(lambda image: scaled(image, short_side), images[None], sizes[None], shape, number=row)[0]
 
 
 def whole_of_frames(frames, short_side):
@@ -317,29 +463,24 @@ def fields_of_encoded(images, spec, crop, stride=1):
     """
     import tensorflow as tf
 
-    def fits(size):
-        return tf.equal(tf.reduce_min(size, -1), spec.short_side)
-
-    def one(image):
-        levels = records.decode_rgb(image)[..., :2]
-        size = tf.shape(levels)[:2]
-        cut = tf.cond(fits(size), lambda: cropped(levels, crop), lambda: tf.zeros((crop, crop, 2), tf.uint8))
-        return tf.ensure_shape(cut, (crop, crop, 2)), size
-
-    images = encoded(images)[:, ::stride]
-    batch, time = tf.unstack(tf.shape(images))
-    kinds = (tf.TensorSpec((crop, crop, 2), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    levels, sizes = mapped(one, tf.reshape(images, [-1]), kinds)
-    sizes = tf.reshape(sizes, (batch, time, 2))
-    row, column = _first(~fits(sizes))
+    images, sizes = encoded(images, spec.short_side, stride, "field")
+    fits = tf.equal(tf.reduce_min(sizes, -1), spec.short_side)
+    row, column = _first(~fits)
     # Scaled flow would need its values scaled too, and its levels are no colours.
-    whole = require(
-        tf.reduce_all(fits(sizes)),
+    fits = require(
+        tf.reduce_all(fits),
         f"Flow must be as records hold it, of a short side of {spec.short_side} pixels. Received: {{}} pixels "
         "(height, width) for field {} of clip {}. Compute it on frames of that short side.",
         *(sizes[row, column], column * stride, row),
     )
-    with tf.control_dependencies([whole, same_sizes(sizes, stride=stride)]):
-        levels = tf.reshape(levels, (batch, time, crop, crop, 2))
+    with tf.control_dependencies([fits]):
+        same = same_sizes(sizes, stride)
+    with tf.control_dependencies([same]):
+        images = tf.identity(images)
+
+    def levels(image):
+        return tf.ensure_shape(cropped(image[..., :2], crop), (crop, crop, 2))
+
+    levels = decoded(levels, images, sizes, (crop, crop, 2), stride=stride, noun="field")
     shift, factor = records.flow_scaling(spec.flow_bound, spec.flow_scheme)
     return (tf.cast(levels, tf.float32) + shift) * factor

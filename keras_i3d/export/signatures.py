@@ -19,6 +19,7 @@ see N / k frames, rounded up, which is T where the streams agree.
 `serving_default` and `uint8` give logits (B, C) and probabilities (B, C); the others logits and, for the k best
 classes, best first, scores (B, k), their probabilities, and classes string (B, k). Probabilities are by the activation
 that the networks were trained with. Frames are scaled to the short side, cropped and put in range as `classify` does.
+Frames have limits, `export.frames.bounded`, which are checked before anything is decoded.
 Where both streams were exported, `uint8` and `jpeg` use the RGB stream alone; where flow alone was, they compute it.
 Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 """
@@ -151,7 +152,9 @@ def module(models, contract):
         rule, remedy = graph.time_rule(contract.sent, contract.least(streams))
         sizes = {1: rule, 2: (MIN_SIZE, None, "pixels of height"), 3: (MIN_SIZE, None, "pixels of width")}
         sizes[4] = (3, 3, "channels")
-        return graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
+        frames = graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
+        with tf.control_dependencies([graph.bounded_frames(frames, short_side)]):
+            return tf.identity(frames)
 
     def images(x, streams, name="frames", least=None, frames=contract.sent, noun="frames"):
         rule, remedy = graph.time_rule(frames, least or contract.least(streams), noun)
@@ -172,8 +175,11 @@ def module(models, contract):
     def whole_frames(clip, row):
         return graph.whole_of_frames(clip, short_side)
 
-    def whole_images(clip, row):
-        return graph.whole_of_encoded(clip, row, short_side)
+    def both_of_images(frames):
+        frames, sizes = graph.encoded(images(frames, streams), short_side)
+        with tf.control_dependencies([graph.same_sizes(sizes)]):
+            frames = tf.identity(frames)
+        return both(lambda clip, row: graph.whole_of_encoded(clip, sizes[row], row, short_side), frames)
 
     def clip(x, stream):
         rule, remedy = graph.time_rule(contract.frames)
@@ -195,7 +201,7 @@ def module(models, contract):
 
     def jpeg(frames):
         if streams == ("flow",):
-            return best_classes(both(whole_images, graph.encoded(images(frames, streams))))
+            return best_classes(both_of_images(frames))
         clips = graph.crops_of_encoded(images(frames, ["rgb"]), short_side, crop, contract.clips["rgb"].frame_stride)
         return best_classes(network({"rgb": scaled(clips, "rgb")}))
 
@@ -213,9 +219,11 @@ def module(models, contract):
         return best_classes(both(whole_frames, raw(frames, streams)))
 
     def frames_two_stream_jpeg(frames):
-        return best_classes(both(whole_images, graph.encoded(images(frames, streams))))
+        return best_classes(both_of_images(frames))
 
     def facts(about):
+        with tf.control_dependencies([graph.few_rows(about)]):
+            about = tf.identity(about)
         text = json.dumps(contract.description(), ensure_ascii=False)
         return {"facts": tf.fill(tf.shape(about)[:1], tf.constant(text))}
 
