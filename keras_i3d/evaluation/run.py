@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 
 import keras
 import numpy as np
@@ -215,9 +216,9 @@ class _Writing:
             pictures.matplotlib()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".{os.getpid()}.part"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+            atomic.clean(self.folder)
         except OSError as error:
             raise ValueError(f"Cannot write in {self.folder} ({error.strerror}). Choose another output.") from error
 
