@@ -36,28 +36,39 @@ def run(seconds, seed):
         seed and the number.
     """
     counts = dict.fromkeys(("tried", *OUTCOMES), 0)
+    for case, outcome, detail in tried(__file__, seconds, seed):
+        outcome = outcome if outcome in OUTCOMES else "anything else"
+        counts["tried"] += 1
+        counts[outcome] += 1
+        if outcome == "anything else":
+            print(f"videos, --seed={seed} --case={case}: {detail}", file=sys.stderr, flush=True)
+    return counts
+
+
+def tried(script, seconds, seed):
+    """Yields (case, outcome, detail) of one case after the other, in processes of their own, for so many seconds.
+
+    Args:
+        script: a file like this one, whose process with `--seed --work` prints "ready" and then a line of JSON a case.
+        seconds, seed: as `run` takes them.
+    """
     until, case = time.monotonic() + seconds, 0
     while time.monotonic() < until:
-        worker = _Worker(seed, case)
-        while time.monotonic() < until:
-            outcome, detail = worker.next()
-            counts["tried"] += 1
-            counts[outcome] += 1
-            if outcome == "anything else":
-                print(f"videos, --seed={seed} --case={case}: {detail}", file=sys.stderr, flush=True)
-            case += 1
-            if not worker.alive:
-                break
-        worker.end()
-    return counts
+        worker = _Worker(script, seed, case)
+        try:
+            while worker.alive and time.monotonic() < until:
+                yield case, *worker.next()
+                case += 1
+        finally:
+            worker.end()
 
 
 class _Worker:
     """A process that tries one case after the other and prints what came of each."""
 
-    def __init__(self, seed, case):
+    def __init__(self, script, seed, case):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, f"--seed={seed}", f"--work={case}"],
+            [sys.executable, script, f"--seed={seed}", f"--work={case}"],
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
@@ -195,32 +206,48 @@ def _baseline():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _work(seed, case):
-    """Tries cases for ever; what the package says goes nowhere."""
+def work(attempt, prepare, seed, case):
+    """Tries cases for ever; what the package says goes nowhere.
+
+    Args:
+        attempt: (seed, case) to (outcome, detail).
+        prepare: makes what all cases need.
+        seed, case: the first of them.
+    """
     import keras_i3d  # noqa: F401
 
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    films()
-    _baseline()
+    prepare()
     print("ready", flush=True)
     while True:
         print(json.dumps(attempt(seed, case)), flush=True)
         case += 1
 
 
-def main():
-    """The command line."""
+def prepare():
+    """Makes what all cases need."""
+    films()
+    _baseline()
+
+
+def arguments(description):
+    """Returns the command line's arguments."""
     import argparse
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int)
     parser.add_argument("--output")
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    """The command line."""
+    given = arguments(__doc__)
     if given.work is not None:
-        _work(given.seed, given.work)
+        work(attempt, prepare, given.seed, given.work)
     elif given.case is not None:
         data, settings = damaged(given.seed, given.case)
         if given.output:

@@ -157,7 +157,8 @@ def evaluate(
     known = [id for ids in source.ids for id in (ids or ())] or list(classes)
     ids = tuple(id for id in known if all(id in scored for scored in found.values()))
     if not ids:
-        raise ValueError(f"No video of {_where(records)} could be scored: {damage}")
+        lost = ", ".join(f"{count} {kind}" for kind, count in damage.items() if count)
+        raise ValueError(f"No video of {_where(records)} could be scored: {lost or 'there is none'}")
     scores = Scores(
         ids=ids,
         y=np.array([classes[id] for id in ids], np.int64),
