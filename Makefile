@@ -7,6 +7,7 @@
 #                   Python 3.10: PYTHON=python3.10
 # make test-compat  the fast tests, and those of s3:// and RandAugment, in .venv-compat: TensorFlow 2.16 with tensorflow-io
 #                   and tf-models-official. Takes Python 3.10 or 3.11, 4 GB of disk, a quarter of an hour
+# make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
 # make bench-training  a training step beside the same network in torch, which it installs
@@ -14,6 +15,7 @@
 # Each sets up .venv, or the environment that it names, when that is missing or when setup.py changed.
 
 PYTHON ?= python3
+SEED ?= 0
 BIN := .venv/bin
 READY := .venv/ready
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -22,7 +24,7 @@ COMPAT := .venv-compat/bin
 PIP := python -m pip install --quiet --disable-pip-version-check
 FAST := python -m pytest -m "not slow and not compat"
 
-.PHONY: demo test test-slow test-python test-lowest test-compat check bench bench-training bench-serving clean
+.PHONY: demo test test-slow test-python test-lowest test-compat fuzz check bench bench-training bench-serving clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -42,6 +44,9 @@ test-lowest: .venv-lowest/ready
 # All of the fast suite runs there. Where OpenCV is the oracle, tests/test_flow_layer.py says what OpenCV 4 cannot judge.
 test-compat: .venv-compat/ready
 	$(COMPAT)/python -m pytest -m "not slow"
+
+fuzz: $(READY)
+	$(BIN)/python tools/fuzz.py --seconds=600 --seed=$(SEED) --output=fuzz.md
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 
+_writing = set()  # temporary files that this process writes now
 TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{6}-(?P<name>.+)", re.DOTALL)
 
 
@@ -22,6 +23,7 @@ def replacing(path):
     path = pathlib.Path(path)
     clean(path.parent, path.name)
     temporary = path.with_name(f".{_machine()}-{os.getpid()}-{secrets.token_hex(3)}-{path.name}")
+    _writing.add(temporary)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -31,12 +33,16 @@ def replacing(path):
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
+    finally:
+        _writing.discard(temporary)
 
 
-def write_text(path, text):
-    """Writes a small UTF-8 file."""
+def write_text(path, text, mode=None):
+    """Writes a small UTF-8 file; `mode`, such as 0o755, are its permissions, by default the usual ones."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+        if mode is not None:
+            temporary.chmod(mode)
 
 
 def clean(folder, name=None, alone=False):
@@ -52,13 +58,19 @@ def clean(folder, name=None, alone=False):
         found = TEMPORARY.fullmatch(left.name)
         if not found or name not in (None, found["name"]):
             continue
-        if alone or (found["machine"] == _machine() and not _runs(int(found["process"]))):
+        if alone or (found["machine"] == _machine() and not _in_use(left, int(found["process"]))):
             left.unlink(missing_ok=True)
 
 
 def _machine():
     """Eight digits for this machine: the number of a process means nothing on another."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _in_use(path, process):
+    if process == os.getpid():  # a container that starts again gives its process the same number
+        return path in _writing
+    return _runs(process)
 
 
 def _runs(process):

@@ -1,5 +1,6 @@
 """Pictures of what the models see."""
 
+import io
 import pathlib
 
 import numpy as np
@@ -82,21 +83,31 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256
     if path.suffix not in (".png", ".gif"):
         raise ValueError(f"A picture's name ends in .png or .gif. Received: {path.name}")
     if path.suffix == ".png":
-        pictures = [sheet(frames, flow, title, fps, bound=bound)]
+        image, settings = _pillow("Image").fromarray(sheet(frames, flow, title, fps, bound=bound)), {}
     else:
-        frames, flow = _checked(frames, flow)
-        length = len(frames) if flow is None else min(len(frames), len(flow))
-        pictures = [
-            np.concatenate([_text_line(title, cell.shape[1]), cell])
-            for cell in (
-                _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, bound)
-                for i in range(length)
-            )
-        ]
-    first, *rest = [_pillow("Image").fromarray(picture) for picture in pictures]
-    settings = {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
+        image, settings = _animated(frames, flow, title, fps, bound, width)
     with atomic.replacing(path) as aside:
-        first.save(aside, **settings)
+        image.save(aside, **settings)
+
+
+def gif(frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256):
+    """Returns as bytes the animated GIF that `save` writes; arguments as there."""
+    image, settings = _animated(frames, flow, title, fps, bound, width)
+    content = io.BytesIO()
+    image.save(content, "GIF", **settings)
+    return content.getvalue()
+
+
+def _animated(frames, flow, title, fps, bound, width):
+    """Returns (the first image of an animated GIF, how Pillow is to save it)."""
+    frames, flow = _checked(frames, flow)
+    length = len(frames) if flow is None else min(len(frames), len(flow))
+    cells = (
+        _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, bound) for i in range(length)
+    )
+    pictures = [np.concatenate([_text_line(title, cell.shape[1]), cell]) for cell in cells]
+    first, *rest = [_pillow("Image").fromarray(picture) for picture in pictures]
+    return first, {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
 
 
 def _checked(frames, flow):

@@ -121,9 +121,8 @@ def published(entry, attempts=download.ATTEMPTS):
         weights = conversion.read_sonnet(str(index.with_suffix("")))
         weights = conversion.in_layout(weights, layout(stream=entry.stream, classes=entry.classes), entry.name)
         write_h5(weights, path, **published_facts(entry).record())
-        shutil.rmtree(index.parent)
 
-    return _cached(entry.name, make)
+    return _cached(entry.name, make, entry.index)
 
 
 def _imagenet(stream, attempts):
@@ -150,11 +149,10 @@ def _imagenet(stream, attempts):
             raise
         write_h5(weights, path, **Facts(stream, source=f"{remote.url} sha256 {digest}").record())
         if not record.exists():
-            record.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
+            atomic.write_text(record, f"{digest}  {archive.name}\n")
             notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
-        shutil.rmtree(archive.parent)
 
-    return _cached(f"inception_v1_{stream}", make)
+    return _cached(f"inception_v1_{stream}", make, registry.INCEPTION_V1)
 
 
 def _extract(archive, member, destination):
@@ -170,22 +168,29 @@ def _extract(archive, member, destination):
         raise WeightsError(f"{archive.name} is not a readable archive ({error}). Nothing was kept.") from error
 
 
-def _cached(name, make):
+def _cached(name, make, remote):
     """Returns the verified cache file `name`, calling `make(path)` under a lock where there is none.
 
+    The folder of the RemoteFile that it is made from goes afterwards, also where a process was killed just before.
     Nothing that `make` does may wait for another process: workers that train together come here at the same time.
     """
     path = download.cache_folder() / f"{name}-{FORMAT}.weights.h5"
+    fetched = (path.parent / "downloads" / remote.path).parent
+    lock = path.with_name(f"{fetched.name}.lock")  # of all that is made from these files
     if not _fault(path):
+        if fetched.exists():  # a cache that cannot be written, or is being filled, is left alone
+            with contextlib.suppress(OSError), locks.hold(lock, busy=BlockingIOError()):
+                shutil.rmtree(fetched, ignore_errors=True)
         return path
     folder = download.writable_folder(path.parent)
-    with locks.hold(folder / f"{name}.lock", waiting=f"another process is fetching {name}; waiting for it"):
+    with locks.hold(lock, waiting=f"another process is fetching {name}; waiting for it"):
         if fault := _fault(path):  # another process may just have made it
             if path.exists():
                 notice(f"{path} {fault}, so it is not used; fetching it again")
             for final in (path, _checksum_file(path)):
                 atomic.clean(folder, final.name, alone=True)
             make(path)
+        shutil.rmtree(fetched, ignore_errors=True)
     return path
 
 
@@ -320,6 +325,7 @@ def write_h5(weights, path, **facts):
                 file.attrs["keras_i3d"] = json.dumps(facts)
             conversion.check_match(read_h5(temporary), shapes, temporary)
             digest = download.sha256(temporary)
+            _checksum_file(path).unlink(missing_ok=True)  # of what was there: a kill leaves none, not a wrong one
         atomic.write_text(_checksum_file(path), f"{digest}  {path.name}\n")
     except OSError as error:
         raise WeightsError(f"Cannot write {path} ({error.strerror or error}). Is the disk full?") from error

@@ -188,3 +188,25 @@ def test_a_manifest_of_another_shape(folder):
         (folder / "test.json").write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=r"test.json is not a manifest of records"):
             manifest.read(folder / "test.json")
+
+
+def test_a_foreign_file_that_cannot_be_read_is_named(tmp_path):
+    """One record of it is asked for: the others are counted, whatever they are."""
+    records_made.split(tmp_path / "made", "test", 1, shards=1)
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(claim(1 << 40))
+    with pytest.raises(ValueError, match=r"x.tfrecord has no record that can be read"):
+        read_one(path, "0")
+    kept = raws(tmp_path / "made/test-00000-of-00001.tfrecord")
+    write(path, [b"\xff\xff", kept[0]])
+    with pytest.raises(ValueError, match=r"x.tfrecord: record 0 is no record that can be shown"):
+        read_one(path, "0")
+    assert read_one(path, "1")["id"] == read_one(path, "test/000.mp4")["id"] == "test/000.mp4"
+    write(path, [tf.train.SequenceExample().SerializeToString(), kept[0]])
+    with pytest.raises(ValueError, match=r"x.tfrecord: record 0 is no record that can be shown \(A record to decode"):
+        read_one(path, "0")
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1  # in the second record: its checksum says so
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x.tfrecord has no record '1'. It has 1 records"):
+        read_one(path, "1")

@@ -99,6 +99,8 @@ def read_one(pattern, which):
         if which in (str(count), id):
             return _decoded(file, number, id)
         count += 1
+    if not count:
+        raise ValueError(f"{pattern} has no record that can be read: it is empty, or damaged")
     raise ValueError(
         f"{pattern} has no record {which!r}. It has {count} records: give a place in 0..{count - 1}, or an id."
     )
@@ -127,8 +129,19 @@ def _each(source):
     """Yields (file, number in it, id) of every record, from the manifests where there are some."""
     for file, ids in zip(source.files, source.ids):
         if ids is None:
-            ids = (records.parse(raw)["id"].numpy().decode(errors="replace") for raw in framing.dataset(file))
+            ids = _ids(file)
         yield from ((file, number, id) for number, id in enumerate(ids))
+
+
+def _ids(file):
+    """Yields the ids of a foreign file's records; "" for what is no SequenceExample. It ends where nothing is read."""
+    import tensorflow as tf
+
+    for raw in framing.dataset(file).ignore_errors():
+        try:
+            yield records.parse(raw)["id"].numpy().decode(errors="replace")
+        except tf.errors.OpError:
+            yield ""
 
 
 def _decoded(file, number, id):
@@ -138,8 +151,9 @@ def _decoded(file, number, id):
         return records.decode(records.read(file, number))
     except IndexError as error:
         raise ValueError(f"{file} cannot be read beyond its first {number} records, or fewer: it is damaged") from error
-    except tf.errors.OpError as error:
-        raise ValueError(f"{file}: {id} is no record that can be shown ({tensorflow_message(error)})") from error
+    except (tf.errors.OpError, ValueError) as error:
+        said = tensorflow_message(error) if isinstance(error, tf.errors.OpError) else error
+        raise ValueError(f"{file}: {id or f'record {number}'} is no record that can be shown ({said})") from error
 
 
 _REMEDY = "Give a folder, a glob such as FOLDER/train-*, or a list of files; `keras-i3d records` writes them."

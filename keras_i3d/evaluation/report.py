@@ -5,8 +5,6 @@ import csv
 import dataclasses
 import html
 import io
-import pathlib
-import tempfile
 
 import numpy as np
 
@@ -226,12 +224,9 @@ def _card(evaluation, row, file, number):
     clip = records_lib.decode(records_lib.read(file, number))
     step = -(-len(clip["rgb"]) // FRAMES)
     flow = None if clip["flow"] is None else clip["flow"][::step]
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "clip.gif"
-        fps = (float(clip["fps"]) or FPS) / step
-        bound = float(np.clip(np.quantile(np.abs(flow), 0.99) * 1.5, 1, 20)) if flow is not None else 20.0
-        visualize.save(path, clip["rgb"][::step], flow, fps=fps, bound=bound, width=WIDTH)
-        content = path.read_bytes()
+    fps = (float(clip["fps"]) or FPS) / step
+    bound = float(np.clip(np.quantile(np.abs(flow), 0.99) * 1.5, 1, 20)) if flow is not None else 20.0
+    content = visualize.gif(clip["rgb"][::step], flow, fps=fps, bound=bound, width=WIDTH)
     lists = []
     for name in evaluation.metrics:
         values = _scores_of(evaluation, name)[row]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 
 import keras
 import numpy as np
@@ -156,7 +157,8 @@ def evaluate(
     known = [id for ids in source.ids for id in (ids or ())] or list(classes)
     ids = tuple(id for id in known if all(id in scored for scored in found.values()))
     if not ids:
-        raise ValueError(f"No video of {_where(records)} could be scored: {damage}")
+        lost = ", ".join(f"{count} {kind}" for kind, count in damage.items() if count)
+        raise ValueError(f"No video of {_where(records)} could be scored: {lost or 'there is none'}")
     scores = Scores(
         ids=ids,
         y=np.array([classes[id] for id in ids], np.int64),
@@ -215,9 +217,9 @@ class _Writing:
             pictures.matplotlib()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".{os.getpid()}.part"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+            atomic.clean(self.folder)
         except OSError as error:
             raise ValueError(f"Cannot write in {self.folder} ({error.strerror}). Choose another output.") from error
 

@@ -1,43 +1,38 @@
 """A version of an export as one file, the same bytes for the same folder, with its checksum beside it."""
 
 import gzip
-import pathlib
 import re
 import tarfile
 
-from keras_i3d import download
+from keras_i3d import atomic, download
 
 SUMS = "SHA256SUMS"
 
 
-def pack(folder):
+def pack(folder, final=None):
     """Writes NAME-VERSION.tar.gz and its line in SHA256SUMS beside the model's folder, aside first.
 
     The files of the version are at the top of the archive, as TensorFlow Hub has them; unpacked into a folder
     NAME/VERSION it can be served. Names are sorted; times, owners and rights are the same everywhere.
 
     Args:
-        folder: NAME/VERSION, a pathlib.Path.
+        folder: NAME/VERSION, a pathlib.Path, or one that will be moved there.
+        final: where the archive goes; by default as the folder says.
 
     Returns:
         The path of the archive.
     """
-    beside = folder.parent.parent
-    final = beside / f"{folder.parent.name}-{folder.name}.tar.gz"
-    aside = beside / f".{final.name}.part"
-    try:
+    final = final or folder.parent.parent / f"{folder.parent.name}-{folder.name}.tar.gz"
+    with atomic.replacing(final) as temporary:
         with (
-            open(aside, "wb") as file,
+            open(temporary, "wb") as file,
             gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
         ):
             for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
                 _add(tar, path, path.relative_to(folder).as_posix())
-        digest = download.sha256(aside)
-        aside.replace(final)
-    finally:
-        aside.unlink(missing_ok=True)
-    _note(beside / SUMS, final.name, digest)
+        digest = download.sha256(temporary)
+    _note(final.with_name(SUMS), final.name, digest)
     return final
 
 
@@ -57,6 +52,4 @@ def _note(path, name, digest):
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = {re.sub(r"^\S+\s+\*?", "", line): line for line in lines if line.strip()}
     kept[name] = f"{digest}  {name}"
-    aside = pathlib.Path(f"{path}.part")
-    aside.write_text("".join(f"{kept[key]}\n" for key in sorted(kept)), encoding="utf-8")
-    aside.replace(path)
+    atomic.write_text(path, "".join(f"{kept[key]}\n" for key in sorted(kept)))

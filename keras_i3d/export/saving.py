@@ -80,7 +80,7 @@ def saved_model(
 
     It needs TensorFlow alone: no Python of this package, no custom operation. Beside OUTPUT come models.config,
     batching.config and serve.sh, where they are not there yet. It is written aside, loaded again, compared with the
-    plain model, run on its own warm-up requests, and only then moved into place.
+    plain model, run on its own warm-up requests, and moved into place as the last step of all.
 
     Args:
         output: the model's folder; its last part is the name that the server knows it by.
@@ -127,9 +127,11 @@ def saved_model(
         network = _Network(given, labels, precision, frames, flow_quality, attempts)
         with _told(output), _aside(output, version, force) as folder:
             card = network.write(folder, output.name, version, steps)
-    with _told(output.parent):
-        command = serving.write(output, network.contract.frames)
-        return Export(path, card, command, archives.pack(path) if archive else None)
+            # All else comes first: once the version is there, the same command is refused.
+            with _told(output.parent):
+                packed = archives.pack(folder, output.parent / f"{output.name}-{version}.tar.gz") if archive else None
+                command = serving.write(output, network.contract.frames)
+    return Export(path, card, command, packed)
 
 
 class _Network:

@@ -2,6 +2,7 @@
 
 import shlex
 
+from keras_i3d import atomic
 from keras_i3d.messages import notice
 
 MODELS, BATCHING, COMMAND = "models.config", "batching.config", "serve.sh"
@@ -34,8 +35,7 @@ def write(folder, frames):
     for name, text in ((BATCHING, BATCHING_TEXT), (COMMAND, script)):
         path = folder.parent / name
         if not path.exists():
-            path.write_text(text, encoding="utf-8")
-            path.chmod(0o755 if name == COMMAND else 0o644)
+            atomic.write_text(path, text, 0o755 if name == COMMAND else 0o644)
     if not batched and "--enable_batching" in (folder.parent / COMMAND).read_text(encoding="utf-8"):
         notice(
             f"{folder.parent / COMMAND} has requests batched, which refuses clips of {folder.name} of several lengths "
@@ -54,9 +54,7 @@ def _list(path, name):
     if not (text.startswith(begin) and text.endswith(end)):
         notice(f"{path} does not name {name}, and is not as it was written; to serve it too, add:\n{line.rstrip()}")
         return
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text.removesuffix(end) + line + end, encoding="utf-8")
-    aside.replace(path)
+    atomic.write_text(path, text.removesuffix(end) + line + end)
 
 
 def docker(models, batched):

@@ -48,7 +48,7 @@ class Plan:
 
 
 def make_plan(records, validation, stream, weights, seed, recipe, output):
-    """The Plan of a run, what was left open filled in from the run in `output`, or decided.
+    """The Plan of a run, what was left open filled in from the run in `output` (None for no run), or decided.
 
     Raises:
         ValueError: records that cannot be trained on, or another run in `output`.
@@ -81,7 +81,7 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
         validation_digest=held_out and _records_digest(held_out),
         weights_digest=_weights_digest(weights),
     )
-    before = read_plan(output) if runs.is_run(output) else None
+    before = read_plan(output) if output is not None and runs.is_run(output) else None
     decided = {
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),

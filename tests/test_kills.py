@@ -1,0 +1,307 @@
+"""Killed at a named stage, and the same command again: the result of an uninterrupted one, nothing beside it."""
+
+import dataclasses
+import os
+import pathlib
+
+import exports_made
+import films
+import numpy as np
+import pytest
+import records_made
+import runs_made
+import test_training
+import tiny
+from killing import killed
+
+from keras_i3d import atomic, cli, download, evaluation, registry, weights
+from keras_i3d.data import build as build_lib
+from keras_i3d.data import distribute
+
+BY_COMMAND = "import sys; from keras_i3d import cli; cli.main(sys.argv[3:])"
+
+
+def slow(*stages):
+    """Stages of tests that take long."""
+    return [pytest.param(stage, marks=pytest.mark.slow) for stage in stages]
+
+
+def contents(folder):
+    """{path in the folder: bytes}; None for a folder. Locks stay, and hold nothing."""
+    found = (path for path in pathlib.Path(folder).rglob("*") if path.suffix != ".lock" and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in found}
+
+
+def here(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A glob of the records of a split."""
+    return records_made.split(tmp_path_factory.mktemp("clips"), "test", 3, shards=1)
+
+
+@pytest.fixture(scope="module")
+def scored(clips, tmp_path_factory):
+    """The scores.npz of a split, and all that an evaluation leaves."""
+    pytest.importorskip("matplotlib", reason="the report needs matplotlib")
+    folder = tmp_path_factory.mktemp("scored")
+    runs_made.run(folder / "rgb", "rgb", network=False)
+    runs_made.small("rgb").save(folder / "rgb/model.keras")
+    evaluation.evaluate(clips, {"rgb": str(folder / "rgb")}, output=folder / "scores", report=False)
+    scores = folder / "scores/scores.npz"
+    assert here("evaluate", f"--scores={scores}", f"--output={folder / 'whole'}") == 0
+    return scores, contents(folder / "whole")
+
+
+EVALUATED = ("scores.npz", "results.json", "per_class.csv", "confusion.png", "worst_confusions.png", "report.html")
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "after results.json",
+        *slow(
+            *(f"before {name}" for name in EVALUATED),
+            "after scores.npz",
+            "after report.html",
+            "call tempfile:TemporaryFile",
+            "call keras_i3d.visualize:gif",
+            "call numpy.lib.format:write_array#2",
+        ),
+    ],
+)
+def test_evaluate(stage, scored, tmp_path, monkeypatch):
+    scores, whole = scored
+    command = "evaluate", f"--scores={scores}", f"--output={tmp_path / 'out'}"
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    killed(stage, BY_COMMAND, *command)
+    assert contents(tmp_path / "out") != whole or stage == "after report.html"
+    assert here(*command) == 0
+    assert contents(tmp_path / "out") == whole
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["before x.gif", *slow("after x.gif", "call PIL.Image:Image.save")])
+def test_show(stage, clips, tmp_path):
+    (tmp_path / "out").mkdir()
+    command = "show", clips, f"--output={tmp_path / 'out/x.gif'}"
+    assert here(*command) == 0
+    whole = contents(tmp_path / "out")
+    (tmp_path / "out/x.gif").unlink()
+    killed(stage, BY_COMMAND, *command)
+    assert here(*command) == 0
+    assert contents(tmp_path / "out") == whole
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Five videos of two classes, one of them broken."""
+    folder = tmp_path_factory.mktemp("videos")
+    for i, name in enumerate(("jump/a.mp4", "jump/b.mp4", "run/c.mp4", "run/d.mp4", "run/e.mp4")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        content = films.film([films.picture(i + j) for j in range(6 + i)], "mp4", "mpeg4")
+        (folder / name).write_bytes(content if i else b"no video")
+    return folder
+
+
+IN_PROCESS = """
+from keras_i3d.data import build, distribute
+distribute.check_installed = lambda: None
+distribute.local = lambda folder, offsets, workers: [build.write_shard(folder, offset) for offset in offsets]
+"""
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "call tensorflow:io.TFRecordWriter.write#2",
+        *slow(
+            *("before plan.jsonl", "after plan.jsonl", "before train-00001-of-00002.tfrecord"),
+            *("after train-00001-of-00002.tfrecord", "before 00001.json", "after 00001.json", "before failed.jsonl"),
+            *("after failed.jsonl", "before labels.txt", "after labels.txt", "before train.json", "after train.json"),
+        ),
+    ],
+)
+def test_records(stage, videos, tmp_path, monkeypatch):
+    def local(folder, offsets, workers):
+        for offset in offsets:
+            build_lib.write_shard(folder, offset)
+
+    monkeypatch.setattr(distribute, "check_installed", lambda: None)
+    monkeypatch.setattr(distribute, "local", local)
+    command = "records", f"--source={videos}", "--split=train", "--short_side=32", "--flow=none", "--shards=2"
+    assert here(*command, f"--output={tmp_path / 'whole'}") == 0
+    killed(stage, IN_PROCESS + BY_COMMAND, *command, f"--output={tmp_path / 'out'}")
+    assert here(*command, f"--output={tmp_path / 'out'}") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert here("records", f"--check={tmp_path / 'out'}") == 0
+
+
+NARROW = """
+import pathlib, conftest
+from keras_i3d import registry, weights
+conftest.narrow(setattr)
+conftest.register(pathlib.Path(sys.argv[3]), registry, lambda entries, key, value: entries.__setitem__(key, value))
+"""
+PUBLISHED = f"import sys{NARROW}weights.published(registry.CHECKPOINTS['kinetics', 'rgb'])"
+CONVERTED = f"import sys{NARROW}weights.convert_sonnet(sys.argv[4], sys.argv[5])"
+WRITING = (
+    *("call h5py:Group.create_dataset#9", "before *.weights.h5", "after *.weights.h5"),
+    *("before *.weights.h5.sha256", "after *.weights.h5.sha256"),
+)
+
+
+@pytest.mark.parametrize("stage", [WRITING[2], *slow(WRITING[0], WRITING[1], WRITING[3], WRITING[4])])
+def test_published_weights(stage, repository, cache):
+    """The cache: what was fetched for a conversion goes with it, also when the process ended just before that."""
+    killed(stage, PUBLISHED, repository)
+    path = weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
+    found = contents(cache)
+    labels = "data/label_map.txt"
+    left = {name for name, content in found.items() if content is not None and not name.endswith(labels)}
+    assert left == {path.name, f"{path.name}.sha256"}
+    whole = found[path.name]
+    path.unlink()
+    assert weights.published(registry.CHECKPOINTS["kinetics", "rgb"]).read_bytes() == whole
+
+
+@pytest.mark.parametrize("stage", [WRITING[2], *slow(WRITING[0], WRITING[1], WRITING[3], WRITING[4])])
+def test_conversion(stage, repository, tmp_path):
+    """Over a file that is there: at every moment it can be read, the old one or the new one."""
+    checkpoint, output = f"{repository}/data/checkpoints/rgb_imagenet/model.ckpt", tmp_path / "out/x.weights.h5"
+    output.parent.mkdir()
+    weights.convert_sonnet(checkpoint, output)
+    old = dataclasses.replace(weights.facts_of(output), source="the old one")
+    weights.write_h5(weights.read_h5(output), output, **old.record())
+    killed(stage, CONVERTED, repository, checkpoint, output)
+    found = weights.find(output, "rgb")
+    found.read()
+    assert (found.facts.source == old.source) == (stage in WRITING[:2])
+    weights.convert_sonnet(checkpoint, output)
+    weights.convert_sonnet(checkpoint, tmp_path / "whole.weights.h5")
+    assert sorted(contents(output.parent)) == ["x.weights.h5", "x.weights.h5.sha256"]
+    assert output.read_bytes() == (tmp_path / "whole.weights.h5").read_bytes()
+
+
+SMALL = "import sys, exports_made; from keras_i3d import cli\nwith exports_made.small(): cli.main(sys.argv[3:])"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with exports_made.small():
+        return exports_made.write_runs(tmp_path_factory.mktemp("runs"))["rgb"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage",
+    [
+        *("call tensorflow:saved_model.save", "call tarfile:TarFile.addfile#3", "before film-1.tar.gz"),
+        *("after film-1.tar.gz", "after SHA256SUMS", "after models.config", "before serve.sh", "after serve.sh"),
+        *("before 1", "after 1"),
+    ],
+)
+def test_export(stage, run, tmp_path):
+    """The version comes last, so that it is there with all that belongs to it, or the same command makes it."""
+    command = "export", f"--rgb={run}", "--version=1", "--frames=9", "--archive"
+    killed(stage, SMALL, *command, f"--output={tmp_path / 'out/film'}")
+    with exports_made.small():
+        again = here(*command, f"--output={tmp_path / 'out/film'}")
+        assert again == (1 if stage == "after 1" else 0)  # there, and complete: refused as after any export
+        assert here(*command, f"--output={tmp_path / 'whole/film'}") == 0
+    found, whole = contents(tmp_path / "out"), contents(tmp_path / "whole")
+    assert found.keys() == whole.keys()
+    for name in ("models.config", "batching.config", "film/1/assets.extra/keras_i3d.json"):
+        assert found[name] == whole[name]
+    assert os.access(tmp_path / "out/serve.sh", os.X_OK)
+    assert download.sha256(tmp_path / "out/film-1.tar.gz") in found["SHA256SUMS"].decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["after .replaced-1", "after 1"])
+def test_export_by_force(stage, run, tmp_path):
+    command = "export", f"--rgb={run}", "--version=1", "--frames=9", f"--output={tmp_path / 'out/film'}", "--force"
+    with exports_made.small():
+        assert here(*command) == 0
+        names = sorted(contents(tmp_path / "out"))
+        killed(stage, SMALL, *command)
+        assert here(*command) == 0
+    assert sorted(contents(tmp_path / "out")) == names
+
+
+def test_an_export_that_failed_can_be_given_again(run, tmp_path, monkeypatch):
+    """The archive on a full disk: no version, so that the same command is not refused, and nothing beside it."""
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    command = "export", f"--rgb={run}", "--version=1", "--frames=9", "--archive", f"--output={tmp_path / 'out/film'}"
+    with exports_made.small():
+        with monkeypatch.context() as patch:
+            patch.setattr("tarfile.TarFile.addfile", full)
+            assert here(*command) == 1
+        assert [name for name, content in contents(tmp_path / "out").items() if content is not None] == []
+        assert here(*command) == 0
+    assert (tmp_path / "out/film/1/saved_model.pb").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(records, the folder of a run that nothing interrupted)."""
+    folder = tmp_path_factory.mktemp("trained")
+    tiny.write(folder)
+    tiny.write(folder, "test", videos=6)
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shorten(patch)
+        test_training.train(folder, folder / "run")
+    return folder, folder / "run"
+
+
+TRAIN = """
+import pathlib, sys, tiny, test_training
+tiny.shorten()
+test_training.train(sys.argv[3], pathlib.Path(sys.argv[4]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage",
+    [
+        *("after run.json", "before step-000000003.npz", "after step-000000003.npz", "call numpy:savez#3"),
+        *("before log.csv#2", "after log.csv#2", "call h5py:Group.create_dataset#3", "after best.weights.h5"),
+        *("after best.weights.h5.sha256", "after step-000000007.npz", "before model.keras", "after model.keras"),
+    ],
+)
+def test_train(stage, trained, tmp_path, monkeypatch):
+    folder, whole = trained
+    tiny.shorten(monkeypatch)
+    killed(stage, TRAIN, folder, tmp_path / "run")
+    if (tmp_path / "run/best.weights.h5").exists():
+        weights.find(tmp_path / "run/best.weights.h5", "rgb").read()
+    test_training.train(folder, tmp_path / "run")
+    expected = test_training.state(whole)
+    for name, value in test_training.state(tmp_path / "run").items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    assert test_training.losses(tmp_path / "run") == test_training.losses(whole)
+    assert test_training.curves(tmp_path / "run") == test_training.logged(tmp_path / "run")
+    for name in ("best.weights.h5", "best.weights.h5.sha256", "labels.txt"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
+    found = {name for name in contents(tmp_path / "run") if not name.startswith("tensorboard/")}
+    assert found == {name for name in contents(whole) if not name.startswith("tensorboard/")}
+    assert len(list((tmp_path / "run/tensorboard").glob("*/*"))) == len(list((whole / "tensorboard").glob("*/*")))
+
+
+def test_a_temporary_file_of_a_process_of_the_same_number(tmp_path):
+    """A container that starts again gives its process the number that the killed one had."""
+    final = tmp_path / "x.txt"
+    with atomic.replacing(final) as mine:
+        left = mine.with_name(mine.name.replace(mine.name.split("-")[2], "000000"))
+        for path in (mine, left):
+            path.write_text("x")
+        atomic.clean(tmp_path)
+        assert [path for path in tmp_path.iterdir() if path.is_file()] == [mine]
+    assert final.read_text() == "x"
