@@ -134,7 +134,7 @@ def TwoStreamI3D(
     )
     if classifier_activation == OWN:
         own = {facts_lib.activation(stream) for stream in (rgb, flow)}
-        own = {whole.facts.activation or facts_lib.SOFTMAX} if whole else own
+        own = {_activation(OWN, whole)} if whole else own
         if len(own) > 1:
             raise ValueError(f"Both streams must end in one activation. Received: {' and '.join(sorted(own))}")
         (classifier_activation,) = own
@@ -210,6 +210,8 @@ def _activation(wanted, source):
     """What a new model ends in; a line where it is not what its weights were trained with."""
     own = source.facts.activation if source else None
     if wanted == OWN:
+        if source and source.facts.classes and not own:
+            notice(f"{source.name} does not say what it ends in; softmax is taken")
         return own or facts_lib.SOFTMAX
     if own and wanted not in (own, None):
         notice(f"{source.name} was trained with {own}; the model ends in {wanted}, as asked")

@@ -6,11 +6,15 @@ answer of an export's signature `facts`. Every verb reads this record and no oth
 """
 
 import dataclasses
+import hashlib
 import numbers
+
+import numpy as np
 
 from keras_i3d import registry
 from keras_i3d.specs import CHANNELS, CLIPS, ClipSpec
 
+HEAD_DIGEST = "head"  # in a model, beside the record: of the head that it was noted of
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
 SOFTMAX = "softmax"
 
@@ -120,7 +124,7 @@ RULES = {  # what each fact is where it is said, in words and as a test
     "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
     "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
     "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),
-    "value_range": ("two numbers", lambda v: isinstance(v, tuple) and len(v) == 2 and all(map(_number(-1e6, 1e6), v))),
+    "value_range": ("(-1, 1), for which alone clips are made", lambda value: value == (-1, 1)),
     "flow_method": ("a name", _is_text),
     "flow_bound": ("pixels per frame", _number(1e-6, 1e6)),
     "flow_scheme": ("a name", _is_text),
@@ -148,34 +152,59 @@ def _short(value):
 def of(model):
     """Returns the Facts that a model of one stream carries, or None.
 
-    What shows in the model itself (the classes, the activation) is read off it, whatever the record says.
+    What shows in the model itself (the classes, the activation) is read off it, whatever the record says; of a model
+    that ends in its logits the record's activation is taken. A model whose head is not the one that they were noted of
+    was trained since, or got a head of its own: the record is of another network then, and None is returned. A body
+    without a head keeps what is true of it.
     """
     layer = _holder(model)
     found = layer and parse(layer.facts)
     if not found:
         return None
-    shown = {name: value for name, value in (("classes", classes(model)), ("activation", activation(model))) if value}
-    return dataclasses.replace(found, **shown)
+    if _layer(model, "Logits") is None:
+        return dataclasses.replace(found, classes=None, labels=None, activation=None)
+    if layer.facts.get(HEAD_DIGEST) != _head_digest(model):
+        return None
+    return dataclasses.replace(found, classes=classes(model), activation=_own_activation(model) or found.activation)
 
 
 def note(model, facts):
-    """Writes Facts into a model of one stream; they stay with it through `model.save` and `clone_model`.
+    """Writes Facts into a model of one stream; they stay with it through `model.save`, until its head is trained on.
 
     Args:
-        model: a keras.Model that this package made.
+        model: a keras.Model that this package made, trained.
         facts: a Facts; None removes what was noted.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: a model that is not this package's, which has no place for them.
+        ValueError: a model that is not this package's, which has no place for them, or facts out of their range.
     """
     layer = _holder(model)
     if layer is None:
         raise ValueError(f"Facts are noted in a model of one stream that this package made. Received: {model.name}")
-    layer.facts = None if facts is None else facts.record()
+    if facts is not None:
+        parse(facts.record())
+    layer.facts = None if facts is None else {**facts.record(), HEAD_DIGEST: _head_digest(model)}
     return model
+
+
+def _head_digest(model):
+    """The sha256 of a head's arrays; None without a head."""
+    if _layer(model, "Logits") is None:
+        return None
+    head = [layer for layer in model.layers if layer.weights][-1]
+    digest = hashlib.sha256()
+    for weight in head.get_weights():
+        digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _own_activation(model):
+    """The activation that a model itself ends in, or None for one that ends in its logits."""
+    name = activation(model)
+    return None if name == "linear" else name
 
 
 def classes(model):
@@ -185,12 +214,12 @@ def classes(model):
 
 
 def activation(model):
-    """Returns the name of what a model makes of its logits; None without a head, or where it has no name."""
+    """Returns the name of what a model makes of its logits; None for one that ends before."""
     layer = _layer(model, "Predictions")
     if layer is None:
         return None
     name = layer.get_config().get("activation", type(layer).__name__.lower())
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) else "a function of its own"
 
 
 def _layer(model, name):

@@ -51,7 +51,7 @@ class Network:
         """
         if self.facts.clip is None:
             clip = self.clip if spec is None else spec.clip(self.stream, self.clip.crop)
-            notice(f"{self.origin} does not say what clips it was trained on; taken as: {clip}")
+            notice(f"{self.origin} does not say what clips it was trained on, or was trained since; taken as: {clip}")
 
     def require_trained(self):
         """Raises ValueError if its head was never trained: its bias is exactly zero only as it was drawn."""
@@ -112,6 +112,8 @@ def _built(weights, stream, policy_name, attempts):
     source = None if weights is None else weights_lib.find(weights, stream, attempts)
     facts = source.facts if source else Facts(stream)
     _check_stream(facts.stream, stream, str(weights))
+    if facts.classes and not facts.activation:
+        notice(f"{weights} does not say what it ends in; softmax is taken")
     with policy(policy_name or facts.precision or "float32"):
         model = _any_size(facts)
     if source is not None:
@@ -161,8 +163,10 @@ def _any_size(facts):
 
 
 def _seen_in(model, facts):
-    """Facts whose classes and activation are those of the model itself."""
-    return dataclasses.replace(facts, classes=facts_lib.classes(model), activation=facts_lib.activation(model))
+    """Facts whose classes and activation are those of the model itself, if it does not end in its logits."""
+    own = facts_lib.activation(model) or "linear"
+    activation = (facts.activation or own) if own == "linear" else own
+    return dataclasses.replace(facts, classes=facts_lib.classes(model), activation=activation)
 
 
 def _is_keras(weights):
@@ -214,7 +218,7 @@ def activation(networks):
     """
     found = one_value({stream: network.facts.activation for stream, network in networks.items()}, "activation")
     if found in (None, "linear"):
-        notice("the network ends in its logits, without an activation: probabilities are their softmax")
+        notice("the network ends in its logits and does not say what it was trained with; softmax is taken")
         return facts_lib.SOFTMAX
     return found
 

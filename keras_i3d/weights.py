@@ -261,7 +261,8 @@ def convert_sonnet(checkpoint, output, labels=None):
     if labels and count != classes:
         raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
     weights = conversion.in_layout(weights, layout(stream=stream, classes=classes), checkpoint)
-    facts = Facts(stream, classes, source="not a published checkpoint (its tensor CRCs are new)")
+    source = "not a published checkpoint (its tensor CRCs are new)"
+    facts = Facts(stream, classes, activation=facts_lib.SOFTMAX, source=source)
     if entry:
         facts = dataclasses.replace(published_facts(entry), source=f"published checkpoint {entry.name}")
     facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
@@ -441,15 +442,21 @@ def load_keras(path):
     try:
         with _no_larger_than(_numbers(path)):
             model = keras.models.load_model(path, compile=False)
-        facts = facts_lib.of(model)
+        unsaid = facts_lib.of(model) is None
     except Exception as error:  # of a damaged archive, model or weights file: any of a dozen of types
         raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
-    if facts is None and (noted := facts_of(path)):
+    if unsaid and (noted := _first_notes(path)):
         try:
             facts_lib.note(model, noted)
         except ValueError as error:  # no model of this package's
             raise WeightsError(f"{path}: {one_line(error)}") from error
     return model
+
+
+def _first_notes(path):
+    """Returns the Facts in a member of a `.keras` file, where the package's first runs have them; None without."""
+    with zipfile.ZipFile(path) as archive:
+        return facts_of(path) if FACTS in archive.namelist() else None
 
 
 def _numbers(path):
@@ -518,9 +525,10 @@ def _from_path(weights, stream):
         prefix = conversion.checkpoint_prefix(path)
         values = conversion.read_sonnet(prefix)
         entry = registry.identify(f"{prefix}.index")
-        noted = entry and published_facts(entry)
+        noted = published_facts(entry) if entry else Facts(stream, activation=facts_lib.SOFTMAX)  # as that code trains
     elif checkpoint_files.is_first_format(path):
         values = conversion.read_sonnet(path)
+        noted = Facts(stream, activation=facts_lib.SOFTMAX)
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")

@@ -17,6 +17,7 @@ import keras_i3d
 from keras_i3d import evaluation, export, facts, networks, runs, video, weights
 from keras_i3d.data import manifest, records
 from keras_i3d.flow import tvl1
+from keras_i3d.models import inception
 from keras_i3d.models.inception import inception_i3d
 from keras_i3d.probabilities import averaged, probabilities
 from keras_i3d.specs import CLIPS
@@ -325,14 +326,45 @@ def test_a_builder_takes_the_activation_and_the_width_of_the_weights(sigmoid, ca
     assert (body.classes, body.labels, body.clip.fps) == (None, None, 12)
 
 
-def test_what_ends_in_logits_is_softmax_and_said(sigmoid, made, tmp_path, capsys):
-    model = keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation=None)
-    result = keras_i3d.classify(made.videos[0], rgb_weights=model)
-    assert result.activation == "softmax"
-    assert "ends in its logits, without an activation: probabilities are their softmax" in capsys.readouterr().err
+def test_what_ends_in_logits_is_answered_by_what_it_was_trained_with(sigmoid, made, capsys):
+    cut = keras.Model(sigmoid["model"].input, sigmoid["model"].get_layer("Logits").output)
+    for model in (keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation=None), cut):
+        assert keras_i3d.classify(made.videos[0], rgb_weights=model).activation == "sigmoid"
+    assert "softmax is taken" not in capsys.readouterr().err
+    facts_of_nobody = facts.note(keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation=None), None)
+    assert keras_i3d.classify(made.videos[0], labels="none", rgb_weights=facts_of_nobody).activation == "softmax"
+    assert "ends in its logits and does not say what it was trained with; softmax is taken" in capsys.readouterr().err
     other = keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation="tanh")
     with pytest.raises(ValueError, match="ends in softmax or sigmoid, or in its logits. Received: one that .*'tanh'"):
         keras_i3d.classify(made.videos[0], rgb_weights=other)
+
+
+def test_an_activation_that_nobody_noted_is_said_to_be_assumed(sigmoid, made, tmp_path, capsys):
+    """Keras's own weight files have no notes."""
+    sigmoid["model"].save_weights(tmp_path / "bare.weights.h5")
+    assert facts.activation(keras_i3d.I3D(weights=tmp_path / "bare.weights.h5")) == "softmax"
+    assert "bare.weights.h5 does not say what it ends in; softmax is taken" in capsys.readouterr().err
+    networks.load(tmp_path / "bare.weights.h5", "rgb")
+    assert "bare.weights.h5 does not say what it ends in; softmax is taken" in capsys.readouterr().err
+    both = keras_i3d.TwoStreamI3D(weights=None, classes=3, classifier_activation="sigmoid", depth_multiplier=0.05)
+    both.save_weights(tmp_path / "both.weights.h5")
+    keras_i3d.TwoStreamI3D(weights=tmp_path / "both.weights.h5", depth_multiplier=0.05)
+    assert "both.weights.h5 does not say what it ends in; softmax is taken" in capsys.readouterr().err
+
+
+def test_what_was_noted_of_another_head_is_not_believed(sigmoid, tmp_path):
+    """Training on, or a head of one's own on the body: labels, clips and source are of the network before."""
+    model = keras_i3d.I3D(weights=sigmoid["h5"], input_shape=(9, 32, 32, 3))
+    assert facts.of(model).labels == runs_made.LABELS
+    model.compile("sgd", "binary_crossentropy")
+    model.train_on_batch(np.zeros((1, 9, 32, 32, 3), "float32"), np.ones((1, 3), "float32"))
+    model.save(tmp_path / "on.keras")
+    assert facts.of(model) is None
+    assert networks.load(tmp_path / "on.keras", "rgb").facts.labels is None
+    body = keras_i3d.I3D(weights=sigmoid["h5"], include_top=False, input_shape=(None, None, None, 3))
+    assert facts.of(body).clip.fps == 12
+    headed = keras.Model(body.input, inception.head(body.output, 3, 0.0, "softmax"))
+    assert facts.of(headed) is None
 
 
 def test_streams_of_two_activations_do_not_answer_together(made, sigmoid):
@@ -355,7 +387,10 @@ def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
     facts.note(model, noted)
     model.save(tmp_path / "a.keras")
     again = keras.models.load_model(tmp_path / "a.keras")
-    assert facts.of(again) == facts.of(keras.models.clone_model(again)) == noted
+    clone = keras.models.clone_model(again)
+    assert facts.of(clone) is None  # its weights are fresh ones
+    clone.set_weights(again.get_weights())
+    assert facts.of(again) == facts.of(clone) == noted
     assert facts.of(keras_i3d.optimize_for_inference(again)) == noted
     assert facts.of(facts.note(model, None)) is None
     with pytest.raises(ValueError, match="Facts are noted in a model of one stream that this package made"):
@@ -365,7 +400,7 @@ def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
 def test_notes_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
     model = inception_i3d(classes=3, depth_multiplier=0.05)
-    for broken in ({"clip": {"fps": 3}}, {"clip": "no"}, {"stream": "rgb", "clip": 5}):
+    for broken in ({"clip": {"fps": 3}}, {"clip": "no"}, {"clip": {"stream": "rgb", "value_range": [0, 1]}}):
         weights.save_h5(model, tmp_path / "a.weights.h5", **broken)
         (tmp_path / "a.weights.h5.sha256").unlink()
         with pytest.raises(keras_i3d.WeightsError, match="a.weights.h5: what it notes about itself cannot be read"):
@@ -382,7 +417,8 @@ def test_weights_of_others_are_taken_as_published_ones_and_said(made, tmp_path, 
     network.say_what_is_assumed()
     said = capsys.readouterr().err
     assert (
-        "bare.weights.h5 does not say what clips it was trained on; taken as: 25 fps, short side 256, crop 224" in said
+        "bare.weights.h5 does not say what clips it was trained on, or was trained since; taken as: 25 fps, short side 2"
+        in said
     )
 
 

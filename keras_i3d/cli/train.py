@@ -60,7 +60,7 @@ def main(arguments):
     common = {
         "stream": FLAGS.stream,
         "recipe": FLAGS.recipe,
-        "weights": None if FLAGS.weights == "none" else FLAGS.weights,
+        "weights": None if FLAGS.weights.lower() == "none" else FLAGS.weights,
         "seed": FLAGS.seed,
         "settings": settings,
     }

@@ -8,6 +8,7 @@ import numpy as np
 from keras_i3d import paths
 from keras_i3d.data import framing, manifest, records
 from keras_i3d.data.plan import is_manifest
+from keras_i3d.messages import tensorflow_message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _shard(path, split, shard):
             for problem in _record(record, split):
                 wrong(problem, id)
     except tf.errors.OpError as error:
-        wrong(f"unreadable after {len(ids)} records of {len(shard.ids)}: {error.message}")
+        wrong(f"unreadable after {len(ids)} records of {len(shard.ids)}: {tensorflow_message(error)}")
     else:
         if framing.whole_records(path) >= 0:
             wrong(f"unreadable after {len(ids)} records of {len(shard.ids)}: a length is beyond the file's end")

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import math
+import pathlib
 import signal
 import time
 
@@ -126,7 +127,7 @@ class Keeper(keras.callbacks.Callback):
             depth_multiplier=plan.recipe.depth_multiplier,
             precision=plan.recipe.precision,
             clip=plan.clip,
-            source=", ".join([f"trained on {plan.records}", f"step {self._update()}", *more]),
+            source=", ".join([f"trained on {pathlib.Path(plan.records).name}", f"step {self._update()}", *more]),
         )
 
     def _update(self):

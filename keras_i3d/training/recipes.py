@@ -5,6 +5,8 @@ import dataclasses
 import types
 import typing
 
+from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
+
 KINETICS_BATCH = 384  # 64 replicas of 6 clips; that 6 is per replica is implied by the released README, not stated
 
 
@@ -31,7 +33,8 @@ class Recipe:
         remat: whether activations are computed a second time for the gradient instead of kept: less memory for about
             a third more time.
         sync_bn: whether batch norms take their statistics over all devices; the released weights did not.
-        depth_multiplier: scales every layer's width; below 1 for experiments without weights.
+        depth_multiplier: scales every layer's width; below 1 for experiments without weights. None takes that of the
+            weights, 1 without any.
         precision: "float32", "mixed_bfloat16", "mixed_float16", or None to choose for the device.
         clip_frames, frame_stride, size, short_sides, color_jitter: how clips are drawn, as in `data.load`.
         flip: whether half of the clips are mirrored; False where left and right mean different things.
@@ -56,7 +59,7 @@ class Recipe:
     bn_momentum: float | None = None
     remat: bool = False
     sync_bn: bool = False
-    depth_multiplier: float = 1.0
+    depth_multiplier: float | None = None
     precision: str | None = None
     clip_frames: int = 64
     frame_stride: int = 1
@@ -88,6 +91,9 @@ class Recipe:
             ("short_sides", self.short_sides is None or len(self.short_sides) == 2, "(low, high), or None"),
             ("validate_every", self.validate_every is None or self.validate_every >= 1, "at least 1, or None"),
             ("save_every", self.save_every >= 1, "at least 1"),
+            ("clip_frames", self.clip_frames >= MIN_FRAMES, f"at least {MIN_FRAMES}"),
+            ("frame_stride", self.frame_stride >= 1, "at least 1"),
+            ("size", self.size >= MIN_SIZE, f"at least {MIN_SIZE} pixels"),
         ):
             if not holds:
                 raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")

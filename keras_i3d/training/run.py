@@ -10,7 +10,7 @@ import shutil
 
 import keras
 
-from keras_i3d import applications, atomic, data, locks, runs
+from keras_i3d import applications, atomic, data, facts, locks, runs
 from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.precision import policy
@@ -20,7 +20,7 @@ from keras_i3d.training.fast import for_training
 from keras_i3d.training.keeper import Keeper
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.progress import Progress
-from keras_i3d.training.run_file import initial_weights, make_plan, read_plan
+from keras_i3d.training.run_file import has_begun, initial_weights, make_plan, read_plan
 from keras_i3d.training.state import KEPT, RestoreMetrics
 from keras_i3d.training.workers import TrainingError
 
@@ -87,10 +87,10 @@ def train(
     strategy = workers.strategy(devices)
     final = _final(plan)  # outside the strategy's scope, so that one worker alone may write it
     with contextlib.ExitStack() as held, failures.told(plan.recipe):
-        if workers.is_chief():
+        begun = has_begun(output)
+        if begun and workers.is_chief():  # at once: another process may be writing there
             held.enter_context(_prepared(output, plan, final))
-        saved = state.newest(output / "checkpoints")
-        weights = None if saved else initial_weights(plan)
+        weights = None if begun else initial_weights(plan)
         with strategy.scope(), policy(plan.recipe.precision):
             if plan.recipe.batch_size % strategy.num_replicas_in_sync:
                 raise ValueError(
@@ -105,6 +105,9 @@ def train(
             keras.utils.set_random_seed(seed)
             model = build(plan, weights)
             compile_model(model, plan.recipe)
+            if not begun and workers.is_chief():  # nothing is left of a run that cannot begin
+                held.enter_context(_prepared(output, plan, final))
+            saved = state.newest(output / "checkpoints")
             keeper = Keeper(model, final, plan, output)
             _fit(model, plan, keeper, saved, progress, errors)
             keeper.write_final()
@@ -126,6 +129,7 @@ def build(plan, weights=None):
         depth_multiplier=recipe.depth_multiplier,
         bn_momentum=recipe.bn_momentum,
     )
+    _say_what_changes(model, plan)
     for layer in model.layers:
         frozen = recipe.part == "head" and layer.name != HEAD
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -136,6 +140,17 @@ def build(plan, weights=None):
             if layer.trainable and recipe.weight_decay:
                 layer.kernel.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
     return for_training(model, recipe.remat)
+
+
+def _say_what_changes(model, plan):
+    """Says in a line where the weights that a run starts from are of other labels or clips than its own."""
+    before = facts.of(model)
+    if before is None:
+        return
+    if isinstance(before.labels, tuple) and before.labels != tuple(plan.labels):
+        notice(f"{plan.weights} has as many classes and other labels; its head is where the new one starts")
+    if before.clip and str(before.clip) != str(plan.clip):
+        notice(f"{plan.weights} was trained on clips of {before.clip}; this run takes {plan.clip}")
 
 
 def _final(plan):
@@ -165,7 +180,7 @@ def _prepared(output, plan, model):
             for folder in (output, output / "checkpoints"):
                 atomic.clean(folder, alone=True)
             free = shutil.disk_usage(output).free
-            if not (output / runs.FACTS).exists():
+            if not has_begun(output):
                 atomic.write_text(output / "labels.txt", "".join(f"{label}\n" for label in plan.labels))
                 content = json.dumps(dataclasses.asdict(plan), indent=1) + "\n"
             else:

@@ -8,6 +8,7 @@ import os
 import pathlib
 
 from keras_i3d import conversion, data, download, registry, runs
+from keras_i3d import weights as weights_lib
 from keras_i3d.data.manifest import check_same
 from keras_i3d.messages import one_line
 from keras_i3d.training import recipes, workers
@@ -81,8 +82,9 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
         validation_digest=held_out and _records_digest(held_out),
         weights_digest=_weights_digest(weights),
     )
-    before = read_plan(output) if output is not None and runs.is_run(output) else None
+    before = read_plan(output) if output is not None and runs.is_run(output) and has_begun(output) else None
     decided = {
+        "depth_multiplier": lambda: _width(plan),
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
         "validate_every": lambda: math.ceil(plan.clips / recipe.batch_size),
@@ -96,6 +98,22 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
         before = _renamed(before, plan)
         check_same("Settings", before, plan, f"the run in {output}", "this one (take another output)")
     return plan
+
+
+def has_begun(output):
+    """Whether the run in a folder has anything to lose: a checkpoint, or its end. Before, its settings may change."""
+    output = pathlib.Path(output)
+    return any(output.glob("checkpoints/step-*.npz")) or (output / runs.MODEL).exists()
+
+
+def _width(plan):
+    """The depth_multiplier of the weights that a run starts from; 1 without any."""
+    weights = plan.weights
+    if weights is None or registry.is_name(weights):
+        return 1.0
+    if runs.is_run(weights):
+        return runs.read(weights).depth_multiplier
+    return weights_lib.find(weights, plan.stream).facts.depth_multiplier or 1.0
 
 
 def read_plan(folder):

@@ -164,8 +164,7 @@ class Reader:
         if seconds > self.max_seconds:
             raise VideoError(
                 self.name,
-                f"it lasts {float(seconds):.0f} s or more, and the limit is {self.max_seconds:g} s; raise max_seconds "
-                "if it is meant to, or read it from a start to an end",
+                f"it lasts longer than max_seconds={self.max_seconds:g}; raise that if it is meant to",
             )
 
 
