@@ -104,6 +104,7 @@ def _table():
     return table
 
 
+@functools.lru_cache(16)
 def _checksum(data):
     """The CRC-32C of TFRecord files, masked as there."""
     table, crc = _table(), 0xFFFFFFFF
