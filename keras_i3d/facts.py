@@ -173,7 +173,7 @@ def note(model, facts):
 
     Args:
         model: a keras.Model that this package made, trained.
-        facts: a Facts; None removes what was noted.
+        facts: a Facts; its classes and activation are read off the model. None removes what was noted.
 
     Returns:
         The model.
@@ -184,9 +184,12 @@ def note(model, facts):
     layer = _holder(model)
     if layer is None:
         raise ValueError(f"Facts are noted in a model of one stream that this package made. Received: {model.name}")
+    layer.facts = None
     if facts is not None:
-        parse(facts.record())
-    layer.facts = None if facts is None else {**facts.record(), HEAD_DIGEST: _head_digest(model)}
+        own = {"classes": classes(model), "activation": _own_activation(model) or facts.activation}
+        record = dataclasses.replace(facts, **own).record()
+        parse(record)
+        layer.facts = {**record, HEAD_DIGEST: _head_digest(model)}
     return model
 
 

