@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from keras_i3d import checkpoint_files
+from keras_i3d import checkpoint_files, stored
 from keras_i3d.messages import WeightsError, missing_package, notice
 from keras_i3d.models.blocks import ClipCheck
 from keras_i3d.models.inception import HEAD, LAYERS, layout
@@ -290,18 +290,13 @@ def _read_checkpoint(prefix):
         raise WeightsError(f"{prefix}: not a readable TensorFlow checkpoint ({_reason(error, prefix)})") from error
 
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-
-
 def _reason(error, prefix):
     """One line on what is wrong with the files of a checkpoint."""
     folder, name = os.path.split(str(prefix))
     for other in sorted(os.listdir(folder or ".") if os.path.isdir(folder or ".") else ()):
         path = os.path.join(folder, other)
-        if re.fullmatch(re.escape(name) + r"(\.index|\.data-\d+-of-\d+)?", other) and os.path.isfile(path):
-            with open(path, "rb") as file:
-                if file.read(len(LFS_POINTER)) == LFS_POINTER:
-                    return f"{other} is a pointer of Git LFS, not the file itself: run git lfs pull"
+        if re.fullmatch(re.escape(name) + r"(\.index|\.data-\d+-of-\d+)?", other) and stored.is_pointer(path):
+            return f"{other} is a pointer of Git LFS, not the file itself: run git lfs pull"
     said = str(error).strip().splitlines()
     if isinstance(error, IndexError):
         return "its data is shorter than its index says: copy it again"

@@ -6,7 +6,7 @@ import os
 import keras
 import numpy as np
 
-from keras_i3d import conversion, download, paths, registry, runs
+from keras_i3d import conversion, download, keras_files, paths, registry, runs
 from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
 from keras_i3d.facts import Facts
@@ -97,7 +97,7 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
         model = runs.load_model(weights, precision=wanted)
         network = dataclasses.replace(_of_model(model, run.facts, os.fspath(weights), None), run=run)
     elif _is_keras(weights):
-        model = weights_lib.load_keras(weights)
+        model = keras_files.load(weights)
         network = _of_model(model, facts_lib.of(model), os.fspath(weights), wanted)
     else:
         network = _built(weights, stream, wanted, attempts)

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 
-from keras_i3d import conversion, paths
+from keras_i3d import conversion, keras_files, paths
 from keras_i3d import facts as facts_lib
 from keras_i3d import weights as weights_lib
 from keras_i3d.data.records import RecordSpec
@@ -196,7 +196,7 @@ def load_model(folder, best=None, precision=None):
         model = _built(run, precision or run.precision, source.read(), path)
         weights_lib.load(model, source)
     else:
-        model = weights_lib.load_keras(path)
+        model = keras_files.load(path)
     channels, classes = model.input_shape[-1], model.output_shape[-1]
     if (channels, classes) != (CHANNELS[run.stream], len(run.labels)):
         raise WeightsError(

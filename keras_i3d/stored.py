@@ -12,11 +12,34 @@ import zipfile
 import h5py
 import numpy as np
 
+from keras_i3d.messages import one_line
+
 SPARE = 64 << 20  # bytes that anything may unpack to
 RATIO = 100  # how many times its stored bytes anything may unpack to beyond that; DEFLATE's own limit is 1032
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 NUMBERS = "fiub"
 BFLOAT16 = "V2"  # what HDF5 makes of it
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_pointer(path):
+    """Whether a file is what Git LFS leaves in the place of one that was not fetched."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False
+
+
+def reason(path, error):
+    """One line on why a file cannot be read, which a library said in its own words."""
+    if is_pointer(path):
+        return "a pointer of Git LFS, not the file itself: run git lfs pull"
+    if os.path.isfile(path) and os.path.getsize(path) == 0:
+        return "it is empty"
+    return one_line(error)
 
 
 def check_size(declared, stored, what):

@@ -3,36 +3,29 @@
 import collections
 import contextlib
 import dataclasses
-import functools
-import io
 import json
-import math
 import os
 import pathlib
 import shutil
 import tarfile
-import threading
 import zipfile
 from collections.abc import Callable
 
 import h5py
 import numpy as np
 
-from keras_i3d import atomic, checkpoint_files, conversion, download, locks, paths, registry, stored
+from keras_i3d import atomic, checkpoint_files, conversion, download, keras_files, locks, paths, registry, stored
 from keras_i3d import facts as facts_lib
 from keras_i3d.facts import Facts
-from keras_i3d.messages import WeightsError, notice, one_line
+from keras_i3d.messages import WeightsError, notice
 from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, layout
 from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.version import __version__
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
-KERAS_WEIGHTS = "model.weights.h5"  # the member of a .keras file that they are in
-SPARE_NUMBERS = 1 << 20  # of small things that Keras makes and does not store
 HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
 FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
 KERAS_GROUPS = {"_conv_3d": "conv3d", "_batch_norm": "batch_normalization"}  # what Keras names a layer's group by
-FACTS = "keras_i3d.json"  # a member of the .keras files of the package's first runs, with what they say of themselves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -380,7 +373,7 @@ def read_h5(path):
     except WeightsError:
         raise
     except Exception as error:  # HDF5 tells of damage by half a dozen of types, RuntimeError and AttributeError too
-        raise WeightsError(f"{path}: not a readable HDF5 file ({one_line(error)})") from error
+        raise WeightsError(f"{path}: not a readable HDF5 file ({stored.reason(path, error)})") from error
     return weights
 
 
@@ -406,102 +399,13 @@ def facts_of(path, stream=None):
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                stored.check_zip(archive, os.path.getsize(path))
-                noted = _in_keras(archive)
+            noted = keras_files.notes(path)
         else:
             with h5py.File(path, "r", locking=False) as file:
                 noted = json.loads(file.attrs.get(facts_lib.KEY, "{}"))
         return facts_lib.parse(noted, stream)
     except Exception as error:  # of a damaged archive, HDF5 file or text: any of a dozen of types
-        raise WeightsError(f"{path}: {one_line(error)}") from error
-
-
-def _in_keras(archive):
-    """What a `.keras` file notes, read without building its model."""
-    if FACTS in archive.namelist():
-        return json.loads(archive.read(FACTS))
-    layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
-    return next((layer["config"]["facts"] for layer in layers if "facts" in layer["config"]), {})
-
-
-def load_keras(path):
-    """Loads a `.keras` file, with the Facts that it notes.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The keras.Model, not compiled.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
-    import keras
-
-    try:
-        with _no_larger_than(_numbers(path)):
-            model = keras.models.load_model(path, compile=False)
-        unsaid = facts_lib.of(model) is None
-    except Exception as error:  # of a damaged archive, model or weights file: any of a dozen of types
-        raise WeightsError(f"{path}: not a readable .keras model ({one_line(error)})") from error
-    if unsaid and (noted := _first_notes(path)):
-        try:
-            facts_lib.note(model, noted)
-        except ValueError as error:  # no model of this package's
-            raise WeightsError(f"{path}: {one_line(error)}") from error
-    return model
-
-
-def _first_notes(path):
-    """Returns the Facts in a member of a `.keras` file, where the package's first runs have them; None without."""
-    with zipfile.ZipFile(path) as archive:
-        return facts_of(path) if FACTS in archive.namelist() else None
-
-
-def _numbers(path):
-    """How many numbers the weights in a `.keras` file are; raises ValueError for an archive that cannot be believed."""
-    with zipfile.ZipFile(path) as archive:
-        stored.check_zip(archive, os.path.getsize(path))
-        if KERAS_WEIGHTS not in archive.namelist():
-            return sum(member.file_size for member in archive.infolist())
-        content = archive.read(KERAS_WEIGHTS)
-    with h5py.File(io.BytesIO(content), "r") as file:
-        return stored.check_h5(file, len(content))
-
-
-_allowed = threading.local()  # how many numbers the model that this thread loads may still take
-
-
-@contextlib.contextmanager
-def _no_larger_than(numbers):
-    """Within it, layers of more numbers than these refuse to be built: a small file may describe any of them."""
-    import keras
-
-    kind = keras.layers.Layer
-    if not hasattr(kind.add_weight, "counted"):
-        kind.add_weight = _counted(kind.add_weight)
-    _allowed.numbers = numbers + SPARE_NUMBERS
-    try:
-        yield
-    finally:
-        _allowed.numbers = None
-
-
-def _counted(add_weight):
-    """`Layer.add_weight`, which looks at what is allowed before memory is taken."""
-
-    @functools.wraps(add_weight)
-    def counted(layer, shape=None, *args, **kwargs):
-        left = getattr(_allowed, "numbers", None)
-        if left is not None:
-            _allowed.numbers = left - math.prod(shape or ())
-            if _allowed.numbers < 0:
-                raise ValueError(f"its layers have more weights than are stored in it, first {layer.name}")
-        return add_weight(layer, shape, *args, **kwargs)
-
-    counted.counted = True
-    return counted
+        raise WeightsError(f"{path}: {stored.reason(path, error)}") from error
 
 
 def _from_path(weights, stream):
@@ -518,7 +422,7 @@ def _from_path(weights, stream):
         values = read_h5(path)
         noted = facts_of(path, stream)
     elif path.suffix == ".keras" and path.is_file():
-        model = load_keras(path)
+        model = keras_files.load(path)
         values = conversion.layer_weights(model)
         noted = facts_lib.of(model) or Facts(stream, activation=facts_lib.activation(model))
     elif os.path.isfile(f"{conversion.checkpoint_prefix(path)}.index"):

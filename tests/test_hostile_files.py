@@ -21,7 +21,7 @@ import tiny
 from test_damage import crc32c
 
 import keras_i3d
-from keras_i3d import checkpoint_files, facts, networks, runs, stored, weights
+from keras_i3d import checkpoint_files, facts, keras_files, networks, runs, stored, weights
 from keras_i3d.data import datasets, manifest, plan, records
 from keras_i3d.evaluation import scores as scores_lib
 from keras_i3d.messages import WeightsError
@@ -175,7 +175,7 @@ def test_a_keras_file_is_looked_through_before_keras_reads_it(change, network, t
     harm(tmp_path / "inner.h5", change, tmp_path)
     members["model.weights.h5"] = (tmp_path / "inner.h5").read_bytes()
     write_zip(tmp_path / "x.keras", members)
-    refused(weights.load_keras, tmp_path / "x.keras", H5[change])
+    refused(keras_files.load, tmp_path / "x.keras", H5[change])
 
 
 def write_zip(path, members, kind=zipfile.ZIP_STORED):
@@ -200,7 +200,7 @@ def test_a_keras_file_that_was_compressed_is_read(network, tmp_path):
     with zipfile.ZipFile(tmp_path / "x.keras") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     write_zip(tmp_path / "x.keras", members, zipfile.ZIP_DEFLATED)
-    read = weights.load_keras(tmp_path / "x.keras")
+    read = keras_files.load(tmp_path / "x.keras")
     np.testing.assert_equal(read.get_weights(), network.get_weights())
 
 
@@ -218,12 +218,12 @@ def test_a_keras_file_that_describes_a_larger_model_than_it_stores(layer, tmp_pa
         large |= {"class_name": "Dense", "config": {"name": HEAD, "units": 10**11}, "build_config": {}}
     members["config.json"] = json.dumps(config)
     write_zip(tmp_path / "x.keras", members)
-    refused(weights.load_keras, tmp_path / "x.keras", "its layers have more weights than are stored in it")
+    refused(keras_files.load, tmp_path / "x.keras", "its layers have more weights than are stored in it")
     assert runs_made.small("rgb").count_params() > 0  # a model that is not of a file is built as ever
     keras.layers.Dense(1 << 11).build((None, 1 << 11))
 
 
-@pytest.mark.parametrize("read", [weights.load_keras, weights.facts_of])
+@pytest.mark.parametrize("read", [keras_files.load, weights.facts_of])
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
 def test_a_keras_file_that_unpacks_to_gigabytes(read, member, tmp_path):
     runs_made.small("rgb").save(tmp_path / "x.keras")

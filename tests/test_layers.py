@@ -12,7 +12,7 @@ FLOORS = (
     {"registry"},
     {"facts"},
     {"models"},
-    {"conversion", "video", "flow", "visualize"},
+    {"conversion", "keras_files", "video", "flow", "visualize"},
     {"download", "data"},
     {"weights"},
     {"runs"},
