@@ -187,7 +187,7 @@ def test_what_cannot_be_exported(made, tmp_path):
     for settings, problem in (
         ({}, "needs weights for rgb, flow or both"),
         ({"rgb": made["rgb"], "version": 0}, "whole number from 1. Received: version=0"),
-        ({"rgb": made["rgb"], "frames": 8}, "at least 9 here, or 0 for any number. Received: 8$"),
+        ({"rgb": made["rgb"], "frames": 8}, "at least 9 here, or 0 for any number. Received: 8. Pass frames=9"),
         ({**made, "frames": 9}, "at least 10 here"),
         (made, "at least 10 here, or 0 for any number. Received: 9, the length of the clips that it was trained on"),
         ({"rgb": made["flow"]}, "The rgb stream takes weights of its own. Received: .*, a run, of the flow stream"),

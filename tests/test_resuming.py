@@ -132,6 +132,37 @@ def test_a_run_that_cannot_be_begun_with(finished, ended, records, tmp_path):
         train(records, tmp_path / "c", weights=ended)
 
 
+def test_a_run_that_is_refused_leaves_nothing_and_may_be_corrected(finished, records, tmp_path):
+    for wrong in (
+        {"weights": "kinetic"},
+        {"weights": finished / "run", "settings": {"depth_multiplier": "1"}},
+        {"settings": {"clip_frames": "3"}},
+        {"weights": "kinetics"},  # they have another width
+    ):
+        with pytest.raises(ValueError, match="."):
+            train(records, tmp_path / "run", **wrong)
+        assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    content = json.loads((finished / "run/run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run/run.json").write_text(json.dumps({**content, "seed": 99}), encoding="utf-8")  # killed at its start
+    train(records, tmp_path / "run")
+    assert json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))["seed"] == 3
+
+
+@pytest.mark.parametrize("name", ["first.weights.h5", "run/best.weights.h5", "run/model.keras"])
+def test_narrow_weights_bring_their_width(finished, records, tmp_path, name, capsys):
+    moved = shutil.copy(finished / name, tmp_path / f"moved{name[-11:] if name.endswith('h5') else '.keras'}")
+    free = dataclasses.replace(RECIPE, depth_multiplier=None, frame_stride=1)
+    plan = run_file.make_plan(f"{records}/train-*", None, "rgb", moved, 3, free.scaled(), tmp_path / "new")
+    assert plan.recipe.depth_multiplier == RECIPE.depth_multiplier
+    run.build(plan, run_file.initial_weights(plan))
+    assert "this run takes" not in capsys.readouterr().err
+    apart = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, frame_stride=2))
+    run.build(apart, run_file.initial_weights(apart))
+    said = capsys.readouterr().err
+    assert ("this run takes 25 fps, every 2nd frame" in said) == (name != "first.weights.h5")
+
+
 HOLDING = """
 import pathlib, sys
 from keras_i3d import locks

@@ -34,6 +34,8 @@ class Stream:
         self.activation = check(networks.activation({name: network}))
         if source.spec:
             _check_clips(network, weights, source.spec)
+        else:
+            notice(f"the records have no manifest: that {self.origin} was trained on such frames is taken on trust")
         clip = network.clip
         self.stride = clip.frame_stride
         self.frames = None if protocol.clips is None else clip_frames or clip.frames or CLIP_FRAMES

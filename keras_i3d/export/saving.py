@@ -121,6 +121,8 @@ def saved_model(
     output = pathlib.Path(os.path.abspath(paths.expand(output)))  # without "..", which would name the model
     path = output / str(version)
     _check_free(output, version, force)
+    if frames is not None:
+        _check_frames(frames, given)
     beforehand.check(given, labels)
     with _Steps(progress) as steps:
         steps.begin("weights")
@@ -321,10 +323,17 @@ def _frames(wanted, clips):
                 f"The streams were trained on clips of several lengths: {trained}. Pass frames= (--frames)."
             )
         wanted = next(iter(trained.values()))
-    least = MIN_FRAMES + ("flow" in clips)  # flow between frames is one field shorter
-    if wanted != 0 and wanted < least:
-        raise ValueError(f"frames must be at least {least} here, or 0 for any number. Received: {wanted}{whose}")
+    _check_frames(wanted, clips, whose)
     return wanted or None
+
+
+def _check_frames(frames, streams, whose=""):
+    least = MIN_FRAMES + ("flow" in streams)  # flow between frames is one field shorter
+    if frames != 0 and frames < least:
+        raise ValueError(
+            f"frames must be at least {least} here, or 0 for any number. Received: {frames}{whose}. Pass "
+            f"frames={least}, say."
+        )
 
 
 def _record_spec(clips):
