@@ -103,7 +103,7 @@ def test_damage_and_limits_reach_the_manifest(tmp_path, in_process):
     made = manifest.read(tmp_path / "out/train.json")
     found = {entry["id"]: (entry["packets"], entry["cut_short"]) for entry in made.damaged}
     assert found == {"run/b.avi": (1, False), "run/c.avi": (0, True)}
-    assert "the limit is 2 s; raise max_seconds" in made.failed[0]["reason"]
+    assert "it lasts longer than max_seconds=2; raise that" in made.failed[0]["reason"]
     with pytest.raises(ValueError, match="of another plan"):
         built(listing, tmp_path / "out", shards=1)
 
