@@ -170,7 +170,7 @@ def test_the_lengths_of_remote_files_are_not_read():
         (lambda m: m["shards"][0].update(ids=[1, 2]), "its ids are text"),
         (lambda m: m["spec"].update(flow_bound=float("nan")), "flow_bound must be above 0"),
         (lambda m: m["spec"].update(fps=float("inf")), "fps must be above 0"),
-        (lambda m: m.update(shards=7), "not iterable"),
+        (lambda m: m.update(shards=7), "shards are a list"),
         (lambda m: m.update(labels=[1, 2, 3]), "labels are text"),
     ],
 )
