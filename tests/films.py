@@ -52,7 +52,9 @@ def film(
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=rate, options=options or {})
+        # What x264 makes differs from run to run: colours must not lie near another picture's.
+        fine = {"crf": "8"} if codec == "libx264" else {}
+        stream = output.add_stream(codec, rate=rate, options={**fine, **(options or {})})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels
         if codec in ("mpeg4", "libvpx"):

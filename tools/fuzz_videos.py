@@ -9,6 +9,7 @@ their own, so that one that ends it, or never comes back, is found as well.
 """
 
 import functools
+import io
 import json
 import os
 import pathlib
@@ -194,11 +195,22 @@ def attempt(seed, case):
         found, alone = read(3), read(1)
     except Exception as error:
         return "anything else", f"{type(error).__name__}: {error}"
-    if found != alone:
+    if found != alone and not (found[:1] == alone[:1] and _shows_leftovers(data)):
         return "anything else", f"{found} on three threads, {alone} on one"
     if (memory := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) > _baseline() + LARGE:
         return "anything else", f"{memory >> 20} MiB of memory"
     return found[0], ""
+
+
+def _shows_leftovers(data):
+    """Whether a video is of MJPEG, whose decoder leaves the rest of a damaged picture as its memory was, in silence.
+
+    What is there depends on what was decoded before, on one thread too. It is FFmpeg's, and not noticed by it.
+    """
+    import av
+
+    with av.open(io.BytesIO(data)) as container:
+        return any(stream.codec_context.name == "mjpeg" for stream in container.streams.video)
 
 
 @functools.cache
