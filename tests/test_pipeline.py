@@ -510,6 +510,18 @@ def test_a_damaged_frame_in_a_sound_file(copy):
     assert ids(load(str(copy), "rgb", **settings)) == ORDER
 
 
+def test_a_record_with_fewer_fingerprints_than_frames_is_damaged(copy):
+    example = tf.train.SequenceExample.FromString(encode(10, id="v4", label="jump", index=1))
+    (key,) = [k for k in example.feature_lists.feature_list if "fingerprint" in k and not k.startswith("FORWARD_FLOW")]
+    del example.feature_lists.feature_list[key].feature[1:]
+    write(shard(copy, 0), [encode(12, id="v0", label="run", index=0), example.SerializeToString()])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="00000-of-00004.tfrecord: v4: damaged"):
+        list(load(str(copy), clip_frames=3, size=24))
+    dataset = load(str(copy), clip_frames=3, size=24, with_ids=True, errors="count")
+    assert ids(dataset) == [id for id in ORDER if id != "v4"]
+    assert dropped(dataset)["damaged"] == 1
+
+
 def test_a_foreign_file_that_is_cut(copy):
     path = copy / "other.tfrecord"
     content = shard(copy, 0).read_bytes()

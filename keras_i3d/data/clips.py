@@ -150,7 +150,10 @@ class Clips:
         used, order = tf.unique(tf.reshape(numbers, [-1]))
         used = used[: tf.where(gone, 0, tf.size(used))]
         images = {stream: tf.gather(parsed[stream], used) for stream in settings.streams}
-        same = [self._same(images[stream], parsed[f"{stream}_fingerprint"], used) for stream in settings.streams]
+        same = [
+            self._same(images[stream], parsed[f"{stream}_fingerprint"], used, lengths[stream])
+            for stream in settings.streams
+        ]
         status = tf.where(gone, status, tf.where(tf.reduce_all(same), 0, DAMAGED))
         scheme = parsed["flow_scheme"]
         if settings.flow_scheme:
@@ -319,11 +322,13 @@ class Clips:
             x |= {"shift": tf.zeros(()), "factor": tf.zeros((*views, 2))}
         return x
 
-    def _same(self, images, fingerprints, used):
+    def _same(self, images, fingerprints, used, length):
         import tensorflow as tf
 
         def compared():
-            return tf.reduce_all(records.fingerprints(images) == tf.gather(fingerprints, used))
+            there = tf.minimum(used, tf.size(fingerprints) - 1)
+            equal = records.fingerprints(images) == tf.gather(fingerprints, there)
+            return tf.reduce_all(equal) & tf.equal(tf.size(fingerprints), length)  # one for each, or some are lost
 
         return tf.cond(tf.size(fingerprints) > 0, compared, lambda: True)  # records of others have none
 
