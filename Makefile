@@ -41,7 +41,7 @@ test-python: $(OTHER)/ready
 test-lowest: .venv-lowest/ready
 	.venv-lowest/bin/$(FAST)
 
-# All of the fast suite runs there. Where OpenCV is the oracle, tests/test_flow_layer.py says what OpenCV 4 cannot judge.
+# All of the fast suite runs there. Where OpenCV is the oracle, tests/flow/test_flow_layer.py says what OpenCV 4 cannot judge.
 test-compat: .venv-compat/ready
 	$(COMPAT)/python -m pytest -m "not slow"
 

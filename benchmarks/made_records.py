@@ -22,10 +22,10 @@ def write(folder):
     """Writes RECORDS records of one video, with TV-L1 flow; returns one of them parsed."""
     import tensorflow as tf
 
-    from keras_i3d.data import manifest, records
+    from keras_i3d.records import manifest, sequence_example
 
-    spec = records.RecordSpec()
-    example = tf.train.SequenceExample.FromString(records.encode(video(), spec, id="v", label="run", index=0))
+    spec = sequence_example.RecordSpec()
+    example = tf.train.SequenceExample.FromString(sequence_example.encode(video(), spec, id="v", label="run", index=0))
     shards = []
     for number in range(4):
         name = manifest.shard_name("train", number, 4)
@@ -36,4 +36,4 @@ def write(folder):
                 file.write(example.SerializeToString())
         shards.append(manifest.Shard(name, ids, os.path.getsize(os.path.join(folder, name))))
     manifest.Manifest("train", ("run",), spec, tuple(shards)).write(folder)
-    return records.parse(example.SerializeToString())
+    return sequence_example.parse(example.SerializeToString())

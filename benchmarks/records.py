@@ -47,8 +47,8 @@ def bare(paths, spec):
     import itertools
 
     from keras_i3d import video
-    from keras_i3d.data import records
     from keras_i3d.flow import engine
+    from keras_i3d.records import sequence_example
 
     solve = engine.pair_solver()
     pairs = 0
@@ -56,17 +56,17 @@ def bare(paths, spec):
     for path in paths:
         frames = []
         for frame in video.Reader(path, spec.fps, spec.short_side):
-            records.encode_rgb(frame, spec.quality)
+            sequence_example.encode_rgb(frame, spec.quality)
             frames.append(engine.to_grey(frame))
         for previous, following in itertools.pairwise(frames):
-            records.encode_flow(solve(previous, following), spec)
+            sequence_example.encode_flow(solve(previous, following), spec)
             pairs += 1
     return time.perf_counter() - began, time.process_time() - processor, pairs
 
 
 def timed(listing, output, spec, workers):
     """Builds; returns (seconds, processor seconds of the workers)."""
-    from keras_i3d.data import build
+    from keras_i3d.records import build
 
     def processor():
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -80,8 +80,8 @@ def timed(listing, output, spec, workers):
 
 def main(argv):
     del argv
-    from keras_i3d.data import datasets
-    from keras_i3d.data.records import RecordSpec
+    from keras_i3d.records import annotations
+    from keras_i3d.records.sequence_example import RecordSpec
 
     spec = RecordSpec()
     folder = pathlib.Path(tempfile.mkdtemp())
@@ -91,7 +91,7 @@ def main(argv):
         for i in range(_VIDEOS.value):
             film(folder / f"videos/class/{i:03}.mp4", _FRAMES.value, i)
         film(folder / "one/class/0.mp4", 2, 0, (64, 64))
-        listing, one = (datasets.find(folder / name, split="train") for name in ("videos", "one"))
+        listing, one = (annotations.find(folder / name, split="train") for name in ("videos", "one"))
         bare([one.examples[0].path], spec)  # compiles
         seconds, processor, pairs = bare([example.path for example in listing.examples], spec)
         print("             start s  seconds  processor s  videos/s  pairs/s  of bare: clock  processor")

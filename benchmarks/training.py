@@ -63,7 +63,7 @@ def keras_model(kind, policy, shape, dropout=0.5):
     import keras
 
     import keras_i3d
-    from keras_i3d.training import fast
+    from keras_i3d.training import faster_step
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
@@ -71,7 +71,7 @@ def keras_model(kind, policy, shape, dropout=0.5):
         weights=None, input_shape=shape[1:], classes=CLASSES, classifier_activation=None, dropout=dropout
     )
     if kind != "plain":
-        model = fast.for_training(model, remat=kind == "remat")
+        model = faster_step.for_training(model, remat=kind == "remat")
     model.compile(
         keras.optimizers.SGD(LEARNING_RATE, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -333,7 +333,7 @@ def speeds(kinds):
                     f"{row['peak'] - row['before']:.2f} |",
                     flush=True,
                 )
-            # Two graphs, which may be optimised apart in their last bits; tests/test_fast.py compares bit by bit.
+            # Two graphs, which may be optimised apart in their last bits; test_faster_step.py compares bit by bit.
             first = {kind: rows[kind]["results"][0] for kind in ("fast", "remat") if kind in rows}
             apart = max(first.values(), default=0) - min(first.values(), default=0)
             if apart > (1e-5 if policy == "float32" else 1e-2) * max(first.values(), default=0):

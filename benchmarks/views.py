@@ -32,14 +32,14 @@ def write(folder):
     import numpy as np
     import tensorflow as tf
 
-    from keras_i3d.data import Manifest, RecordSpec, manifest, records
+    from keras_i3d.records import Manifest, RecordSpec, manifest, sequence_example
 
     spec, name = RecordSpec(flow_method=None), manifest.shard_name("test", 0, 1)
     draw = np.random.default_rng(0)
     scene = tf.image.resize(draw.uniform(0, 255, (60, 34, 3)), (600, 340)).numpy()
     video = (np.clip(scene[i : i + 256] + draw.normal(0, 8, (256, 340, 3)), 0, 255).astype("uint8") for i in range(250))
     with tf.io.TFRecordWriter(str(folder / name)) as file:
-        file.write(records.encode(video, spec, id="v", label="0", index=0, split="test"))
+        file.write(sequence_example.encode(video, spec, id="v", label="0", index=0, split="test"))
     shard = manifest.Shard(name, ("v",), (folder / name).stat().st_size)
     Manifest("test", tuple(map(str, range(400))), spec, (shard,)).write(folder)
 
@@ -51,7 +51,7 @@ def measure(row, records):
 
     import keras_i3d
     from keras_i3d.evaluation import evaluate
-    from keras_i3d.evaluation.run import VIEWS_AT_ONCE
+    from keras_i3d.evaluation.evaluation import VIEWS_AT_ONCE
     from keras_i3d.models.inception import HEAD
 
     keras.config.set_dtype_policy("mixed_bfloat16")

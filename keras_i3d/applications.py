@@ -4,13 +4,14 @@ import numbers
 
 import numpy as np
 
-from keras_i3d import download, registry, runs
 from keras_i3d import facts as facts_lib
-from keras_i3d import weights as weights_lib
-from keras_i3d.messages import notice
+from keras_i3d import runs
+from keras_i3d.errors import notice
 from keras_i3d.models.inception import inception_i3d
 from keras_i3d.models.two_stream import fuse
 from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.weights import download, registry, sources
+from keras_i3d.weights.labels import read_labels
 
 OWN = "own"  # an activation: what the weights were trained with
 
@@ -80,7 +81,7 @@ def I3D(
         name,
     )
     if source is not None:
-        weights_lib.load(model, source)
+        sources.load(model, source)
     return model
 
 
@@ -121,7 +122,7 @@ def TwoStreamI3D(
             )
         by_stream = weights
     elif weights is not None and not registry.is_name(weights):
-        whole = weights_lib.find(weights, "rgb")
+        whole = sources.find(weights, "rgb")
         by_stream = dict.fromkeys(CHANNELS)
         classes = _classes(classes, whole)
         depth_multiplier = _width(depth_multiplier, whole)
@@ -140,7 +141,7 @@ def TwoStreamI3D(
         (classifier_activation,) = own
     model = fuse(rgb, flow, classifier_activation, name)
     if whole is not None:
-        weights_lib.load(model, whole)
+        sources.load(model, whole)
     return model
 
 
@@ -166,11 +167,11 @@ def decode_predictions(preds, top=5, labels="kinetics400"):
         raise ValueError("preds must be finite. Received: NaN or infinity. Check the weights and the precision.")
     check_top(top)
     published = registry.LABELS.get(labels) if isinstance(labels, str) else None  # how many, before it is fetched
-    names = None if published else weights_lib.read_labels(labels)
+    names = None if published else read_labels(labels)
     count = published.classes if published else len(names)
     if preds.shape[1] != count:
         raise ValueError(f"{count} labels for {preds.shape[1]} classes. Pass labels= for this model's own classes.")
-    names = names or weights_lib.read_labels(labels)
+    names = names or read_labels(labels)
     return [[(int(i), names[i], float(row[i])) for i in np.argsort(-row, kind="stable")[:top]] for row in preds]
 
 
@@ -191,7 +192,7 @@ def _find(weights, stream, depth_multiplier):
         )
     if runs.is_run(weights):
         weights = runs.weights_file(weights)
-    return weights_lib.find(weights, stream, download.ATTEMPTS)
+    return sources.find(weights, stream, download.ATTEMPTS)
 
 
 def _classes(classes, source):

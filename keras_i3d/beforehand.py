@@ -4,9 +4,10 @@ import os
 
 import keras
 
-from keras_i3d import paths, registry, runs
-from keras_i3d import weights as weights_lib
-from keras_i3d.messages import WeightsError
+from keras_i3d import paths, runs
+from keras_i3d.errors import WeightsError
+from keras_i3d.weights import h5_files, registry, sources
+from keras_i3d.weights.labels import read_labels
 
 
 def classes(weights, stream):
@@ -30,10 +31,10 @@ def classes(weights, stream):
         return len(runs.read(weights).labels)
     path = paths.expand(weights)
     if not isinstance(path, str | os.PathLike) or not (os.path.exists(path) or os.path.isfile(f"{path}.index")):
-        weights_lib.find(weights, stream)  # raises what is wrong with it
+        sources.find(weights, stream)  # raises what is wrong with it
         return None
     try:
-        noted = weights_lib.facts_of(path) if os.path.isfile(path) else None
+        noted = h5_files.facts_of(path) if os.path.isfile(path) else None
         return noted and noted.classes
     except WeightsError:  # whoever loads it will say
         return None
@@ -45,7 +46,7 @@ def label_count(labels):
         return None
     if isinstance(labels, str) and labels in registry.LABELS:
         return registry.LABELS[labels].classes
-    return len(weights_lib.read_labels(labels))
+    return len(read_labels(labels))
 
 
 def check(weights, labels=None):

@@ -11,8 +11,7 @@ import numbers
 
 import numpy as np
 
-from keras_i3d import registry
-from keras_i3d.specs import CHANNELS, CLIPS, ClipSpec
+from keras_i3d.specs import CHANNELS, CLIPS, LABEL_LISTS, ClipSpec
 
 HEAD_DIGEST = "head"  # in a model, beside the record: of the head that it was noted of
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
@@ -104,7 +103,7 @@ def _whole(high):
 def _is_labels(value):
     if isinstance(value, tuple):
         return all(isinstance(label, str) for label in value)
-    return isinstance(value, str) and value in registry.LABELS
+    return isinstance(value, str) and value in LABEL_LISTS
 
 
 def _is_text(value):
@@ -115,7 +114,7 @@ SIZE = 1 << 14  # pixels: no network sees more, and a file could ask for any
 RULES = {  # what each fact is where it is said, in words and as a test
     "stream": ("rgb or flow", lambda value: isinstance(value, str) and value in CHANNELS),
     "classes": ("a number of classes", _whole(1 << 24)),
-    "labels": (f"a list of names, or {' or '.join(registry.LABELS)}; never a path", _is_labels),
+    "labels": (f"a list of names, or {' or '.join(LABEL_LISTS)}; never a path", _is_labels),
     "activation": ("a name", _is_text),
     "depth_multiplier": ("a number above 0, at most 64", _number(1e-6, 64)),
     "precision": ("the name of a Keras policy", _is_text),

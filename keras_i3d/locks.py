@@ -5,7 +5,7 @@ import errno
 import pathlib
 import tempfile
 
-from keras_i3d.messages import notice
+from keras_i3d.errors import notice
 
 # What a file system answers that cannot lock: NFS without its lock service, some FUSE and cluster file systems.
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}

@@ -6,15 +6,16 @@ import os
 import keras
 import numpy as np
 
-from keras_i3d import conversion, download, keras_files, paths, registry, runs
 from keras_i3d import facts as facts_lib
-from keras_i3d import weights as weights_lib
+from keras_i3d import paths, runs
+from keras_i3d.errors import notice
 from keras_i3d.facts import Facts
-from keras_i3d.messages import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.precision import PRECISIONS, policy
 from keras_i3d.runs import Run
 from keras_i3d.specs import CHANNELS, ClipSpec
+from keras_i3d.weights import by_name, download, keras_files, registry, sources
+from keras_i3d.weights.labels import read_labels
 
 OTHER_NAMES = {number: stream for stream, number in CHANNELS.items()}
 
@@ -109,7 +110,7 @@ def _built(weights, stream, policy_name, attempts):
     """A network of this package's own, with the weights of a name, a file, or none."""
     if weights is not None and not registry.is_name(weights) and os.path.isdir(weights):
         raise ValueError(f"A training run is a folder with a {runs.FACTS}. Received: {weights}, which has none.")
-    source = None if weights is None else weights_lib.find(weights, stream, attempts)
+    source = None if weights is None else sources.find(weights, stream, attempts)
     facts = source.facts if source else Facts(stream)
     _check_stream(facts.stream, stream, str(weights))
     if facts.classes and not facts.activation:
@@ -117,7 +118,7 @@ def _built(weights, stream, policy_name, attempts):
     with policy(policy_name or facts.precision or "float32"):
         model = _any_size(facts)
     if source is not None:
-        weights_lib.load(model, source)
+        sources.load(model, source)
     return Network(model, _seen_in(model, facts), str(weights), facts.sees)
 
 
@@ -139,12 +140,12 @@ def _of_model(model, facts, origin, policy_name):
         clip = dataclasses.replace(clip, crop=height or clip.crop, frames=frames or clip.frames)
     computed_in = next(layer for layer in model.layers if layer.weights).dtype_policy.name
     if policy_name not in (None, computed_in):
-        arrays = conversion.layer_weights(model)
+        arrays = by_name.layer_weights(model)
         shapes = {name: [array.shape for array in layer] for name, layer in arrays.items()}
-        width = weights_lib.width_of(shapes, facts.depth_multiplier)
+        width = sources.width_of(shapes, facts.depth_multiplier)
         with policy(policy_name):
             model = _any_size(dataclasses.replace(facts, depth_multiplier=width))
-        conversion.assign(model, arrays, origin)
+        by_name.assign(model, arrays, origin)
         facts_lib.note(model, facts)
     elif any(size is not None for size in sizes):
         fixed, model = model, keras.models.clone_model(model, keras.Input((None, None, None, channels), name=own))
@@ -205,7 +206,7 @@ def label_list(labels, networks, attempts=download.ATTEMPTS):
         if labels is None:
             notice("the weights bring no label list, so class indices are shown; pass labels= to name them")
         return [str(i) for i in range(classes)]
-    names = weights_lib.read_labels(labels, attempts)
+    names = read_labels(labels, attempts)
     if len(names) != classes:
         raise ValueError(f"{len(names)} labels for {classes} classes. Pass the list that belongs to the weights.")
     return names

@@ -8,15 +8,15 @@ import json
 import os
 import pathlib
 
-from keras_i3d import conversion, keras_files, paths
 from keras_i3d import facts as facts_lib
-from keras_i3d import weights as weights_lib
-from keras_i3d.data.records import RecordSpec
+from keras_i3d import paths
+from keras_i3d.errors import WeightsError, one_line
 from keras_i3d.facts import Facts
-from keras_i3d.messages import WeightsError, one_line
 from keras_i3d.models.inception import inception_i3d, layout
 from keras_i3d.precision import policy
+from keras_i3d.records.sequence_example import RecordSpec
 from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.weights import by_name, keras_files, sources
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
 
@@ -192,9 +192,9 @@ def load_model(folder, best=None, precision=None):
     run, path = read(folder), weights_file(folder, best)
     best = path.name == BEST
     if best:
-        source = weights_lib.find(path, run.stream)
+        source = sources.find(path, run.stream)
         model = _built(run, precision or run.precision, source.read(), path)
-        weights_lib.load(model, source)
+        sources.load(model, source)
     else:
         model = keras_files.load(path)
     channels, classes = model.input_shape[-1], model.output_shape[-1]
@@ -204,7 +204,7 @@ def load_model(folder, best=None, precision=None):
             f"has {channels} channels, {classes} classes."
         )
     if not best and precision not in (None, run.precision):
-        trained, model = model, _built(run, precision, conversion.layer_weights(model), path)
+        trained, model = model, _built(run, precision, by_name.layer_weights(model), path)
         model.set_weights(trained.get_weights())
     return facts_lib.note(model, run.facts)
 
@@ -212,7 +212,7 @@ def load_model(folder, best=None, precision=None):
 def _built(run, precision, weights, path):
     """The network that a run describes, for weights that it is compared with before any memory is taken for it."""
     shapes = layout(stream=run.stream, classes=len(run.labels), depth_multiplier=run.depth_multiplier)
-    conversion.check_match(weights, shapes, path)
+    by_name.check_match(weights, shapes, path)
     with policy(precision):
         return inception_i3d(
             stream=run.stream,

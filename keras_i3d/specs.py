@@ -18,6 +18,7 @@ FLOW_BOUND = 20.0  # pixels per frame; flow beyond it is clamped
 MIN_FRAMES = 9  # the head averages pairs of Mixed_5c steps, and 9 frames give the first two
 MIN_SIZE = 32  # pixels; Mixed_5c is then one position
 CHANNELS = {"rgb": 3, "flow": 2}
+LABEL_LISTS = {"kinetics400": 400, "kinetics600": 600}  # published lists of class names, and how many each has
 
 
 @dataclasses.dataclass(frozen=True)

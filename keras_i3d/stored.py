@@ -12,7 +12,7 @@ import zipfile
 import h5py
 import numpy as np
 
-from keras_i3d.messages import one_line
+from keras_i3d.errors import one_line
 
 SPARE = 64 << 20  # bytes that anything may unpack to
 RATIO = 100  # how many times its stored bytes anything may unpack to beyond that; DEFLATE's own limit is 1032

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from keras_i3d import atomic, paths
-from keras_i3d.messages import missing_package
+from keras_i3d.errors import missing_package
 from keras_i3d.specs import FLOW_BOUND, FPS
 
 # Steps of each colour range of the wheel: red to yellow, green, cyan, blue, magenta, red

@@ -1,19 +1,14 @@
 """Fixtures: a cache of the test's own, synthetic checkpoints, a repository that can misbehave."""
 
-import dataclasses
 import importlib.util
 import json
 import os
-import pathlib
 import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest  # noqa: E402
-import synthetic  # noqa: E402
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-NARROW = 0.1  # the width of a network whose numbers do not matter
+from made import ROOT, mirrors, synthetic  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -56,34 +51,35 @@ def checkpoints(tmp_path_factory, goldens):
 def full_mirror(tmp_path_factory, checkpoints):
     """A folder laid out as the original repository, with the goldens' checkpoints and made-up labels."""
     goldens = {("kinetics", "rgb"): "rgb_t16", ("kinetics", "flow"): "flow_t12", ("kinetics600", "rgb"): "kin600_t9"}
-    return _mirror(tmp_path_factory.mktemp("full_mirror"), {key: checkpoints[name] for key, name in goldens.items()})
+    prefixes = {key: checkpoints[name] for key, name in goldens.items()}
+    return mirrors.mirror(tmp_path_factory.mktemp("full_mirror"), prefixes)
 
 
 @pytest.fixture(scope="session")
 def narrow_mirror(tmp_path_factory):
     """The same for the network that `narrow` leaves, a hundredth of the bytes."""
-    from keras_i3d import registry
+    from keras_i3d.weights import registry
 
     folder = tmp_path_factory.mktemp("narrow_checkpoints")
     prefixes = {}
     for key, entry in registry.CHECKPOINTS.items():
         kin600 = entry.weights == "kinetics600"
-        shapes = synthetic.i3d_shapes(entry.stream, entry.classes, NARROW)
+        shapes = synthetic.i3d_shapes(entry.stream, entry.classes, mirrors.NARROW)
         shapes = synthetic.sonnet_shapes(shapes, "" if kin600 else synthetic.SCOPES[entry.stream], kin600)
         prefixes[key] = synthetic.write(shapes, 5, folder / entry.name / "model.ckpt")
-    return _mirror(tmp_path_factory.mktemp("narrow_mirror"), prefixes)
+    return mirrors.mirror(tmp_path_factory.mktemp("narrow_mirror"), prefixes)
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """`.runs` {stream: folder}, tiny; `.folder`, their export, whose version 1 takes clips of any length."""
-    import exports_made
+    from made import small_exports
 
     from keras_i3d import export
 
     folder = tmp_path_factory.mktemp("exported")
-    with exports_made.small():
-        runs = exports_made.write_runs(folder)
+    with small_exports.small():
+        runs = small_exports.write_runs(folder)
         export.saved_model(folder / "i3d", 1, **runs, frames=0)
     return types.SimpleNamespace(folder=folder / "i3d", runs=runs)
 
@@ -97,64 +93,14 @@ def client():
     return module
 
 
-def _mirror(folder, prefixes):
-    from keras_i3d import registry
-
-    for key, prefix in prefixes.items():
-        entry = registry.CHECKPOINTS[key]
-        for remote, suffix in ((entry.index, ".index"), (entry.data, ".data-00000-of-00001")):
-            path = folder / remote.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.link(prefix + suffix, path)
-    for labels in registry.LABELS.values():
-        path = folder / labels.file.path
-        path.write_text("".join(f"label {i}\n" for i in range(labels.classes)))
-    return folder
-
-
 @pytest.fixture
 def full_repository(full_mirror, monkeypatch):
     """The full-size mirror in use, with the registry's sizes and hashes those of its files."""
-    return _use(full_mirror, monkeypatch)
+    return mirrors.use(full_mirror, monkeypatch)
 
 
 @pytest.fixture
 def repository(narrow_mirror, monkeypatch):
     """The narrow mirror in use, and every I3D built as narrow: for what does not depend on the width."""
-    narrow(monkeypatch.setattr)
-    return _use(narrow_mirror, monkeypatch)
-
-
-def _use(mirror, monkeypatch):
-    from keras_i3d import registry
-
-    register(mirror, registry, monkeypatch.setitem)
-    monkeypatch.setenv("KERAS_I3D_MIRROR", str(mirror))
-    return mirror
-
-
-def narrow(setattr):
-    """Makes the architecture's table a tenth as wide, so that everything that builds an I3D builds a small one."""
-    from keras_i3d.models import inception
-
-    def scaled(setting):
-        return max(8, round(setting * NARROW)) if isinstance(setting, int) else setting
-
-    table = tuple((name, kind, *map(scaled, settings)) for name, kind, *settings in inception.LAYERS)
-    setattr(inception, "LAYERS", table)
-
-
-def register(mirror, registry, setitem):
-    """Puts the hashes of a mirror's files in place of the published ones."""
-    from keras_i3d.download import git_blob
-
-    def hashed(remote):
-        path = mirror / remote.path
-        return dataclasses.replace(remote, bytes=path.stat().st_size, git_blob=git_blob(path))
-
-    for key, entry in list(registry.CHECKPOINTS.items()):
-        if (mirror / entry.index.path).exists():
-            changed = dataclasses.replace(entry, index=hashed(entry.index), data=hashed(entry.data))
-            setitem(registry.CHECKPOINTS, key, changed)
-    for key, entry in list(registry.LABELS.items()):
-        setitem(registry.LABELS, key, dataclasses.replace(entry, file=hashed(entry.file)))
+    mirrors.narrow(monkeypatch.setattr)
+    return mirrors.use(narrow_mirror, monkeypatch)

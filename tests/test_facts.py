@@ -5,25 +5,23 @@ import json
 import shutil
 import types
 
-import exports_made
-import films
 import keras
 import numpy as np
 import pytest
-import runs_made
-import tiny
+from made import films, small_exports, small_runs, tiny
 
 import keras_i3d
-from keras_i3d import evaluation, export, facts, networks, runs, video, weights
-from keras_i3d.data import manifest, records
+from keras_i3d import evaluation, export, facts, networks, runs, video
 from keras_i3d.flow import tvl1
 from keras_i3d.models import inception
 from keras_i3d.models.inception import inception_i3d
 from keras_i3d.probabilities import averaged, probabilities
+from keras_i3d.records import manifest, sequence_example
 from keras_i3d.specs import CLIPS
+from keras_i3d.weights import h5_files
 
 # Nothing here is what the published weights have.
-SPEC = records.RecordSpec(fps=12, short_side=40, flow_bound=3.0)
+SPEC = sequence_example.RecordSpec(fps=12, short_side=40, flow_bound=3.0)
 RECIPE = {"clip_frames": 9, "frame_stride": 2, "size": 32, "depth_multiplier": 0.05, "precision": "float32"}
 FORMS = ("run", "best in its run", "moved .weights.h5", "moved .keras", "in memory")
 STREAMS = ("rgb", "flow")
@@ -35,15 +33,15 @@ def made(tmp_path_factory):
     """`.videos`, their `.records`, and `.weights` {form: {stream: what a verb takes}}, all of one network a stream."""
     folder = tmp_path_factory.mktemp("facts")
     clips = _videos(folder)
-    with exports_made.small():
+    with small_exports.small():
         forms = {form: {} for form in FORMS}
         for seed, stream in enumerate(STREAMS):
-            run = runs_made.run(folder / stream, stream, spec=dataclasses.asdict(SPEC), network=False, **RECIPE)
+            run = small_runs.run(folder / stream, stream, spec=dataclasses.asdict(SPEC), network=False, **RECIPE)
             keras.utils.set_random_seed(seed)
             model = inception_i3d(True, (None, None, None, 3 - seed), stream, classes=3, depth_multiplier=0.05)
             _spread(model, stream, clips["videos"], seed)
             facts.note(model, runs.read(run).facts).save(run / "model.keras")
-            weights.save_h5(model, run / "best.weights.h5", **runs.read(run).facts.record())
+            h5_files.save_h5(model, run / "best.weights.h5", **runs.read(run).facts.record())
             forms["run"][stream], forms["best in its run"][stream] = run, run / "best.weights.h5"
             for suffix, name in ((".weights.h5", "best.weights.h5"), (".keras", "model.keras")):
                 moved = folder / f"{stream} of somebody{suffix}"
@@ -88,9 +86,11 @@ def _videos(folder):
             paths[-1].write_bytes(films.film(_frames(i), rate=12))
             read = video.read(paths[-1], SPEC.fps, SPEC.short_side)
             ids.append(f"test/{i}")
-            file.write(records.encode(read, SPEC, id=ids[-1], label=runs_made.LABELS[0], index=0, split="test"))
+            file.write(
+                sequence_example.encode(read, SPEC, id=ids[-1], label=small_runs.LABELS[0], index=0, split="test")
+            )
     written = manifest.Shard(shard.name, tuple(ids), shard.stat().st_size)
-    manifest.Manifest("test", runs_made.LABELS, SPEC, (written,)).write(folder / "records")
+    manifest.Manifest("test", small_runs.LABELS, SPEC, (written,)).write(folder / "records")
     return {"videos": paths, "records": str(folder / "records" / "test-*")}
 
 
@@ -142,7 +142,7 @@ def test_classify(made, by_hand, form, capsys):
     assert results[0].fps == 12
     assert "rgb, every 2nd + flow (tvl1), every 2nd" in str(results[0])
     assert results[0].record()["frame_stride"] == {"rgb": 2, "flow": 2}
-    assert {p.label for p in results[0].predictions} == set(runs_made.LABELS)
+    assert {p.label for p in results[0].predictions} == set(small_runs.LABELS)
     assert "does not say" not in capsys.readouterr().err
 
 
@@ -164,7 +164,7 @@ def test_builder(made, form):
         path = made.weights[form][stream]
         model = keras_i3d.I3D(weights=path, stream=stream, input_shape=(None, None, None, 3 - seed))
         noted = facts.of(model)
-        assert (noted.clip, noted.labels) == (SPEC.clip(stream, 32, 9, 2), runs_made.LABELS)
+        assert (noted.clip, noted.labels) == (SPEC.clip(stream, 32, 9, 2), small_runs.LABELS)
         for a, b in zip(model.get_weights(), made.weights["in memory"][stream].get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -176,7 +176,7 @@ def exports(made):
     for form in ("run", "moved .weights.h5"):
         made_of = made.weights[form]
         written = export.saved_model(made.folder / f"export_{len(found)}" / "pair", **made_of, frames=0)
-        found[form] = written, exports_made.Server(written.path)
+        found[form] = written, small_exports.Server(written.path)
     return found
 
 
@@ -188,17 +188,17 @@ def test_export(made, by_hand, exports, form):
     for i, path in enumerate(made.videos):
         frames = video.read(path, 12, 40)
         assert distance(ask("uint8", frames=frames[None])["logits"], by_hand["rgb"][2][i : i + 1]) < 1e-4
-        images = exports_made.encode(frames[None], png=True)
+        images = small_exports.encode(frames[None], png=True)
         answer = ask("jpeg", frames=images)
         assert distance(answer["logits"], by_hand["rgb"][2][i : i + 1]) < 1e-4
-        fields = np.array([[records.encode_flow(field, SPEC) for field in tvl1(frames)]], object)
+        fields = np.array([[sequence_example.encode_flow(field, SPEC) for field in tvl1(frames)]], object)
         both = ask("jpeg_two_stream", rgb=images, flow=fields)["logits"]
         assert distance(both, sum(by_hand[stream][2][i : i + 1] for stream in STREAMS)) < JPEG
 
 
 def test_flow_in_the_graph_is_between_neighbours_and_then_taken_apart(made, exports):
     ask, frames = exports["run"][1], video.read(made.videos[0], 12, 40)
-    with exports_made.small():
+    with small_exports.small():
         fields = np.asarray(keras_i3d.flow.TVL1()(frames[None]))[0]
     x = {"rgb": frames[::2] / 127.5 - 1, "flow": np.clip(fields, -3, 3)[::2] / 20}
     x = {stream: clip[None, :, 4:36, 12:44].astype("float32") for stream, clip in x.items()}
@@ -212,7 +212,7 @@ def test_a_fixed_length_is_that_of_the_network_not_of_the_request(made, tmp_path
     assert (written.card["frames"], written.card["frames_of_a_request"]) == (9, 17)
     assert written.card["signatures"]["serving_default"]["inputs"]["rgb"]["shape"] == [None, 9, 32, 32, 3]
     assert written.card["signatures"]["jpeg"]["inputs"]["frames"]["shape"] == [None, 17]
-    ask, frames = exports_made.Server(written.path), video.read(made.videos[0], 12, 40)
+    ask, frames = small_exports.Server(written.path), video.read(made.videos[0], 12, 40)
     clip = (frames[None, :17:2, 4:36, 12:44] / 127.5 - 1).astype("float32")
     wanted = ask("serving_default", rgb=clip)["logits"]
     assert distance(ask("uint8", frames=frames[None, :17])["logits"], wanted) < 1e-4
@@ -246,7 +246,7 @@ def test_the_client_asks_as_the_export_says(client, made, by_hand, exports, tmp_
     pair = client.Model(Direct(exports["run"][1]))
     assert (pair.signature, pair.fps, pair.short_side) == ("frames_two_stream_jpeg", 12, 40)
     alone = export.saved_model(tmp_path / "rgb", rgb=made.weights["run"]["rgb"], frames=0)
-    model = client.Model(Direct(exports_made.Server(alone.path)))
+    model = client.Model(Direct(small_exports.Server(alone.path)))
     assert model.signature == "jpeg"
     for path, wanted in zip(made.videos, by_hand["rgb"][2]):
         ((start, clip),) = model.cut(client.encode(path, model.fps, model.short_side))
@@ -254,7 +254,7 @@ def test_the_client_asks_as_the_export_says(client, made, by_hand, exports, tmp_
         assert start == 0
         assert distance(logits, wanted) < JPEG
         label, share = model.best(logits, 1)[0]
-        assert label == runs_made.LABELS[wanted.argmax()]
+        assert label == small_runs.LABELS[wanted.argmax()]
         assert share == pytest.approx(probabilities(wanted, "softmax").max(), abs=0.15)
 
 
@@ -279,15 +279,15 @@ def test_short_videos_are_looped_alike(made, capsys):
 def sigmoid(tmp_path_factory):
     """{form: path} of a network that ends in a sigmoid."""
     folder = tmp_path_factory.mktemp("sigmoid")
-    with exports_made.small():
+    with small_exports.small():
         keras.utils.set_random_seed(3)
         model = inception_i3d(classes=3, depth_multiplier=0.05, classifier_activation="sigmoid")
         head = model.get_layer("Logits_Conv3d_0c_1x1_conv_3d")
         head.set_weights([np.random.default_rng(4).normal(0, 9, w.shape) for w in head.get_weights()])
         clip = SPEC.clip("rgb", 32, 9, 2)
-        facts.note(model, facts.Facts("rgb", labels=runs_made.LABELS, clip=clip))
+        facts.note(model, facts.Facts("rgb", labels=small_runs.LABELS, clip=clip))
         model.save(folder / "mine.keras")
-        weights.save_h5(model, folder / "mine.weights.h5", **facts.of(model).record())
+        h5_files.save_h5(model, folder / "mine.weights.h5", **facts.of(model).record())
         yield {"keras": folder / "mine.keras", "h5": folder / "mine.weights.h5", "model": model}
 
 
@@ -304,7 +304,7 @@ def test_a_sigmoid_is_answered_by_every_verb(made, sigmoid, form, tmp_path):
     written = export.saved_model(tmp_path / "rgb", rgb=sigmoid[form], frames=0)
     assert written.card["activation"] == "sigmoid"
     assert written.card["deviation"]["probabilities"] < 1e-5
-    answer = exports_made.Server(written.path)("uint8", frames=video.read(made.videos[0], 12, 40)[None])
+    answer = small_exports.Server(written.path)("uint8", frames=video.read(made.videos[0], 12, 40)[None])
     np.testing.assert_allclose(answer["probabilities"][0], logistic, atol=1e-4)
 
 
@@ -355,7 +355,7 @@ def test_an_activation_that_nobody_noted_is_said_to_be_assumed(sigmoid, made, tm
 def test_what_was_noted_of_another_head_is_not_believed(sigmoid, tmp_path):
     """Training on, or a head of one's own on the body: labels, clips and source are of the network before."""
     model = keras_i3d.I3D(weights=sigmoid["h5"], input_shape=(9, 32, 32, 3))
-    assert facts.of(model).labels == runs_made.LABELS
+    assert facts.of(model).labels == small_runs.LABELS
     model.compile("sgd", "binary_crossentropy")
     model.train_on_batch(np.zeros((1, 9, 32, 32, 3), "float32"), np.ones((1, 3), "float32"))
     model.save(tmp_path / "on.keras")
@@ -382,7 +382,9 @@ def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
     model = inception_i3d(classes=3, depth_multiplier=0.05)
     assert facts.of(model) is None
-    noted = facts.Facts("rgb", 3, runs_made.LABELS, "softmax", 0.05, "float32", SPEC.clip("rgb", 32, 9, 2), "somewhere")
+    noted = facts.Facts(
+        "rgb", 3, small_runs.LABELS, "softmax", 0.05, "float32", SPEC.clip("rgb", 32, 9, 2), "somewhere"
+    )
     assert facts.parse(json.loads(json.dumps(noted.record()))) == noted
     facts.note(model, noted)
     model.save(tmp_path / "a.keras")
@@ -401,14 +403,14 @@ def test_notes_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
     model = inception_i3d(classes=3, depth_multiplier=0.05)
     for broken in ({"clip": {"fps": 3}}, {"clip": "no"}, {"clip": {"stream": "rgb", "value_range": [0, 1]}}):
-        weights.save_h5(model, tmp_path / "a.weights.h5", **broken)
+        h5_files.save_h5(model, tmp_path / "a.weights.h5", **broken)
         (tmp_path / "a.weights.h5.sha256").unlink()
         with pytest.raises(keras_i3d.WeightsError, match="a.weights.h5: what it notes about itself cannot be read"):
             keras_i3d.I3D(weights=tmp_path / "a.weights.h5")
 
 
 def test_weights_of_others_are_taken_as_published_ones_and_said(made, tmp_path, monkeypatch, capsys):
-    with exports_made.small():
+    with small_exports.small():
         model = keras.models.load_model(made.weights["moved .keras"]["rgb"])
     model.save_weights(tmp_path / "bare.weights.h5")
     network = networks.load(tmp_path / "bare.weights.h5", "rgb")

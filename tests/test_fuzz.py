@@ -5,7 +5,7 @@ import sys
 import types
 
 import pytest
-from conftest import ROOT
+from made import ROOT
 
 
 @pytest.fixture

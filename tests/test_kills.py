@@ -4,19 +4,17 @@ import dataclasses
 import os
 import pathlib
 
-import exports_made
-import films
 import numpy as np
 import pytest
-import records_made
-import runs_made
-import test_training
-import tiny
-from killing import killed
+from made import films, small_exports, small_records, small_runs, tiny
+from made.killing import killed
+from training import test_training
 
-from keras_i3d import atomic, cli, download, evaluation, registry, weights
-from keras_i3d.data import build as build_lib
-from keras_i3d.data import distribute
+from keras_i3d import atomic, cli, evaluation
+from keras_i3d.records import build as build_lib
+from keras_i3d.records import distribute
+from keras_i3d.weights import conversion, download, h5_files, registry, sources
+from keras_i3d.weights.cache import published
 
 BY_COMMAND = "import sys; from keras_i3d import cli; cli.main(sys.argv[3:])"
 
@@ -39,7 +37,7 @@ def here(*arguments):
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """A glob of the records of a split."""
-    return records_made.split(tmp_path_factory.mktemp("clips"), "test", 3, shards=1)
+    return small_records.split(tmp_path_factory.mktemp("clips"), "test", 3, shards=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +45,8 @@ def scored(clips, tmp_path_factory):
     """The scores.npz of a split, and all that an evaluation leaves."""
     pytest.importorskip("matplotlib", reason="the report needs matplotlib")
     folder = tmp_path_factory.mktemp("scored")
-    runs_made.run(folder / "rgb", "rgb", network=False)
-    runs_made.small("rgb").save(folder / "rgb/model.keras")
+    small_runs.run(folder / "rgb", "rgb", network=False)
+    small_runs.small("rgb").save(folder / "rgb/model.keras")
     evaluation.evaluate(clips, {"rgb": str(folder / "rgb")}, output=folder / "scores", report=False)
     scores = folder / "scores/scores.npz"
     assert here("evaluate", f"--scores={scores}", f"--output={folder / 'whole'}") == 0
@@ -108,7 +106,7 @@ def videos(tmp_path_factory):
 
 
 IN_PROCESS = """
-from keras_i3d.data import build, distribute
+from keras_i3d.records import build, distribute
 distribute.check_installed = lambda: None
 distribute.local = lambda folder, offsets, workers: [build.write_shard(folder, offset) for offset in offsets]
 """
@@ -141,13 +139,14 @@ def test_records(stage, videos, tmp_path, monkeypatch):
 
 
 NARROW = """
-import pathlib, conftest
-from keras_i3d import registry, weights
-conftest.narrow(setattr)
-conftest.register(pathlib.Path(sys.argv[3]), registry, lambda entries, key, value: entries.__setitem__(key, value))
+import pathlib; from made import mirrors
+from keras_i3d.weights import conversion, registry
+from keras_i3d.weights.cache import published
+mirrors.narrow(setattr)
+mirrors.register(pathlib.Path(sys.argv[3]), registry, lambda entries, key, value: entries.__setitem__(key, value))
 """
-PUBLISHED = f"import sys{NARROW}weights.published(registry.CHECKPOINTS['kinetics', 'rgb'])"
-CONVERTED = f"import sys{NARROW}weights.convert_sonnet(sys.argv[4], sys.argv[5])"
+PUBLISHED = f"import sys{NARROW}published(registry.CHECKPOINTS['kinetics', 'rgb'])"
+CONVERTED = f"import sys{NARROW}conversion.convert_sonnet(sys.argv[4], sys.argv[5])"
 WRITING = (
     *("call h5py:Group.create_dataset#9", "before *.weights.h5", "after *.weights.h5"),
     *("before *.weights.h5.sha256", "after *.weights.h5.sha256"),
@@ -158,14 +157,14 @@ WRITING = (
 def test_published_weights(stage, repository, cache):
     """The cache: what was fetched for a conversion goes with it, also when the process ended just before that."""
     killed(stage, PUBLISHED, repository)
-    path = weights.published(registry.CHECKPOINTS["kinetics", "rgb"])
+    path = published(registry.CHECKPOINTS["kinetics", "rgb"])
     found = contents(cache)
     labels = "data/label_map.txt"
     left = {name for name, content in found.items() if content is not None and not name.endswith(labels)}
     assert left == {path.name, f"{path.name}.sha256"}
     whole = found[path.name]
     path.unlink()
-    assert weights.published(registry.CHECKPOINTS["kinetics", "rgb"]).read_bytes() == whole
+    assert published(registry.CHECKPOINTS["kinetics", "rgb"]).read_bytes() == whole
 
 
 @pytest.mark.parametrize("stage", [WRITING[2], *slow(WRITING[0], WRITING[1], WRITING[3], WRITING[4])])
@@ -173,26 +172,31 @@ def test_conversion(stage, repository, tmp_path):
     """Over a file that is there: at every moment it can be read, the old one or the new one."""
     checkpoint, output = f"{repository}/data/checkpoints/rgb_imagenet/model.ckpt", tmp_path / "out/x.weights.h5"
     output.parent.mkdir()
-    weights.convert_sonnet(checkpoint, output)
-    old = dataclasses.replace(weights.facts_of(output), source="the old one")
-    weights.write_h5(weights.read_h5(output), output, **old.record())
+    conversion.convert_sonnet(checkpoint, output)
+    old = dataclasses.replace(h5_files.facts_of(output), source="the old one")
+    h5_files.write_h5(h5_files.read_h5(output), output, **old.record())
     killed(stage, CONVERTED, repository, checkpoint, output)
-    found = weights.find(output, "rgb")
+    found = sources.find(output, "rgb")
     found.read()
     assert (found.facts.source == old.source) == (stage in WRITING[:2])
-    weights.convert_sonnet(checkpoint, output)
-    weights.convert_sonnet(checkpoint, tmp_path / "whole.weights.h5")
+    conversion.convert_sonnet(checkpoint, output)
+    conversion.convert_sonnet(checkpoint, tmp_path / "whole.weights.h5")
     assert sorted(contents(output.parent)) == ["x.weights.h5", "x.weights.h5.sha256"]
     assert output.read_bytes() == (tmp_path / "whole.weights.h5").read_bytes()
 
 
-SMALL = "import sys, exports_made; from keras_i3d import cli\nwith exports_made.small(): cli.main(sys.argv[3:])"
+SMALL = """
+import sys
+from made import small_exports
+from keras_i3d import cli
+with small_exports.small(): cli.main(sys.argv[3:])
+"""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    with exports_made.small():
-        return exports_made.write_runs(tmp_path_factory.mktemp("runs"))["rgb"]
+    with small_exports.small():
+        return small_exports.write_runs(tmp_path_factory.mktemp("runs"))["rgb"]
 
 
 @pytest.mark.slow
@@ -208,7 +212,7 @@ def test_export(stage, run, tmp_path):
     """The version comes last, so that it is there with all that belongs to it, or the same command makes it."""
     command = "export", f"--rgb={run}", "--version=1", "--frames=9", "--archive"
     killed(stage, SMALL, *command, f"--output={tmp_path / 'out/film'}")
-    with exports_made.small():
+    with small_exports.small():
         again = here(*command, f"--output={tmp_path / 'out/film'}")
         assert again == (1 if stage == "after 1" else 0)  # there, and complete: refused as after any export
         assert here(*command, f"--output={tmp_path / 'whole/film'}") == 0
@@ -224,7 +228,7 @@ def test_export(stage, run, tmp_path):
 @pytest.mark.parametrize("stage", ["after .replaced-1", "after 1"])
 def test_export_by_force(stage, run, tmp_path):
     command = "export", f"--rgb={run}", "--version=1", "--frames=9", f"--output={tmp_path / 'out/film'}", "--force"
-    with exports_made.small():
+    with small_exports.small():
         assert here(*command) == 0
         names = sorted(contents(tmp_path / "out"))
         killed(stage, SMALL, *command)
@@ -239,7 +243,7 @@ def test_an_export_that_failed_can_be_given_again(run, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     command = "export", f"--rgb={run}", "--version=1", "--frames=9", "--archive", f"--output={tmp_path / 'out/film'}"
-    with exports_made.small():
+    with small_exports.small():
         with monkeypatch.context() as patch:
             patch.setattr("tarfile.TarFile.addfile", full)
             assert here(*command) == 1
@@ -261,7 +265,9 @@ def trained(tmp_path_factory):
 
 
 TRAIN = """
-import pathlib, sys, tiny, test_training
+import pathlib, sys
+from made import tiny
+from training import test_training
 tiny.shorten()
 test_training.train(sys.argv[3], pathlib.Path(sys.argv[4]))
 """
@@ -281,7 +287,7 @@ def test_train(stage, trained, tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
     killed(stage, TRAIN, folder, tmp_path / "run")
     if (tmp_path / "run/best.weights.h5").exists():
-        weights.find(tmp_path / "run/best.weights.h5", "rgb").read()
+        sources.find(tmp_path / "run/best.weights.h5", "rgb").read()
     test_training.train(folder, tmp_path / "run")
     expected = test_training.state(whole)
     for name, value in test_training.state(tmp_path / "run").items():

@@ -6,7 +6,7 @@ import pytest
 
 import keras_i3d
 from keras_i3d.models import blocks
-from keras_i3d.training import fast
+from keras_i3d.training import faster_step
 
 SMALL = {"weights": None, "classes": 5, "depth_multiplier": 0.125}
 
@@ -35,7 +35,7 @@ BUILDERS = {
     "rgb": lambda: keras_i3d.I3D(**SMALL, dropout=0.5, input_shape=(None, None, None, 3)),
     "flow, fixed, odd": lambda: keras_i3d.I3D(**SMALL, stream="flow", input_shape=(11, 45, 39, 2)),
     "features": lambda: keras_i3d.I3D(weights=None, include_top=False, pooling="avg", depth_multiplier=0.125),
-    "as it trains": lambda: fast.for_training(keras_i3d.I3D(**SMALL, input_shape=(None, None, None, 3))),
+    "as it trains": lambda: faster_step.for_training(keras_i3d.I3D(**SMALL, input_shape=(None, None, None, 3))),
     "two streams": lambda: keras_i3d.TwoStreamI3D(**SMALL, input_shape=(None, None, None)),
 }
 

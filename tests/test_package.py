@@ -10,8 +10,7 @@ import types
 
 import numpy as np
 import pytest
-import synthetic
-from conftest import ROOT
+from made import ROOT, synthetic
 from packaging.requirements import Requirement
 from packaging.version import Version
 

@@ -3,8 +3,7 @@
 import re
 
 import keras
-import tiny
-from conftest import ROOT
+from made import ROOT, tiny
 
 from keras_i3d import facts
 

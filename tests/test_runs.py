@@ -5,15 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-import runs_made
+from made import small_runs
 
 from keras_i3d import WeightsError, runs
-from keras_i3d.data.records import RecordSpec
+from keras_i3d.records.sequence_example import RecordSpec
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return runs_made.run(tmp_path_factory.mktemp("runs") / "flow", "flow", seed=1, best_seed=2)
+    return small_runs.run(tmp_path_factory.mktemp("runs") / "flow", "flow", seed=1, best_seed=2)
 
 
 def test_read(folder):
@@ -30,7 +30,7 @@ def test_read(folder):
 
 
 def test_load_model_takes_the_last_or_the_best(folder):
-    last, best = (runs_made.model("flow", seed).get_weights() for seed in (1, 2))
+    last, best = (small_runs.model("flow", seed).get_weights() for seed in (1, 2))
     for path, settings, expected in (
         (folder, {}, last),
         (folder / "best.weights.h5", {}, best),

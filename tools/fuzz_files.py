@@ -137,14 +137,14 @@ def _made(folder):
 
 @functools.cache
 def _model():
-    import runs_made
+    from made import small_runs
 
-    return runs_made.small("rgb")
+    return small_runs.small("rgb")
 
 
 def _network():
     """An I3D cut short, of few weights."""
-    import tiny
+    from made import tiny
 
     from keras_i3d import facts
     from keras_i3d.models.inception import inception_i3d
@@ -155,10 +155,11 @@ def _network():
 
 
 def make_weights(folder):
-    from keras_i3d import facts, weights
+    from keras_i3d import facts
+    from keras_i3d.weights import h5_files
 
     model = _network()
-    weights.save_h5(model, _made(folder / "own") / "x.weights.h5", **facts.of(model).record())
+    h5_files.save_h5(model, _made(folder / "own") / "x.weights.h5", **facts.of(model).record())
     model.save_weights(_made(folder / "keras") / "x.weights.h5")
     return folder / "own", folder / "keras"
 
@@ -181,7 +182,7 @@ def read_keras(folder):
 
 
 def make_checkpoints(folder):
-    import synthetic
+    from made import synthetic
 
     from keras_i3d.models.inception import layout
 
@@ -193,15 +194,15 @@ def make_checkpoints(folder):
 
 
 def read_checkpoints(folder):
-    from keras_i3d import weights
+    from keras_i3d.weights import sources
 
-    weights.find(folder / "x", "rgb").read()
+    sources.find(folder / "x", "rgb").read()
 
 
 def make_states(folder):
     import keras
 
-    from keras_i3d.training.state import Checkpoints
+    from keras_i3d.training.checkpoints import Checkpoints
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -212,41 +213,41 @@ def make_states(folder):
 
 
 def read_states(folder):
-    from keras_i3d.training import state
+    from keras_i3d.training import checkpoints
 
-    state.newest(folder)
+    checkpoints.newest(folder)
 
 
 def make_runs(folder):
-    import runs_made
+    from made import small_runs
 
     recipe = {"steps": 4, "batch_size": 2, "learning_rate": 0.1}
-    return (runs_made.run(folder / "run", "rgb", network=False, **recipe),)
+    return (small_runs.run(folder / "run", "rgb", network=False, **recipe),)
 
 
 def read_runs(folder):
     from keras_i3d import runs
-    from keras_i3d.training import run_file
+    from keras_i3d.training import run_start
 
     found = runs.read(folder)
     found.log(), found.facts.record()
-    run_file.read_plan(folder)
+    run_start.read_plan(folder)
 
 
 def make_manifests(folder):
-    from keras_i3d.data import manifest, records
+    from keras_i3d.records import manifest, sequence_example
 
     shard = manifest.Shard("train-00000-of-00001.tfrecord", ("a", "b"), 100)
     failed = ({"id": "c", "path": "c.mp4", "reason": "none"},)
-    made = manifest.Manifest("train", ("x", "y"), records.RecordSpec(), (shard,), failed=failed)
+    made = manifest.Manifest("train", ("x", "y"), sequence_example.RecordSpec(), (shard,), failed=failed)
     made.write(_made(folder / "records"))
     return (folder / "records",)
 
 
 def read_manifests(folder):
-    from keras_i3d.data import plan
+    from keras_i3d.records import build_state
 
-    found = plan.manifests(folder)
+    found = build_state.manifests(folder)
     [each.records for each in found]
 
 
@@ -291,7 +292,7 @@ def make_annotations(folder):
 
 def read_annotations(folder):
     """Lists the videos by each reader that the files may be meant for."""
-    from keras_i3d.data import datasets
+    from keras_i3d.records import annotations
 
     videos = folder.parent / f"{folder.name}.videos"
     for name in ("a.mp4", "b.mp4", "x/a.avi", "y/b.avi", "x/abcdefghijk_000000_000010.mp4", "bbcdefghijk.mp4"):
@@ -299,15 +300,15 @@ def read_annotations(folder):
         (videos / name).touch()
     try:
         if (folder / "classInd.txt").exists():
-            datasets.ucf101(folder, videos)
+            annotations.ucf101(folder, videos)
         elif list(folder.glob("*_split1.txt")):
-            datasets.hmdb51(folder, videos)
+            annotations.hmdb51(folder, videos)
         elif (folder / "labels.txt").exists():
-            datasets.folder(videos, labels=folder / "labels.txt")
+            annotations.folder(videos, labels=folder / "labels.txt")
         elif b"youtube" in (content := (folder / "x.csv").read_bytes()) or b"abcde" in content:
-            datasets.kinetics(folder / "x.csv", videos)
+            annotations.kinetics(folder / "x.csv", videos)
         else:
-            datasets.csv(folder / "x.csv", videos)
+            annotations.csv(folder / "x.csv", videos)
     finally:
         shutil.rmtree(videos)
 
@@ -443,7 +444,7 @@ def _zip_damaged(content, rng):
 
 def attempt(seed, case):
     """Returns (outcome, detail) of one case."""
-    from keras_i3d.messages import KerasI3DError
+    from keras_i3d.errors import KerasI3DError
 
     with tempfile.TemporaryDirectory(prefix="fuzz_files_") as folder:
         place = pathlib.Path(folder) / "case"

@@ -60,11 +60,11 @@ def whole():
     import tensorflow as tf
 
     sys.path.insert(0, str(ROOT / "tests"))
-    import records_made
+    from made import small_records
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        records_made.split(folder, "test", 3, shards=1)
+        small_records.split(folder, "test", 3, shards=1)
         manifest = json.loads((folder / "test.json").read_text(encoding="utf-8"))
         name = manifest["shards"][0]["name"]
         return name, [raw.numpy() for raw in tf.data.TFRecordDataset(str(folder / name))], manifest
@@ -213,7 +213,7 @@ def attempt(seed, case):
     """Returns (outcome, detail) of one case."""
     import tensorflow as tf
 
-    from keras_i3d.messages import KerasI3DError
+    from keras_i3d.errors import KerasI3DError
 
     way = drawn(seed, case)[2]
     folder = pathlib.Path(tempfile.mkdtemp())
@@ -236,13 +236,13 @@ def attempt(seed, case):
 def _read(folder, way):
     import numpy as np
 
-    from keras_i3d.data import find, load, source
-    from keras_i3d.data.check import check
+    from keras_i3d.data import find, load, record_files
+    from keras_i3d.records.check import check
 
     if way == "check":
         return ("refused" if check(folder).problems else "answered"), ""
     if way == "one":
-        source.read_one(folder, "1")
+        record_files.read_one(folder, "1")
         return "answered", ""
     found = find(str(folder))
     count = 0

@@ -64,10 +64,10 @@ def drawn(seed, case):
 def images():
     """Returns {kind: clips (2, N) of sound images, as lists of bytes}."""
     import numpy as np
-    from exports_made import film
+    from made.small_exports import film
     from PIL import Image
 
-    from keras_i3d.data import records
+    from keras_i3d.records import sequence_example
 
     def encoded(image, form, **settings):
         buffer = io.BytesIO()
@@ -76,18 +76,18 @@ def images():
 
     clips = film(2, FRAMES, *SIZE)
     fields = np.random.default_rng(0).normal(0, 2, (2, FRAMES - 1, *FIELD, 2))
-    spec = records.RecordSpec(short_side=SHORT_SIDE)
+    spec = sequence_example.RecordSpec(short_side=SHORT_SIDE)
     return {
         "JPEG": [[encoded(image, "JPEG", quality=90) for image in clip] for clip in clips],
         "progressive JPEG": [[encoded(image, "JPEG", progressive=True) for image in clip] for clip in clips],
         "PNG": [[encoded(image, "PNG") for image in clip] for clip in clips],
-        "flow": [[records.encode_flow(field, spec) for field in clip] for clip in fields],
+        "flow": [[sequence_example.encode_flow(field, spec) for field in clip] for clip in fields],
     }
 
 
 def damaged(seed, case):
     """Returns (kind, signature, clip, place in it, bytes of the damaged image) of one case."""
-    from exports_made import stated
+    from made.small_exports import stated
 
     rng, kind = drawn(seed, case)
     clips = images()[kind]
@@ -144,21 +144,21 @@ def _sum_again(data):
 def signatures():
     """The signatures of an export, over networks that take a moment. TV-L1 has one level."""
     import keras
-    from exports_made import LIGHT
+    from made.small_exports import LIGHT
 
-    from keras_i3d.data import records
     from keras_i3d.export import signatures as lib
     from keras_i3d.flow import layer
+    from keras_i3d.records import sequence_example
     from keras_i3d.specs import CHANNELS, CLIPS
 
     layer.QUALITIES["opencv"] = LIGHT
     keras.utils.set_random_seed(0)
     clips, models = {}, {}
     for stream, spec in CLIPS.items():
-        clips[stream] = records.RecordSpec(short_side=SHORT_SIDE, fps=spec.fps).clip(stream, CROP)
+        clips[stream] = sequence_example.RecordSpec(short_side=SHORT_SIDE, fps=spec.fps).clip(stream, CROP)
         x = keras.Input((None, CROP, CROP, CHANNELS[stream]))
         models[stream] = keras.Model(x, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling3D()(x)))
-    spec = records.RecordSpec(short_side=SHORT_SIDE)
+    spec = sequence_example.RecordSpec(short_side=SHORT_SIDE)
     held, found = lib.module(models, lib.Contract(clips, ("a", "b", "c"), spec, None))
     return held, models, found
 

@@ -107,7 +107,7 @@ class _Worker:
 def films():
     """Returns small films of several containers and codecs, as bytes."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from films import film, picture, streams, trimmed, turned
+    from made.films import film, picture, streams, trimmed, turned
 
     pictures = [picture(i) for i in range(20)]
     h264 = film(pictures, "mp4", "libx264", b_frames=2, gap=8)

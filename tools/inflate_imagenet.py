@@ -20,8 +20,8 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"no arguments beside the flags. Received: {argv[1:]}")
     import keras_i3d
-    from keras_i3d.download import sha256
-    from keras_i3d.weights import convert_inception_v1
+    from keras_i3d.weights.conversion import convert_inception_v1
+    from keras_i3d.weights.download import sha256
 
     try:
         convert_inception_v1(_CHECKPOINT.value, _OUTPUT.value, _STREAM.value)

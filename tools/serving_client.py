@@ -222,8 +222,8 @@ class Model:
 def encode(path, fps, short_side):
     """Returns a video's frames as a list of JPEGs; a line says if it is damaged or cut short."""
     from keras_i3d import video
-    from keras_i3d.data.records import encode_rgb
-    from keras_i3d.messages import notice
+    from keras_i3d.errors import notice
+    from keras_i3d.records.sequence_example import encode_rgb
 
     reader = video.Reader(path, fps, short_side)
     jpegs = [encode_rgb(frame) for frame in reader]
@@ -254,7 +254,7 @@ def show(best):
 
 
 def main(paths):
-    from keras_i3d.messages import KerasI3DError
+    from keras_i3d.errors import KerasI3DError
 
     if len(paths) < 2:
         raise app.UsageError("at least one video")

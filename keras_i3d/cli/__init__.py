@@ -21,7 +21,7 @@ import traceback
 
 from absl import flags
 
-from keras_i3d import messages, paths
+from keras_i3d import errors, paths
 from keras_i3d.cli import failures
 from keras_i3d.version import __version__
 
@@ -79,7 +79,7 @@ def _run(verb, words):
     from keras_i3d import backend
 
     backend.check()
-    with messages.worded(lambda text: failures.as_flags(text, verb, module.FLAGS)):
+    with errors.worded(lambda text: failures.as_flags(text, verb, module.FLAGS)):
         status = module.main(arguments)
     try:
         sys.stdout.flush()

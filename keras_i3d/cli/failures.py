@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 
-from keras_i3d.messages import KerasI3DError, is_out_of_memory, tensorflow_message, without_credentials
+from keras_i3d.errors import KerasI3DError, is_out_of_memory, tensorflow_message, without_credentials
 
 PACKAGE = str(pathlib.Path(__file__).resolve().parents[1]) + os.sep
 LONGEST = 400  # characters of a message that another package wrote

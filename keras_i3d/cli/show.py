@@ -18,7 +18,7 @@ from absl import flags
 
 from keras_i3d.cli import UsageError
 from keras_i3d.cli.classify import SUFFIXES
-from keras_i3d.messages import VideoError
+from keras_i3d.errors import VideoError
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "", FLAGS)
@@ -61,7 +61,7 @@ def _video(source):
 
 
 def _record(source):
-    from keras_i3d.data.source import read_one
+    from keras_i3d.data.record_files import read_one
 
     record = read_one(source, FLAGS.record)
     label = f"{record['index']} {record['label']}" if record["index"] >= 0 else "no label"

@@ -7,7 +7,9 @@ change of size changes its values. `pipeline.load` puts them together.
 
 import collections
 
-from keras_i3d.messages import missing_package
+import tensorflow as tf
+
+from keras_i3d.errors import missing_package
 from keras_i3d.specs import CHANNELS, FLOW_BOUND
 
 # Where each crop lies, as parts of what the frame has to spare below and to the right of it; and whether it is flipped.
@@ -23,8 +25,6 @@ CROPS = {
 
 def seed_of(*numbers):
     """Returns a stateless seed, int64 (2,), from integers or scalar integer tensors."""
-    import tensorflow as tf
-
     seed = tf.zeros([2], tf.int64)
     for number in numbers:
         seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int64))
@@ -33,8 +33,6 @@ def seed_of(*numbers):
 
 def draw(seed, name, low, high):
     """Draws an int32 in low..high, both included; each name of `DRAWS` draws for itself."""
-    import tensorflow as tf
-
     seed = tf.random.experimental.stateless_fold_in(seed, DRAWS.index(name))
     return tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
 
@@ -50,8 +48,6 @@ def starts(available, frames, stride, seed=None, clips=1):
     Returns:
         int32 (clips,); zeros where the video is too short.
     """
-    import tensorflow as tf
-
     last = tf.maximum(available - ((frames - 1) * stride + 1), 0)
     if seed is not None:
         return draw(seed, "start", 0, last)[None]
@@ -62,8 +58,6 @@ def starts(available, frames, stride, seed=None, clips=1):
 
 def frame_numbers(start, available, frames, stride):
     """Returns int32 (clips, frames): the frames of each clip; one that is too long starts over from frame 0."""
-    import tensorflow as tf
-
     return (start[:, None] + stride * tf.range(frames)[None]) % tf.maximum(available, 1)
 
 
@@ -73,8 +67,6 @@ def side(height, width, size, short_side=None):
     The rule for all sizes: a frame is scaled to the short side `short_side` and cropped to `size`. Without one it
     keeps its size, and is scaled up where its short side is below `size`. Cropping comes first, which costs less.
     """
-    import tensorflow as tf
-
     short = tf.minimum(height, width)
     if short_side is None:
         return tf.minimum(short, size)
@@ -84,15 +76,11 @@ def side(height, width, size, short_side=None):
 
 def random_window(height, width, side, seed):
     """Returns int32 (4,): top, left, height, width of a square window anywhere in the frame."""
-    import tensorflow as tf
-
     return tf.stack([draw(seed, "top", 0, height - side), draw(seed, "left", 0, width - side), side, side])
 
 
 def windows(height, width, side, crops):
     """Returns int32 (crops, 4), the windows of `CROPS`; 3 crops lie along the long side, centred on the short one."""
-    import tensorflow as tf
-
     spare = tf.cast(tf.stack([height - side, width - side]), tf.float32)
     parts = tf.constant([(place.down, place.right) for place in CROPS[crops]])
     if crops == 3:
@@ -108,7 +96,6 @@ def mirror(clip, flipped=True):
         clip: a tensor; uint8 costs least.
         flipped: a Python or scalar bool tensor.
     """
-    import tensorflow as tf
 
     def mirrored():
         shape = tf.shape(clip)
@@ -122,8 +109,6 @@ def mirror(clip, flipped=True):
 
 def signs(flipped=True):
     """Returns float32 (2,), what to multiply mirrored flow by: what moved right moves left, so dx changes its sign."""
-    import tensorflow as tf
-
     return tf.where(flipped, [-1.0, 1.0], [1.0, 1.0])
 
 
@@ -133,8 +118,6 @@ def resize(clip, size, stream):
     Returns:
         float32; as it was, but for the type, where it has that size.
     """
-    import tensorflow as tf
-
     shape = tf.shape(clip)
 
     def resized():
@@ -158,8 +141,6 @@ def jitter_colour(clip, seed, strength):
     Returns:
         float32 of the same shape, in [0, 255].
     """
-    import tensorflow as tf
-
     seed = tf.random.experimental.stateless_fold_in(seed, DRAWS.index("colour"))
     brightness, contrast, saturation = tf.unstack(
         tf.random.stateless_uniform([3], seed, 1.0 - strength, 1.0 + strength)
@@ -188,7 +169,5 @@ def rand_augment(layers, magnitude):
 
 def scale(clip, stream):
     """Returns a clip in [-1, 1], float32: rgb / 127.5 - 1; clip(flow, +-20) / 20, pixels per frame."""
-    import tensorflow as tf
-
     clip = tf.cast(clip, tf.float32)
     return clip / 127.5 - 1 if stream == "rgb" else tf.clip_by_value(clip / FLOW_BOUND, -1.0, 1.0)

@@ -2,8 +2,11 @@
 
 import dataclasses
 
-from keras_i3d.data import augment, records
+import tensorflow as tf
+
+from keras_i3d.data import augment
 from keras_i3d.flow.quantize import SCHEMES
+from keras_i3d.records import sequence_example
 from keras_i3d.specs import CHANNELS, MIN_FRAMES
 
 STREAMS = {"rgb": ("rgb",), "flow": ("flow",), "both": ("rgb", "flow")}
@@ -98,12 +101,11 @@ class Clips:
 
     def parsed(self, dataset):
         """Parses records; what cannot be parsed comes as an empty record whose status says so."""
-        import tensorflow as tf
 
         def one(record):
             element_only = tf.data.Dataset.from_tensors(record["record"])
-            sound = element_only.map(lambda raw: (records.parse(raw, self.settings.streams), 0))
-            unsound = element_only.map(lambda _: (records.parse("", self.settings.streams), UNPARSEABLE))
+            sound = element_only.map(lambda raw: (sequence_example.parse(raw, self.settings.streams), 0))
+            unsound = element_only.map(lambda _: (sequence_example.parse("", self.settings.streams), UNPARSEABLE))
             facts = {name: value for name, value in record.items() if name != "record"}
 
             def together(parsed, status):
@@ -120,8 +122,6 @@ class Clips:
 
         "order" of what it returns, int32 (clips, T), has the place of each frame among them.
         """
-        import tensorflow as tf
-
         settings = self.settings
         parsed = record["parsed"]
         status = tf.where((record["status"] == 0) & self._invalid(parsed), INVALID, record["status"])
@@ -172,7 +172,6 @@ class Clips:
 
     def one_by_one(self, element):
         """Returns the clips of what `select` gives, each with its own JPEGs, so that memory holds one clip's views."""
-        import tensorflow as tf
 
         def one(order):
             used, order = tf.unique(order)
@@ -185,7 +184,6 @@ class Clips:
 
     def decoded(self, dataset):
         """Decodes the elements that are sound; what cannot be decoded comes as an element that says so."""
-        import tensorflow as tf
 
         def one(element):
             facts = {name: element[name] for name in ("file", "id", "y")}
@@ -220,8 +218,6 @@ class Clips:
             of the JPEGs, C being 3 for flow too, where nothing else has to be done to them; or float32, finished.
             "shift": float32 (), "factor": float32 (2,), or (crops, 2), for 8-bit flow}.
         """
-        import tensorflow as tf
-
         settings, seed, x = self.settings, element["seed"], {}
         flipped = settings.training and settings.flip and augment.draw(seed, "flip", 0, 1) == 1
         short_side = settings.short_sides and augment.draw(seed, "short side", *settings.short_sides)
@@ -241,7 +237,7 @@ class Clips:
             )
             views, factors = [], []
             if stream == "flow":
-                shift, factor = records.flow_scaling(element["bound"], element["scheme"])
+                shift, factor = sequence_example.flow_scaling(element["bound"], element["scheme"])
             for place, window in zip(augment.CROPS[settings.crops], tf.unstack(windows, settings.crops)):
                 view = clip if settings.crops == 1 else tf.image.crop_to_bounding_box(clip, *tf.unstack(window))
                 turned = flipped if settings.training else place.flipped
@@ -271,7 +267,6 @@ class Clips:
 
         8-bit values become floats here, once for a batch, so that nothing before has to copy four times as much.
         """
-        import tensorflow as tf
 
         def rgb(clips):
             return tf.minimum(augment.scale(clips, "rgb"), 1.0)  # compiled, 255 / 127.5 may come out above 2
@@ -297,11 +292,11 @@ class Clips:
 
     def _frames(self, images, window, flipped):
         """Decodes the window of each image; mirrored one by one, which costs less than a clip at once."""
-        import tensorflow as tf
-
         frame = tf.TensorSpec((None, None, 3), tf.uint8)
         return tf.map_fn(
-            lambda image: augment.mirror(records.decode_rgb(image, window), flipped), images, fn_output_signature=frame
+            lambda image: augment.mirror(sequence_example.decode_rgb(image, window), flipped),
+            images,
+            fn_output_signature=frame,
         )
 
     def _shape(self, stream, channels=None):
@@ -311,8 +306,6 @@ class Clips:
         return (settings.crops, *shape) if settings.views else shape
 
     def _nothing(self):
-        import tensorflow as tf
-
         x = {}
         for stream in self.settings.streams:
             values = tf.uint8 if stream in self.as_8_bit or stream == "rgb" and self.randaugment else tf.float32
@@ -323,19 +316,15 @@ class Clips:
         return x
 
     def _same(self, images, fingerprints, used, length):
-        import tensorflow as tf
-
         def compared():
             there = tf.minimum(used, tf.size(fingerprints) - 1)
-            equal = records.fingerprints(images) == tf.gather(fingerprints, there)
+            equal = sequence_example.fingerprints(images) == tf.gather(fingerprints, there)
             return tf.reduce_all(equal) & tf.equal(tf.size(fingerprints), length)  # one for each, or some are lost
 
         return tf.cond(tf.size(fingerprints) > 0, compared, lambda: True)  # records of others have none
 
     def _invalid(self, parsed):
         """Whether a record says what none can say of itself; a class of -1 is none."""
-        import tensorflow as tf
-
         index, bound = parsed["index"], parsed["flow_bound"]
         wrong = index < -1
         if self.classes:
@@ -345,8 +334,6 @@ class Clips:
         return wrong
 
     def _class(self, parsed):
-        import tensorflow as tf
-
         if self.wanted is None:
             return parsed["index"]
         equal = tf.equal(parsed["label" if self.wanted.dtype == object else "index"], self.wanted.tolist())
@@ -354,14 +341,10 @@ class Clips:
 
     def _rule(self, holds, facts, *words):
         """Raises InvalidArgumentError "FILE: ID: words" in the graph."""
-        import tensorflow as tf
-
         return tf.debugging.Assert(holds, [tf.strings.join([*facts, tf.strings.join(words, " ")], ": ")])
 
     def _sound(self, status, facts):
         """Returns the status; raises where it is not 0 and errors are not counted."""
-        import tensorflow as tf
-
         if self.errors == "count":
             return status
         reason = tf.gather(["", *REASONS.values()], status)

@@ -11,10 +11,11 @@ threads happen to finish, nor from what was read before.
 import random
 
 import numpy as np
+import tensorflow as tf
 
 from keras_i3d.data.clips import KINDS, REASONS, Clips, Settings
-from keras_i3d.data.reading import Reading
-from keras_i3d.data.source import find
+from keras_i3d.data.order import Reading
+from keras_i3d.data.record_files import find
 from keras_i3d.specs import CROP
 
 SHUFFLE_BUFFER = 256
@@ -119,8 +120,6 @@ def load(
         InvalidArgumentError: while iterating, a damaged record, named with its file; in a foreign file a record
             without flow, or in training without a label.
     """
-    import tensorflow as tf
-
     settings = Settings(
         stream, clip_frames, training, size, views, frame_stride, short_sides, color_jitter, randaugment, flow_scheme,
         flip,
@@ -283,8 +282,6 @@ def _epochs(reading, first, skip, kept, repeat, resources):
         skip: elements to leave out of the epoch `first`.
         kept: how many elements each epoch has at most, these included; -1 for all.
     """
-    import tensorflow as tf
-
     if repeat:
         numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
     else:
@@ -303,14 +300,10 @@ def _epochs(reading, first, skip, kept, repeat, resources):
 
 def _table(keys):
     """Returns a table of numbers. Unlike a variable, no strategy makes copies of it for its replicas."""
-    import tensorflow as tf
-
     return tf.lookup.experimental.MutableHashTable(keys, tf.int64, default_value=0)
 
 
 def _distributed(dataset, service):
-    import tensorflow as tf
-
     if service is None:
         return dataset
     policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
@@ -319,7 +312,6 @@ def _distributed(dataset, service):
 
 def _counted(dataset, table):
     """Drops the elements that are not sound; a line for each of their records, whose kind of damage the table keeps."""
-    import tensorflow as tf
 
     def count(element):
         status = tf.cast(element["status"], tf.int64)

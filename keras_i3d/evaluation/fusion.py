@@ -9,8 +9,8 @@ import itertools
 
 import numpy as np
 
+from keras_i3d.errors import missing_package
 from keras_i3d.evaluation import metrics
-from keras_i3d.messages import missing_package
 from keras_i3d.probabilities import averaged, probabilities
 
 FUSIONS = ("sum", "mean", "weights", "svm")

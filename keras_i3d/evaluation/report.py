@@ -9,11 +9,11 @@ import io
 import numpy as np
 
 from keras_i3d import atomic, runs, visualize
-from keras_i3d.data import records as records_lib
-from keras_i3d.data import source as source_lib
-from keras_i3d.evaluation import metrics, pictures
-from keras_i3d.messages import notice
+from keras_i3d.data import record_files as source_lib
+from keras_i3d.errors import notice
+from keras_i3d.evaluation import charts, metrics
 from keras_i3d.probabilities import probabilities
+from keras_i3d.records import sequence_example as records_lib
 from keras_i3d.specs import FPS
 from keras_i3d.version import __version__
 
@@ -37,8 +37,8 @@ def write(evaluation, folder):
     matrix = metrics.confusion(evaluation.fused, evaluation.scores.y)
     worst = metrics.worst_confusions(matrix, WORST)
     drawn = {
-        "confusion.png": pictures.confusion(matrix, evaluation.scores.labels),
-        "worst_confusions.png": pictures.worst_confusions(worst, evaluation.scores.labels),
+        "confusion.png": charts.confusion(matrix, evaluation.scores.labels),
+        "worst_confusions.png": charts.worst_confusions(worst, evaluation.scores.labels),
     }
     for name, content in {**drawn, "report.html": page(evaluation, *drawn.values()).encode()}.items():
         with atomic.replacing(folder / name) as aside:
@@ -157,7 +157,7 @@ def _curves(scores):
     logs = {stream: rows for stream, rows in logs.items() if rows}
     if not logs:
         return ""
-    return _section("Training", "of each stream", _chart(pictures.curves(logs), "training curves"))
+    return _section("Training", "of each stream", _chart(charts.curves(logs), "training curves"))
 
 
 def _table(evaluation):
@@ -290,7 +290,7 @@ def _section(title, note, content):
 
 
 def _chart(content, alt):
-    width = round(int.from_bytes(content[16:20], "big") * 104 / pictures.DPI)  # the PNG's own; text is 104 % then
+    width = round(int.from_bytes(content[16:20], "big") * 104 / charts.DPI)  # the PNG's own; text is 104 % then
     data = base64.b64encode(content).decode()
     return f'<img class="chart" width="{width}" src="data:image/png;base64,{data}" alt="{alt}">'
 

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from keras_i3d import atomic, paths, stored
-from keras_i3d.messages import one_line
+from keras_i3d.errors import one_line
 from keras_i3d.version import __version__
 
 FORMAT = 1

@@ -4,7 +4,8 @@ import gzip
 import re
 import tarfile
 
-from keras_i3d import atomic, download
+from keras_i3d import atomic
+from keras_i3d.weights import download
 
 SUMS = "SHA256SUMS"
 

@@ -7,9 +7,10 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_i3d import conversion, download, facts, paths, registry, runs
+from keras_i3d import facts, paths, runs
 from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import CHANNELS
+from keras_i3d.weights import by_name, download, registry, tensorflow_files
 
 CLIPS = 2  # that the deviation is measured on
 ALLOWED = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.1}  # relative L2 of logits; beyond it something is wrong
@@ -41,7 +42,7 @@ def provenance(weights, stream, model):
         return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **arrays}
     if path.is_file():
         return {"source": "a weights file", **_file(path), **arrays}
-    entry = registry.identify(f"{conversion.checkpoint_prefix(path)}.index")
+    entry = registry.identify(f"{tensorflow_files.checkpoint_prefix(path)}.index")
     if entry:
         return {"source": "a TensorFlow checkpoint that is published", **_published(entry), **arrays}
     return {"source": f"the TensorFlow checkpoint {path.name}", **arrays}
@@ -124,7 +125,7 @@ def _file(path):
 def _digest(model):
     """The sha256 over names, shapes and float32 values of all weights, by layer name."""
     digest = hashlib.sha256()
-    for name, arrays in sorted(conversion.layer_weights(model).items()):
+    for name, arrays in sorted(by_name.layer_weights(model).items()):
         for array in arrays:
             digest.update(f"{name} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())

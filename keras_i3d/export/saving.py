@@ -10,17 +10,19 @@ import shutil
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_i3d import beforehand, download, locks, networks, paths, probabilities
-from keras_i3d.data.records import RecordSpec
+from keras_i3d import beforehand, locks, networks, paths, probabilities
+from keras_i3d.errors import KerasI3DError
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
-from keras_i3d.export import serving, warmup
+from keras_i3d.export import server_files, warmup
 from keras_i3d.export import signatures as signatures_lib
-from keras_i3d.messages import KerasI3DError
 from keras_i3d.optimize import optimize_for_inference
+from keras_i3d.records.sequence_example import RecordSpec
 from keras_i3d.specs import CLIP_FRAMES, MIN_FRAMES
 from keras_i3d.version import __version__
+from keras_i3d.weights import download
 
 EXTRA, CARD = "assets.extra", "keras_i3d.json"
 ASIDE, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
@@ -132,7 +134,7 @@ def saved_model(
             # All else comes first: once the version is there, the same command is refused.
             with _told(output.parent):
                 packed = archives.pack(folder, output.parent / f"{output.name}-{version}.tar.gz") if archive else None
-                command = serving.write(output, network.contract.frames)
+                command = server_files.write(output, network.contract.frames)
     return Export(path, card, command, packed)
 
 
@@ -174,8 +176,6 @@ class _Network:
 
     def write(self, folder, name, version, steps):
         """Writes the SavedModel into an empty folder, verifies it, and returns its card."""
-        import tensorflow as tf
-
         contract = self.contract
         frames = contract.frames or CLIP_FRAMES
         steps.begin("signatures")
@@ -200,8 +200,6 @@ class _Network:
         return card
 
     def _card(self, name, version, signatures):
-        import tensorflow as tf
-
         contract, spec = self.contract, self.contract.spec
         card = {
             "name": name,
@@ -234,8 +232,6 @@ class _Network:
 
     def _verified(self, folder, inputs, frames, steps):
         """Loads what was written, runs its warm-up requests, and returns how far it is from the plain models."""
-        import tensorflow as tf
-
         loaded = tf.saved_model.load(str(folder))
         for name, tensors in inputs.items():
             steps.begin(f"trying {name}")
@@ -369,8 +365,6 @@ def _check_free(output, version, force):
 @contextlib.contextmanager
 def _told(folder):
     """Says in a line what the file system or TensorFlow could not do."""
-    import tensorflow as tf
-
     try:
         yield
     except (OSError, tf.errors.OpError) as error:

@@ -27,9 +27,11 @@ Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 import dataclasses
 import json
 
+import tensorflow as tf
+
 from keras_i3d.data import augment
-from keras_i3d.data.records import RecordSpec
-from keras_i3d.export import frames as graph
+from keras_i3d.export import preprocessing as graph
+from keras_i3d.records.sequence_example import RecordSpec
 from keras_i3d.specs import CHANNELS, FLOW_BOUND, MIN_FRAMES, MIN_SIZE
 
 TOP = 5
@@ -110,8 +112,6 @@ def module(models, contract):
     Returns:
         (a tf.Module that holds what they need, {name: tf.function}).
     """
-    import tensorflow as tf
-
     from keras_i3d.flow import TVL1
 
     streams, crop, short_side = contract.streams, contract.crop, contract.spec.short_side
@@ -249,6 +249,4 @@ def module(models, contract):
 
 def inputs(function):
     """Returns the TensorSpecs that a signature takes."""
-    import tensorflow as tf
-
     return tf.nest.flatten(function.structured_input_signature)

@@ -5,6 +5,7 @@ wire: the package that has these messages, tensorflow-serving-api, is then neede
 """
 
 import numpy as np
+import tensorflow as tf
 
 from keras_i3d.export import signatures
 
@@ -26,13 +27,13 @@ def requests(functions, contract, frames):
         contract: the signatures.Contract.
         frames: that a network is to see of a clip.
     """
-    from keras_i3d.data import records
+    from keras_i3d.records import sequence_example
 
     spec = contract.spec
     sent = max(clip.span(frames) for clip in contract.clips.values())
     height, width = SIZE_OF_RAW
-    grey = records.encode_rgb(np.full((height, width, 3), 127, "uint8"))
-    field = records.encode_flow(np.zeros((spec.short_side, spec.short_side, 2)), spec)
+    grey = sequence_example.encode_rgb(np.full((height, width, 3), 127, "uint8"))
+    field = sequence_example.encode_flow(np.zeros((spec.short_side, spec.short_side, 2)), spec)
     return {
         name: {
             kind.name: _still(
@@ -47,8 +48,6 @@ def requests(functions, contract, frames):
 
 def _still(kind, frames, image):
     """A TensorProto whose one value stands for all of them, as TensorFlow reads one that is shorter than its shape."""
-    import tensorflow as tf
-
     shape = [1, frames, *kind.shape[2:]]
     if len(shape) == 5:
         shape[2:4] = [side or size for side, size in zip(shape[2:4], SIZE_OF_RAW)]
@@ -65,8 +64,6 @@ def write(path, model, inputs):
         model: the name that the server knows the model by.
         inputs: what `requests` gives.
     """
-    import tensorflow as tf
-
     with tf.io.TFRecordWriter(str(path)) as file:
         for signature, tensors in inputs.items():
             spec = _field(NAME, model.encode()) + _field(SIGNATURE_NAME, signature.encode())

@@ -16,7 +16,7 @@ import threading
 
 import numpy as np
 
-from keras_i3d.messages import missing_package, notice
+from keras_i3d.errors import missing_package, notice
 
 _SMALLEST = 16  # a pyramid level with a shorter side is left out
 _GREY = np.array([9798, 19235, 3735], np.uint32)  # 0.299, 0.587, 0.114 of 2**15

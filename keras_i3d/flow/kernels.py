@@ -21,7 +21,7 @@ import numba
 import numpy as np
 from numba.core import caching
 
-from keras_i3d.messages import notice
+from keras_i3d.errors import notice
 
 APRON = 5  # samples are cut two pixels outside the image, their base is one more, their taps two more
 LANES = 8  # floats of a vector register

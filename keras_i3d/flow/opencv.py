@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from keras_i3d.messages import missing_package
+from keras_i3d.errors import missing_package
 
 PACKAGE = "opencv-contrib-python-headless"
 

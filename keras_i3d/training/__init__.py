@@ -1,8 +1,8 @@
 """Training of I3D: recipes, precision, devices, checkpoints that resume to the step."""
 
-from keras_i3d.training.fast import for_training
+from keras_i3d.recipes import RECIPES, Recipe
+from keras_i3d.training.faster_step import for_training
 from keras_i3d.training.fit_check import FitCheck, fit_check
-from keras_i3d.training.recipes import RECIPES, Recipe
 from keras_i3d.training.run import train
 from keras_i3d.training.workers import TrainingError
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from keras_i3d import data
+from keras_i3d import data, recipes
 from keras_i3d.precision import policy
-from keras_i3d.training import failures, recipes, run, workers
+from keras_i3d.training import run, run_errors, workers
 from keras_i3d.training.objective import compile_model
-from keras_i3d.training.run_file import initial_weights
+from keras_i3d.training.run_start import initial_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=
     changed = {"boundaries": (), "rates": (), "warmup_steps": 0, "dropout": 0.0, "label_smoothing": 0.0}
     recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
     plan = run.make_plan(records, None, stream, weights, seed, recipe, None)
-    with failures.told(recipe), workers.strategy().scope(), policy(plan.recipe.precision):
+    with run_errors.told(recipe), workers.strategy().scope(), policy(plan.recipe.precision):
         x, y = _few(plan, records, clips)
         model = run.build(plan, initial_weights(plan))
         compile_model(model, plan.recipe)

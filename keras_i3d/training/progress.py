@@ -3,6 +3,7 @@
 import time
 
 import keras
+import tensorflow as tf
 
 
 class Progress(keras.callbacks.Callback):
@@ -71,8 +72,6 @@ def note_arrival(model):
         A function without arguments to that time, in seconds since 1970; 0 where it is not known, because XLA compiles
         the step or several devices take part.
     """
-    import tensorflow as tf
-
     model.batch_arrived = 0.0  # several workers fetch their batches themselves, and say so here
     if model.jit_compile or tf.distribute.get_strategy().num_replicas_in_sync > 1:
         return lambda: model.batch_arrived

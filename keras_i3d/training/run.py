@@ -10,18 +10,18 @@ import shutil
 
 import keras
 
-from keras_i3d import applications, atomic, data, facts, locks, runs
-from keras_i3d.messages import notice
+from keras_i3d import applications, atomic, data, facts, locks, recipes, runs
+from keras_i3d.errors import notice
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
-from keras_i3d.training import failures, recipes, state, workers
-from keras_i3d.training.fast import for_training
-from keras_i3d.training.keeper import Keeper
+from keras_i3d.training import checkpoints, run_errors, workers
+from keras_i3d.training.checkpoints import KEPT, RestoreMetrics
+from keras_i3d.training.faster_step import for_training
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.progress import Progress
-from keras_i3d.training.run_file import has_begun, has_checkpoint, initial_weights, make_plan, read_plan
-from keras_i3d.training.state import KEPT, RestoreMetrics
+from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, make_plan, read_plan
+from keras_i3d.training.run_writer import Keeper
 from keras_i3d.training.workers import TrainingError
 
 __all__ = ["build", "make_plan", "read_plan", "train"]
@@ -86,7 +86,7 @@ def train(
     plan = make_plan(records, validation, stream, weights, seed, recipe, output)
     strategy = workers.strategy(devices)
     final = _final(plan)  # outside the strategy's scope, so that one worker alone may write it
-    with contextlib.ExitStack() as held, failures.told(plan.recipe):
+    with contextlib.ExitStack() as held, run_errors.told(plan.recipe):
         begun = has_begun(output)
         if begun and workers.is_chief():  # at once: another process may be writing there
             held.enter_context(_prepared(output, plan, final))
@@ -107,7 +107,7 @@ def train(
             compile_model(model, plan.recipe)
             if not begun and workers.is_chief():  # nothing is left of a run that cannot begin
                 held.enter_context(_prepared(output, plan, final))
-            saved = state.newest(output / "checkpoints")
+            saved = checkpoints.newest(output / "checkpoints")
             keeper = Keeper(model, final, plan, output)
             _fit(model, plan, keeper, saved, progress, errors)
             keeper.write_final()

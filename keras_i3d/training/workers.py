@@ -8,8 +8,9 @@ import re
 import time
 
 import keras
+import tensorflow as tf
 
-from keras_i3d.messages import KerasI3DError
+from keras_i3d.errors import KerasI3DError
 
 
 class TrainingError(KerasI3DError):
@@ -28,8 +29,6 @@ def strategy(devices=None):
     Returns:
         A tf.distribute strategy: MultiWorkerMirroredStrategy, MirroredStrategy over several devices, or the default.
     """
-    import tensorflow as tf
-
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Training runs on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}")
     if shard()[1] > 1:
@@ -63,8 +62,6 @@ def cluster():
     text = os.environ.get("TF_CONFIG", "")
     if not text.strip():
         return Cluster()
-    import tensorflow as tf
-
     form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
         if not isinstance(json.loads(text), dict):
@@ -111,8 +108,6 @@ def best_precision():
         "mixed_float16" on a GPU, with a scaled loss; "mixed_bfloat16" on a CPU with matrix units for it (AMX); else
         "float32".
     """
-    import tensorflow as tf
-
     if tf.config.list_physical_devices("GPU"):
         return "mixed_float16"
     info = pathlib.Path("/proc/cpuinfo")
@@ -140,8 +135,6 @@ def fit(model, clips, callbacks, validation_data=None, **epochs):
 
 def _build_metrics(model):
     """Makes the metrics' variables, which `fit` does only in its first step: too late to give them their values."""
-    import tensorflow as tf
-
     if not tf.distribute.has_strategy():  # under a strategy `fit` makes them before
         model.compute_metrics(None, tf.zeros((1,), tf.int64), tf.zeros((1, model.output_shape[-1])))
         model.reset_metrics()
@@ -151,7 +144,6 @@ def for_replicas(dataset, count):
     """Splits each batch of a worker among its `count` devices, each of which takes an element of its own a step."""
     if count == 1:
         return dataset
-    import tensorflow as tf
 
     def split(*batch):
         size = -(-tf.shape(batch[-1], tf.int64)[0] // count)
@@ -161,8 +153,6 @@ def for_replicas(dataset, count):
 
 
 def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, initial_epoch, epochs):
-    import tensorflow as tf
-
     together = tf.distribute.get_strategy()
 
     @tf.function(reduce_retracing=True)

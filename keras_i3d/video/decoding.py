@@ -8,7 +8,7 @@ import math
 import os
 from fractions import Fraction
 
-from keras_i3d.messages import VideoError, missing_package
+from keras_i3d.errors import VideoError, missing_package
 from keras_i3d.specs import FPS
 from keras_i3d.video.pixels import MAX_PIXELS, check_stored_size
 from keras_i3d.video.timestamps import Clock, fraction

@@ -8,7 +8,7 @@ import collections
 
 import numpy as np
 
-from keras_i3d.messages import VideoError
+from keras_i3d.errors import VideoError
 
 MAX_PIXELS = 1 << 26  # of a stored frame: 8192 x 8192
 SMALL = 1 << 19  # pixels below which a frame is scaled on one core

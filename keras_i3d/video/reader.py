@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from keras_i3d import paths
-from keras_i3d.messages import VideoError, notice
+from keras_i3d.errors import VideoError, notice
 from keras_i3d.specs import FPS, SHORT_SIDE
 from keras_i3d.video.decoding import Decoder
 from keras_i3d.video.pixels import Converter, deinterlaced

@@ -1,0 +1,126 @@
+"""The order in which records are read: the first stages of `pipeline.load`."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_i3d.data import augment
+from keras_i3d.data.clips import CUT, LOST
+from keras_i3d.errors import notice
+from keras_i3d.records import framing
+
+FILES_AT_ONCE = 16
+READ_BYTES = 1 << 20
+
+
+class Reading:
+    """The order in which records are read."""
+
+    def __init__(self, source, numbers, seed, cache, shuffle_buffer, clips):
+        self.seed, self.buffer, self.clips, self.source = seed, shuffle_buffer, clips, source
+        self.ids = tf.constant([id for ids in source.ids for id in ids or ()], tf.string)
+        counts = [-1 if ids is None else len(ids) for ids in source.ids]
+        self.rows = {
+            "file": tf.constant(source.files),
+            "number": tf.constant(numbers, tf.int64),
+            "first": tf.constant(np.cumsum([0, *np.maximum(counts, 0)])[:-1], tf.int64),
+            "count": tf.constant(counts, tf.int64),
+            "size": tf.constant([size or 0 for size in source.sizes], tf.int64),
+            "whole": tf.constant(framing.whole_records_of(source.files), tf.int64),
+        }
+        self.cached = None
+        if cache:
+            in_order = tf.data.Dataset.from_tensor_slices(self.rows).flat_map(self._file)
+            self.cached = in_order.cache("" if cache is True else cache)
+
+    @property
+    def records(self):
+        """How many examples an epoch has; None where that is not known."""
+        if self.source.records is None or self.clips.wanted is not None:
+            return None
+        return self.source.records * self.clips.settings.clips
+
+    def count(self):
+        """Counts the examples of an epoch, reading them where no manifest tells."""
+        if self.records is None:
+            notice(f"counting the records of {len(self.source.files)} files, for start_batch")
+            return int(self.epoch(0, shuffled=False).reduce(np.int64(0), lambda count, _: count + 1))
+        return self.records
+
+    def epoch(self, number=None, shuffled=True):
+        """Returns the elements of one epoch, not decoded; `number` is None where nothing is random."""
+        shuffled = shuffled and number is not None
+        rows, read = self.rows, self.cached
+        if read is None and shuffled:
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(len(self.source.files)), augment.seed_of(self.seed, number)
+            )
+            rows = {name: tf.gather(values, order) for name, values in rows.items()}
+            at_once = min(FILES_AT_ONCE, len(self.source.files))
+            read = tf.data.Dataset.from_tensor_slices(rows).interleave(
+                self._file, at_once, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
+        elif read is None:
+            read = tf.data.Dataset.from_tensor_slices(rows).flat_map(self._file)
+        number = 0 if number is None else number
+        read = self.clips.parsed(read).map(
+            lambda r: self.clips.select(r, augment.seed_of(self.seed, number, r["number"], r["place"])),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        if self.clips.wanted is not None:
+            read = read.filter(lambda e: (e["y"] >= 0) | (e["status"] > 0))
+        if self.clips.settings.clips > 1:
+            read = read.flat_map(self.clips.one_by_one)
+        return _shuffled(read, self.buffer, augment.seed_of(self.seed, number, -1)) if shuffled else read
+
+    def _file(self, row):
+        """Returns the records of one file; what damage hides is there as an element of its own.
+
+        `ignore_errors` ends a file at its first damaged record, "whole" before a length beyond its end, at which
+        TensorFlow's reader could end the process. A manifest tells how many should have followed. In a foreign file
+        the bytes read tell that something is missing, though not how many records.
+        """
+        # Where a file cannot be opened, ignore_errors would try for ever: this raises.
+        opened = tf.data.FixedLengthRecordDataset(row["file"], 1).take(1).filter(lambda _: False)
+        read = tf.data.TFRecordDataset(row["file"], buffer_size=READ_BYTES)
+        read = read.take(row["whole"]).ignore_errors(log_warning=True)
+        named = row["count"] >= 0
+        none = tf.data.Dataset.from_tensors(("", True)).repeat(tf.where(named, tf.constant(-1, tf.int64), 1))
+        read = opened.concatenate(read).map(lambda record: (record, False)).concatenate(none)
+        read = read.take(tf.where(named, row["count"], -1))
+
+        def placed(state, element):
+            place, unread = state
+            record, ended = element
+            framed = tf.where(ended, 0, tf.strings.length(record) + 16)  # TFRecord adds a length and two checksums
+            known = self.ids[row["first"] + place] if len(self.ids) else tf.constant("")
+            result = {
+                "file": row["file"],
+                "number": row["number"],
+                "place": place,
+                "id": tf.where(named, known, ""),
+                "record": record,
+                "status": tf.where(ended, tf.where(named, LOST, CUT), 0),
+                "unread": unread,
+            }
+            return (place + 1, unread - tf.cast(framed, tf.int64)), result
+
+        read = read.scan((tf.constant(0, tf.int64), row["size"]), placed)
+        return read.filter(lambda e: (e["status"] != CUT) | (e["unread"] != 0))
+
+
+def _shuffled(dataset, buffer, seed):
+    """`Dataset.shuffle`, with a seed that is a tensor and that TensorFlow's global seed has no part in."""
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=tf.constant(buffer, tf.int64),
+        seed=seed[0],
+        seed2=seed[1],
+        output_types=tf.nest.flatten(_component(dataset, "dtype")),
+        output_shapes=tf.nest.flatten(_component(dataset, "shape")),
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+
+def _component(dataset, name):
+    return tf.nest.map_structure(lambda spec: getattr(spec, name), dataset.element_spec)

@@ -1,0 +1,123 @@
+"""Charts of an evaluation as PNG, by matplotlib (extra `report`)."""
+
+import io
+
+import numpy as np
+
+from keras_i3d.errors import missing_package
+
+INK, FAINT, WRONG = "#1f2937", "#9ca3af", "#c2410c"
+COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#db2777")
+DPI = 160
+NAMED = 40  # classes up to which a confusion matrix names them
+COUNTED = 15  # classes up to which it has numbers
+
+
+def matplotlib():
+    """Returns the module, or raises the ImportError that says how to install it."""
+    try:
+        import matplotlib
+        import matplotlib.figure
+    except ImportError as error:
+        raise missing_package("matplotlib", "'keras-i3d[report]'", "The report of an evaluation") from error
+    return matplotlib
+
+
+def confusion(matrix, labels):
+    """Draws a confusion matrix, int (classes, classes), rows being the videos' classes; shades are shares of a row."""
+    count = len(labels)
+    side = float(np.clip(2 + 0.3 * count, 4, 10))
+    figure, (axes,) = _figure(side + 0.8, side)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xlabel("named as")
+    axes.set_ylabel("class of the video")
+    if count <= NAMED:
+        axes.set_xticks(range(count), [_short(label) for label in labels], rotation=90)
+        axes.set_yticks(range(count), [_short(label) for label in labels])
+        axes.tick_params(length=0)
+    for row, column in np.argwhere(matrix) if count <= COUNTED else ():
+        shade = "white" if shares[row, column] > 0.55 else INK
+        axes.text(column, row, matrix[row, column], ha="center", va="center", color=shade, fontsize=8)
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=_percent())
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, colors=INK)
+    return _png(figure)
+
+
+def worst_confusions(worst, labels):
+    """Draws the list of `metrics.worst_confusions`."""
+    figure, (axes,) = _figure(8, 0.9 + 0.3 * max(len(worst), 2))
+    if not worst:
+        axes.text(0.5, 0.5, "no video was named wrongly", ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return _png(figure)
+    names = [f"{_short(labels[i])} \N{RIGHTWARDS ARROW} {_short(labels[j])}" for i, j, *_ in worst]
+    videos = [count for *_, count, _ in worst]
+    axes.barh(range(len(worst)), videos, color=WRONG, height=0.65)
+    for place, (*_, count, share) in enumerate(worst):
+        text = f" {count}  ({share:.0%} of the class)"
+        axes.text(count, place, text, va="center", color=INK, fontsize=8)
+    axes.set_yticks(range(len(worst)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(videos) * 1.3)
+    axes.set_xlabel("videos (class of the video \N{RIGHTWARDS ARROW} named as)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.tick_params(axis="y", length=0)
+    return _png(figure)
+
+
+def curves(logs):
+    """Draws the rows of `runs.Run.log` of each stream: loss, and top-1, over the steps; validation is drawn solid."""
+    figure, panels = _figure(9, 3.2, 2)
+    for axes, column, title in zip(panels, ("loss", "top1"), ("loss", "top-1 accuracy")):
+        for colour, (stream, rows) in zip(COLOURS * len(logs), logs.items()):
+            for name, style, said in ((column, "--", "training"), (f"val_{column}", "-", "validation")):
+                points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+                if points:
+                    marker = "o" if len(points) < 3 else None
+                    axes.plot(
+                        *zip(*points), style, color=colour, label=f"{stream}, {said}", linewidth=1.6, marker=marker
+                    )
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
+        axes.set_xlabel("step")
+        axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+    panels[0].set_ylim(bottom=0)
+    panels[1].set_ylim(0, 1)
+    panels[1].yaxis.set_major_formatter(_percent())
+    panels[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def _figure(width, height, panels=1):
+    matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure((width, height), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    for panel in axes:
+        panel.tick_params(labelsize=8, colors=INK)
+        for side, spine in panel.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(FAINT)
+        panel.xaxis.label.set_fontsize(9)
+        panel.yaxis.label.set_fontsize(9)
+    return figure, axes
+
+
+def _percent():
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0, decimals=0)
+
+
+def _short(label, length=28):
+    # A dollar sign would begin a formula.
+    label = label.replace("$", r"\$")
+    return label if len(label) <= length else label[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return file.getvalue()

@@ -1,0 +1,283 @@
+"""A split of records to scores, and the numbers that come of it."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_i3d import atomic, beforehand, networks, paths, runs
+from keras_i3d.data import record_files as source_lib
+from keras_i3d.evaluation import fusion as fusion_lib
+from keras_i3d.evaluation import metrics, protocols
+from keras_i3d.evaluation import scores as scores_lib
+from keras_i3d.evaluation.scores import Scores
+from keras_i3d.evaluation.scoring import Stream
+from keras_i3d.inference import chunks
+from keras_i3d.records import manifest
+from keras_i3d.specs import CHANNELS
+from keras_i3d.weights.labels import read_labels
+
+VIEWS_AT_ONCE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What came of a split.
+
+    Attributes:
+        scores: the Scores of its videos.
+        metrics: {stream: Metrics}, and "fused" where there are several streams.
+        fused: float64 (N, classes), the scores of the fusion, or of the only stream.
+        fusion: what was done for it, for people; "" with one stream.
+    """
+
+    scores: Scores
+    metrics: dict
+    fused: np.ndarray
+    fusion: str
+
+    def __str__(self):
+        scores = self.scores
+        details = dict.fromkeys(filter(None, scores.settings.values()))
+        width = max(map(len, [*self.metrics, "chance"]))
+        lines = [
+            f"split {scores.split or '(unnamed)'}: {scores.counts()}",
+            *([f"protocol {scores.protocol}: {detail}" for detail in details] or [f"protocol {scores.protocol}"]),
+            f"  {'':{width}}   top-1   top-5   mean class",
+        ]
+        for name, found in {**self.metrics, "chance": metrics.chance(len(scores.labels))}.items():
+            origins = {**scores.models, "fused": self.fusion, "chance": f"of {len(scores.labels)} classes"}
+            origin = origins.get(name, "")
+            numbers = (100 * value for value in (found.top1, found.top5, found.mean_class))
+            lines.append("  {:{}}  {:6.2f}  {:6.2f}       {:6.2f}   {}".format(name, width, *numbers, origin).rstrip())
+        return "\n".join(lines)
+
+    def record(self):
+        """Returns what `results.json` holds: plain numbers, strings and lists; accuracies in [0, 1]."""
+        scores = self.scores
+        return {
+            "split": scores.split,
+            "protocol": scores.protocol,
+            "settings": scores.settings,
+            "videos": len(scores.ids),
+            "dropped": scores.damaged,
+            "failed": len(scores.failed),
+            "missing": len(scores.missing),
+            "classes": len(scores.labels),
+            "chance": 1 / len(scores.labels),
+            "fusion": self.fusion,
+            "models": scores.models,
+            "records": scores.records,
+            "metrics": {name: dataclasses.asdict(found) for name, found in self.metrics.items()},
+        }
+
+
+def evaluate(
+    records,
+    models,
+    protocol="whole",
+    fusion="sum",
+    fit_on=None,
+    output=None,
+    *,
+    report=True,
+    size=None,
+    clip_frames=None,
+    labels=None,
+    errors="raise",
+    chunk_frames=chunks.CHUNK_FRAMES,
+    views_at_once=VIEWS_AT_ONCE,
+    progress=False,
+):
+    """Evaluates one or more streams, and their fusion, on a split of records.
+
+    Args:
+        records: a folder, a glob or a list of files, as for `data.load`.
+        models: {"rgb": ..., "flow": ...}, one or both; each a training run's folder, what `I3D(weights=)` takes, or a
+            model that I3D made. Further streams may have any name if they are runs or models: {"rgb": ..., "rgb 2":
+            ...}; all are fused.
+        protocol: "whole", "views:10x3", "views:25x10" or any "views:NxM", M being 1, 3 or 10; see
+            `evaluation.protocols`, with sources.
+        fusion: "sum", "mean", "weights" or "svm"; see `evaluation.fusion.fuse`.
+        fit_on: scores.npz of another split, for the last two.
+        output: a folder for scores.npz, results.json, per_class.csv, confusion.png, worst_confusions.png and
+            report.html; made if need be. None writes nothing.
+        report: whether the output has the pictures and the report, which need matplotlib.
+        size: side of the crop in pixels. By default what the model was trained on (224 for published weights), and
+            with 3 crops the short side of the records.
+        clip_frames: frames of a view; by default what the model was trained on, 64 for published weights.
+        labels: class names, or where they are, for records by others, which have no manifest.
+        errors: "raise", or "count" to drop damaged records, which are counted.
+        chunk_frames: frames of a whole video that go through a network at once; the result does not depend on it.
+        views_at_once: views that go through a network at once.
+        progress: whether to show a progress bar for each stream.
+
+    Returns:
+        An Evaluation; `print` it.
+
+    Raises:
+        ValueError: settings that contradict each other; records, models or labels that do not belong together; a video
+            without a label; scores that are not finite.
+        FileNotFoundError: no records there.
+        EvaluationError: a damaged record, named with its file, unless errors="count".
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
+        ImportError: a package that the fusion or the report needs is not installed; the message has the install line.
+    """
+    protocol = protocols.parse(protocol)
+    fit_on = None if fit_on is None else scores_lib.read(fit_on)
+    if not models:
+        raise ValueError("Evaluation takes at least one stream. Received: no model")
+    if len(models) > 1:
+        fusion_lib.check(models, fusion, fit_on)
+    elif fit_on is not None or fusion != "sum":
+        raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(models)}, fusion={fusion!r}")
+    writing = _Writing(output, report)  # what it needs is found out now, not after hours
+    source = source_lib.find(records)
+    names = _labels(source, labels)
+    _check_classes(models, names)
+    settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
+    streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
+    activation = networks.one_value({stream.name: stream.activation for stream in streams}, "activation")
+    found, classes, damage = {}, {}, {}
+    for stream in streams:
+        found[stream.name] = {}
+        for id, y, logits in stream.score(source, views_at_once, progress):
+            if not 0 <= y < len(names):
+                raise ValueError(
+                    f"Evaluation needs the class of each video, in 0..{len(names) - 1}. Received: "
+                    + (f"{id} without one" if y < 0 else f"class {y} for {id}")
+                )
+            if id in found[stream.name]:
+                raise ValueError(f"The ids of records are unique. Received: {id} twice")
+            found[stream.name][id], classes[id] = logits, y
+        damage |= {kind: max(count, damage.get(kind, 0)) for kind, count in stream.damage.items()}
+    known = [id for ids in source.ids for id in (ids or ())] or list(classes)
+    ids = tuple(id for id in known if all(id in scored for scored in found.values()))
+    if not ids:
+        lost = ", ".join(f"{count} {kind}" for kind, count in damage.items() if count)
+        raise ValueError(f"No video of {_where(records)} could be scored: {lost or 'there is none'}")
+    scores = Scores(
+        ids=ids,
+        y=np.array([classes[id] for id in ids], np.int64),
+        labels=tuple(names),
+        logits={name: np.stack([scored[id] for id in ids]) for name, scored in found.items()},
+        protocol=str(protocol),
+        records=_where(records),
+        models={stream.name: stream.origin for stream in streams},
+        settings={stream.name: stream.settings for stream in streams},
+        activation=activation,
+        dropped=tuple(id for id in known if id not in set(ids)),
+        damage={kind: count for kind, count in damage.items() if count},
+        **_manifests(source),
+    )
+    return writing.write(scores, fusion, fit_on)
+
+
+def rescore(scores, fusion="sum", fit_on=None, output=None, *, report=True):
+    """Fuses and measures scores again, without the networks.
+
+    Args:
+        scores: a scores.npz, or several of one split and protocol, whose streams are all fused.
+        fusion, fit_on, output, report: as for `evaluate`. The report has curves and clips where the runs and the
+            records are still where they were.
+
+    Returns:
+        An Evaluation.
+    """
+    several = isinstance(scores, list | tuple)
+    merged = scores_lib.merge([scores_lib.read(part) for part in scores] if several else [scores_lib.read(scores)])
+    fit_on = None if fit_on is None else scores_lib.read(fit_on)
+    if len(merged.logits) == 1 and (fit_on is not None or fusion != "sum"):
+        raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(merged.logits)}, fusion={fusion!r}")
+    return _Writing(output, report).write(merged, fusion, fit_on)
+
+
+def measured(scores, fusion="sum", fit_on=None):
+    """Returns the Evaluation of Scores."""
+    found = {stream: metrics.measure(logits, scores.y) for stream, logits in scores.logits.items()}
+    if len(found) == 1:
+        return Evaluation(scores, found, np.float64(*scores.logits.values()), "")
+    fused, said = fusion_lib.fuse(scores, fusion, fit_on)
+    return Evaluation(scores, {**found, "fused": metrics.measure(fused, scores.y)}, fused, said)
+
+
+class _Writing:
+    """What an evaluation leaves in its folder."""
+
+    def __init__(self, output, report):
+        self.folder, self.report = None if output is None else pathlib.Path(paths.expand(output)), report
+        if self.folder is None:
+            return
+        if report:
+            from keras_i3d.evaluation import charts
+
+            charts.matplotlib()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+            atomic.clean(self.folder)
+        except OSError as error:
+            raise ValueError(f"Cannot write in {self.folder} ({error.strerror}). Choose another output.") from error
+
+    def write(self, scores, fusion, fit_on):
+        if self.folder is not None:
+            scores = scores.save(self.folder / "scores.npz")  # first: whatever fails later can be done again from it
+        result = measured(scores, fusion, fit_on)
+        if self.folder is None:
+            return result
+        from keras_i3d.evaluation import report
+
+        atomic.write_text(
+            self.folder / "results.json", json.dumps(result.record(), indent=1, ensure_ascii=False) + "\n"
+        )
+        atomic.write_text(self.folder / "per_class.csv", report.per_class_csv(result))
+        if self.report:
+            report.write(result, self.folder)
+        return result
+
+
+def _check_classes(models, names):
+    """Refuses weights that are not there or for other classes before any of them is loaded or fetched."""
+    for name, model in models.items():
+        if name not in CHANNELS and not (isinstance(model, keras.Model) or runs.is_run(model)):
+            continue  # a name that says no stream, which only a Stream may refuse
+        classes = beforehand.classes(model, name)
+        if classes not in (None, len(names)):
+            origin = f"the model {model.name}" if isinstance(model, keras.Model) else model
+            raise ValueError(f"The records have {len(names)} classes. Received: {origin}, for {classes}")
+
+
+def _labels(source, labels):
+    if source.labels:
+        if labels is not None and tuple(read_labels(labels)) != tuple(source.labels):
+            raise ValueError("labels= is for records without a manifest; these have one, with other labels.")
+        return list(source.labels)
+    if labels is None:
+        raise ValueError("These records have no manifest, and so no list of labels. Pass labels= (--labels=).")
+    return read_labels(labels)
+
+
+def _manifests(source):
+    """The split of the records, and what was lost when they were built."""
+    first = {}
+    for file in source.files:
+        match = source_lib.SHARD.fullmatch(os.path.basename(file))
+        if match:
+            first.setdefault((os.path.dirname(file), match["split"]), file)
+    found = {key: content for key, file in first.items() if (content := manifest.of_shard(file))}
+    return {
+        "split": " + ".join(content.split for content in found.values()),
+        "failed": tuple(video for content in found.values() for video in content.failed),
+        "missing": tuple(video for content in found.values() for video in content.missing),
+    }
+
+
+def _where(records):
+    if isinstance(records, source_lib.Source):
+        records = list(records.files)
+    return os.fspath(records) if isinstance(records, str | os.PathLike) else ", ".join(map(os.fspath, records))

@@ -1,0 +1,124 @@
+"""One network, whether it and the records belong together, and its scores of each video."""
+
+import contextlib
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+
+from keras_i3d import networks
+from keras_i3d.data import pipeline
+from keras_i3d.errors import notice
+from keras_i3d.evaluation.reading_errors import readable_errors
+from keras_i3d.inference import chunks
+from keras_i3d.models.inception import HEAD
+from keras_i3d.optimize import optimize_for_inference
+from keras_i3d.probabilities import averaged, check
+from keras_i3d.records.manifest import check_same
+from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import CHANNELS, CLIP_FRAMES, FLOW_BOUND
+from keras_i3d.weights import registry
+from keras_i3d.weights.labels import read_labels
+
+
+class Stream:
+    """One network, and how it sees the records."""
+
+    def __init__(self, name, weights, labels, source, protocol, size, clip_frames, chunk_frames, errors):
+        self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
+        self.damage = {}
+        network = networks.load(weights, name if name in CHANNELS else None)
+        self.network, self.stream, self.origin = network.model, network.stream, network.origin
+        _check_labels(network, labels)
+        network.require_trained()
+        network.say_what_is_assumed(source.spec)
+        self.activation = check(networks.activation({name: network}))
+        if source.spec:
+            _check_clips(network, weights, source.spec)
+        else:
+            notice(f"the records have no manifest: that {self.origin} was trained on such frames is taken on trust")
+        clip = network.clip
+        self.stride = clip.frame_stride
+        self.frames = None if protocol.clips is None else clip_frames or clip.frames or CLIP_FRAMES
+        self.size = size or (source.spec.short_side if protocol.crops == 3 and source.spec else clip.crop)
+        self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation)
+
+    def score(self, source, views_at_once, progress):
+        """Yields (id, class, logits float32 (classes,)) of each video."""
+        from tqdm import tqdm
+
+        protocol, views = self.protocol, self.protocol.views
+        dataset = pipeline.load(
+            source,
+            stream=self.stream,
+            clip_frames=self.frames,
+            batch_size=1,
+            size=self.size,
+            frame_stride=self.stride,
+            views=views and (protocol.clips, protocol.crops),
+            errors=self.errors,
+            with_ids=True,
+        )
+        end = self.network.get_layer("Logits" if views else HEAD).output
+        model = optimize_for_inference(keras.Model(self.network.input, end))
+        bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
+        with contextlib.closing(bar), readable_errors():
+            # A video's clips come one after the other, so that no more than a few are in memory.
+            for (id, y), elements in itertools.groupby(dataset.as_numpy_iterator(), lambda e: (e[2][0], e[1][0])):
+                clips = (x[0] for x, _, _ in elements)
+                if views:
+                    rows = _batches(model, itertools.chain.from_iterable(clips), min(views_at_once, views))
+                    scored = [
+                        np.float32(averaged(rows[i : i + views], self.activation))
+                        for i in range(0, len(rows) - views + 1, views)
+                    ]
+                else:
+                    scored = [chunks.score(model, clip, self.chunk_frames) for clip in clips]
+                for logits in scored:  # one; none of a video without all its clips; two of records of the same id
+                    yield id.decode(errors="replace"), int(y), logits
+                bar.update()
+        if self.errors == "count":
+            self.damage = pipeline.dropped(dataset)
+
+
+def _batches(model, views, at_once):
+    """Returns the logits of an iterator's views; the last batch is filled up, as other sizes would be compiled anew."""
+    parts = []
+    while part := list(itertools.islice(views, at_once)):
+        batch = np.stack(list(itertools.islice(itertools.cycle(part), at_once)))
+        parts.append(model.predict_on_batch(batch)[: len(part)])
+    return np.concatenate(parts)
+
+
+def _check_labels(network, labels):
+    own, classes = network.facts.labels, network.facts.classes
+    if classes != len(labels):
+        raise ValueError(f"The records have {len(labels)} classes. Received: {network.origin}, for {classes}")
+    if own is None:
+        notice(f"{network.origin} brings no label list: that its classes are those of the records is taken on trust")
+        return
+    own = read_labels(own)
+    different = [i for i, (a, b) in enumerate(zip(own, labels)) if a != b]
+    if different:
+        i = different[0]
+        raise ValueError(
+            f"The records and the model must have the same labels in the same order. Received: {len(different)} that "
+            f"differ, first class {i}: {labels[i]!r} in the records, {own[i]!r} in {network.origin}"
+        )
+
+
+def _check_clips(network, weights, spec):
+    """Raises ValueError unless the clips of records are made as those that the network was trained on."""
+    what = f"The clips of the {network.stream} stream"
+    expected = network.run.spec if network.run else None
+    if expected is None and registry.is_name(weights):
+        expected = RecordSpec(quality=spec.quality)
+    if expected is not None:
+        if network.stream == "rgb":  # what flow was made by does not matter to it
+            flow = {"flow_method": None, "flow_bound": FLOW_BOUND, "flow_scheme": "exact"}
+            expected, spec = (dataclasses.replace(s, **flow) for s in (expected, spec))
+        check_same(what, expected, spec, network.origin, "the records")
+    elif clip := network.facts.clip:
+        of_records = spec.clip(network.stream, clip.crop, clip.frames, clip.frame_stride)
+        check_same(what, clip, of_records, network.origin, "the records")

@@ -1,0 +1,127 @@
+"""A video of any length through a network in bounded memory: chunks that give what the single pass gives."""
+
+import collections
+import math
+import time
+
+import numpy as np
+
+from keras_i3d.errors import VideoError
+from keras_i3d.specs import CROP, MIN_FRAMES, ClipSpec
+
+CHUNK_FRAMES = 512
+
+# What makes a chunk equal to the same frames of the single pass (SAME padding at three stride-2 stages):
+STEP = 8  # frames a step of Mixed_5c; chunks start on a multiple of it
+HALO = 7  # steps on each side whose receptive field, 99 frames, reaches beyond the chunk
+
+
+class Scorer:
+    """Averages one stream's logits over a video that comes frame by frame, in chunks of bounded size.
+
+    Args:
+        model: (1, T, H, W, C) to one row of logits a step.
+        clip: the ClipSpec of what it takes.
+        name: the video's.
+        total: frames that will come.
+        chunk_frames: the most that go through the model at once.
+        clock: {stage: seconds} to add to.
+    """
+
+    def __init__(self, model, clip: ClipSpec, name, total, chunk_frames, clock):
+        self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
+        seen = clip.seen(total)
+        self.looped = MIN_FRAMES if seen < MIN_FRAMES else None
+        self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
+        self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames))
+        self.frames, self.begin = [], 0  # the frames kept, and the index of the first
+        self.come = 0
+        self.sum, self.steps = 0.0, 0
+
+    def add(self, frame):
+        self.come += 1
+        if (self.come - 1) % self.stride:
+            return
+        self.frames.append(centre_crop(frame, self.clip.crop).copy())  # a view would hold the whole frame
+        if self.chunks and self.begin + len(self.frames) == self.chunks[0].stop:
+            self._run(self.chunks.popleft())
+
+    def logits(self):
+        if self.chunks:
+            stream = self.clip.stream
+            raise VideoError(self.name, f"it gave fewer {stream} frames than the {self.total} counted before")
+        return np.float32(self.sum / self.steps)
+
+    def _run(self, chunk):
+        began = time.perf_counter()
+        clip = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
+        if self.looped:  # over and over, as `data.load` takes such a video
+            clip = clip[np.arange(self.looped) * self.clip.frame_stride % len(clip)]
+            chunk = Chunk(0, self.looped, 0, None)
+        rows = _rows(self.model, self.clip.prepared(clip), chunk)
+        self.sum, self.steps = self.sum + rows.sum(axis=0), self.steps + len(rows)
+        keep_from = self.chunks[0].start if self.chunks else chunk.stop
+        del self.frames[: keep_from - self.begin]
+        self.begin = keep_from
+        self.clock[f"{self.clip.stream} model"] += time.perf_counter() - began
+
+
+def score(model, clip, chunk_frames=CHUNK_FRAMES):
+    """Averages a model's logits over a whole clip that is in memory, in chunks of bounded size.
+
+    Args:
+        model: ends in the layer HEAD: (1, T, H, W, C) to one row of logits a step.
+        clip: float32 (T, H, W, C), preprocessed. One of fewer than 9 frames is looped.
+        chunk_frames: frames that go through the model at once.
+
+    Returns:
+        float32 (classes,).
+    """
+    clip = np.resize(clip, (max(len(clip), MIN_FRAMES), *clip.shape[1:]))
+    chunks = plan_chunks(len(clip), chunk_frames)
+    rows = [_rows(model, clip[chunk.start : chunk.stop], chunk) for chunk in chunks]
+    return np.float32(np.concatenate(rows).mean(axis=0))
+
+
+def _rows(model, clip, chunk):
+    """Returns float64 (steps, classes): the rows of logits that count of a preprocessed chunk."""
+    rows = np.float64(model.predict_on_batch(clip[None])[0]).mean(axis=(1, 2))
+    return rows[chunk.first_row : chunk.end_row]
+
+
+Chunk = collections.namedtuple("Chunk", "start stop first_row end_row")
+
+
+def plan_chunks(total, chunk_frames):
+    """Splits a video into chunks whose rows of logits, put together, are those of the single pass.
+
+    TensorFlow's SAME padding puts its phase at each stride-2 stage by the parity of the length. So all
+    chunks are as long as the video modulo 8, and start on a multiple of 8; rows nearer than HALO steps to a
+    cut are left to the neighbour.
+
+    Args:
+        total: frames of the video.
+        chunk_frames: the most frames a chunk may have.
+
+    Returns:
+        A list of Chunk: frames start to stop, of whose rows of logits first_row to end_row count.
+    """
+    if total <= chunk_frames:
+        return [Chunk(0, total, 0, None)]
+    length = chunk_frames - (chunk_frames - total) % STEP
+    steps = math.ceil(length / STEP)
+    chunks, row = [], 0  # `row` of the whole video is the next one wanted; it averages steps row and row + 1
+    while True:
+        start = min(max(row - HALO, 0) * STEP, total - length)
+        first = row - start // STEP
+        if start + length == total:
+            return [*chunks, Chunk(start, total, first, None)]
+        end = steps - 1 - HALO
+        chunks.append(Chunk(start, start + length, first, end))
+        row += end - first
+
+
+def centre_crop(frame, size=CROP):
+    """Returns the central `size` x `size` of (H, W, C), or all there is of a shorter side."""
+    top, left = (max(side - size, 0) // 2 for side in frame.shape[:2])
+    return frame[top : top + size, left : left + size]

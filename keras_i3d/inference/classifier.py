@@ -1,0 +1,321 @@
+"""A video to scored labels, as DeepMind tests: all frames at 25 fps, centre crop, logits averaged over time."""
+
+import collections
+import dataclasses
+import os
+import time
+
+import keras
+import numpy as np
+
+from keras_i3d import beforehand, flow, networks, paths, video
+from keras_i3d.applications import check_top
+from keras_i3d.errors import VideoError, notice
+from keras_i3d.flow import METHODS, TVL1Params
+from keras_i3d.inference import chunks
+from keras_i3d.models.inception import HEAD
+from keras_i3d.optimize import optimize_for_inference
+from keras_i3d.precision import PRECISIONS
+from keras_i3d.probabilities import check, probabilities
+from keras_i3d.specs import FPS, ordinal
+from keras_i3d.weights import download
+
+STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One class of a video: its label, index, probability in [0, 1] and logit."""
+
+    label: str
+    index: int
+    probability: float
+    logit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """What was found in one video.
+
+    Attributes:
+        video: its name.
+        predictions: the most probable classes, best first.
+        logits: float32 (classes,): summed over the streams, each averaged over time.
+        stream_logits: {stream: float32 (classes,)}.
+        frames: frames at `fps`.
+        damaged: packets of the file that could not be decoded, or only with errors.
+        looped: frames that a short video was repeated to; None if it was long enough.
+        flow_method: how flow was computed; None if it was not.
+        seconds: {stage: seconds} for decode, flow, and the model of each stream.
+        fps: frames per second that the video was read at.
+        activation: name of what made the probabilities of the logits, the network's own.
+        clips: {stream: the ClipSpec that the network was trained on, and that the video was made into}.
+        cut_short: whether the file lacks a part that its container announces.
+    """
+
+    video: str
+    predictions: list
+    logits: np.ndarray
+    stream_logits: dict
+    frames: int
+    damaged: int
+    looped: int | None
+    flow_method: str | None
+    seconds: dict
+    fps: float = FPS
+    activation: str = "softmax"
+    clips: dict = dataclasses.field(default_factory=dict)
+    cut_short: bool = False
+
+    def __str__(self):
+        apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
+        streams = " + ".join(
+            (f"flow ({self.flow_method})" if s == "flow" else s) + apart.get(s, "") for s in self.stream_logits
+        )
+        looped = f", looped to {self.looped}" if self.looped else ""
+        damaged = video.damage(self)
+        return "\n".join(
+            [
+                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}",
+                "  probability    logit  label",
+                *(f"  {p.probability:11.5f} {p.logit:8.3f}  {p.label}" for p in self.predictions),
+                "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
+            ]
+        )
+
+    def record(self):
+        """Returns what `--json` prints: plain numbers, strings and lists."""
+        return {
+            "video": self.video,
+            "predictions": [dataclasses.asdict(prediction) for prediction in self.predictions],
+            "frames": self.frames,
+            "fps": self.fps,
+            "damaged": self.damaged,
+            "cut_short": self.cut_short,
+            "looped": self.looped,
+            "streams": list(self.stream_logits),
+            "frame_stride": {stream: clip.frame_stride for stream, clip in self.clips.items()},
+            "flow": self.flow_method,
+            "activation": self.activation,
+            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+        }
+
+
+def classify(video, streams=None, top=5, **settings):
+    """Classifies one video; `Classifier` documents the settings and keeps the models for the next video.
+
+    Args:
+        video: a path, the bytes of a file, or a file object.
+        streams: as for `Classifier`.
+        top: how many classes to name.
+
+    Returns:
+        A Classification.
+    """
+    if isinstance(video, str | os.PathLike) and not os.path.exists(paths.expand(video)):
+        raise VideoError(video, "no such file")  # before weights are fetched
+    return Classifier(streams, **settings)(video, top)
+
+
+class Classifier:
+    """Classifies videos with I3D; the weights are loaded once.
+
+    The whole video is one clip: frames at 25 fps, short side 256, centre crop 224, logits averaged over
+    time and summed over the streams (arXiv 1705.07750, section 3; kinetics-i3d README). Weights that were trained on
+    other clips say so themselves, and the video is made into such clips: another frame rate or size, frames apart.
+    Long videos go through in overlapping chunks that give the same logits in bounded memory; a video shorter than 9
+    frames is looped, and a line says so.
+
+    Args:
+        streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both where neither is.
+        rgb_weights, flow_weights: what `I3D(weights=)` takes, the folder of a training run, or a model of that stream;
+            "kinetics" for a stream that is asked for and not given.
+        labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
+            indices. By default the list that belongs to the weights.
+        flow: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what the weights were trained on,
+            "tvl1" for the published ones; another one is said in a line.
+        precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
+            trained in where they say, and float32 for all else.
+        chunk_frames: frames that go through a model at once; memory grows with it.
+        progress: whether to show a progress bar over the frames.
+        attempts: connections to try where weights or labels have to be fetched.
+        allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
+        max_seconds: seconds that a video may last, as for `video.Reader`.
+
+    Attributes:
+        networks: {stream: networks.Network}, with what each was trained on.
+        labels: class names.
+        activation: name of what makes probabilities of the summed logits: the networks' own.
+
+    Raises:
+        ValueError: a setting out of its range, labels that do not fit the classes, streams that do not belong together,
+            or an untrained head.
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
+        ImportError: the flow method's package is not installed; the message has the install line.
+    """
+
+    def __init__(
+        self,
+        streams=None,
+        rgb_weights=None,
+        flow_weights=None,
+        labels=None,
+        flow=None,
+        precision=None,
+        chunk_frames=chunks.CHUNK_FRAMES,
+        progress=False,
+        attempts=download.ATTEMPTS,
+        allow_untrained=False,
+        max_seconds=video.MAX_SECONDS,
+    ):
+        given = {s: w for s, w in (("rgb", rgb_weights), ("flow", flow_weights)) if w is not None}
+        if streams is None:
+            streams = next(iter(given)) if len(given) == 1 else "both"
+            if streams != "both":
+                notice(f"only {streams}_weights= is given, so that stream votes alone; streams=both adds the other one")
+        _check_choice("streams", streams, STREAMS)
+        _check_choice("flow", flow, (None, *METHODS))
+        _check_choice("precision", precision, (None, *PRECISIONS))
+        shortest = chunks.STEP * (2 * chunks.HALO + 2)
+        if chunk_frames < shortest + chunks.STEP:
+            raise ValueError(f"chunk_frames must be at least {shortest + chunks.STEP}. Received: {chunk_frames}")
+        self.streams = STREAMS[streams]
+        if flow not in (None, "tvl1") and "flow" in self.streams:
+            METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
+        self.chunk_frames = chunk_frames
+        self.progress = progress
+        self.max_seconds = max_seconds
+        chosen = {stream: given.get(stream, "kinetics") for stream in self.streams}
+        beforehand.check(chosen, labels)
+        self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in chosen.items()}
+        if not allow_untrained:
+            for network in self.networks.values():
+                network.require_trained()
+        for network in self.networks.values():
+            network.say_what_is_assumed()
+        self.labels = networks.label_list(labels, self.networks, attempts)
+        self.activation = check(networks.activation(self.networks))
+        self.clips = {stream: network.clip for stream, network in self.networks.items()}
+        self.clip = self.clips[self.streams[0]]
+        for clip in self.clips.values():
+            self.clip.check_same_video(clip)
+        self.flow = networks.flow_method(flow, self.clips["flow"]) if "flow" in self.streams else None
+        if self.flow:
+            METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
+        # One row of logits a step; the mean over steps is taken once, over the whole video.
+        self.models = {
+            stream: optimize_for_inference(keras.Model(network.model.input, network.model.get_layer(HEAD).output))
+            for stream, network in self.networks.items()
+        }
+
+    def __call__(self, source, top=5):
+        """Classifies one video.
+
+        Args:
+            source: a path, the bytes of a file, or a binary file object that can seek.
+            top: how many classes to name.
+
+        Returns:
+            A Classification.
+
+        Raises:
+            VideoError: no frame can be decoded, or a single one where flow is asked for.
+            ValueError: `top` below 1, or logits that are not finite.
+        """
+        check_top(top)
+        began = time.perf_counter()
+        reader = video.Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
+        total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little beside the model
+        clock = collections.Counter(decode=time.perf_counter() - began)
+        scorers = self._scorers(total, reader.name, clock)
+        frames = self._with_progress(_timed(iter(reader), clock, "decode"), total, reader.name)
+        self._feed(scorers, frames)
+        clock["flow"] = time.perf_counter() - began - clock.total()
+        logits = {stream: scorer.logits() for stream, scorer in scorers.items()}
+        fused = sum(logits.values())
+        if not np.isfinite(fused).all():
+            raise ValueError(
+                f"{reader.name}: logits must be finite. Received: {np.sum(~np.isfinite(fused))} of {fused.size} "
+                'that are not. Check the weights, or use precision="float32".'
+            )
+        stages = ["decode", *(["flow"] if "flow" in self.streams else []), *(f"{s} model" for s in self.streams)]
+        return Classification(
+            video=reader.name,
+            predictions=self._predictions(fused, top),
+            logits=fused,
+            stream_logits=logits,
+            frames=total,
+            damaged=reader.damaged,
+            looped=min((scorer.looped for scorer in scorers.values() if scorer.looped), default=None),
+            flow_method=self.flow,
+            seconds={stage: clock[stage] for stage in stages},
+            fps=float(self.clip.fps),
+            activation=self.activation,
+            clips=self.clips,
+            cut_short=reader.cut_short,
+        )
+
+    def _scorers(self, total, name, clock):
+        if "flow" in self.streams and total < 2:
+            raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
+        lengths = {"rgb": total, "flow": total - 1}
+        scorers = {
+            stream: chunks.Scorer(
+                self.models[stream], self.clips[stream], name, lengths[stream], self.chunk_frames, clock
+            )
+            for stream in self.streams
+        }
+        for stream, scorer in scorers.items():
+            if scorer.looped:
+                apart = self.clips[stream].frame_stride
+                seen = "" if apart == 1 else f", {self.clips[stream].seen(lengths[stream])} of them seen"
+                notice(
+                    f"{name}: {lengths[stream]} {stream} frames at {self.clip.fps:g} fps{seen}, looped to "
+                    f"{scorer.looped}"
+                )
+        return scorers
+
+    def _feed(self, scorers, frames):
+        """Sends every frame to the rgb scorer, and every field between two frames to the flow scorer."""
+
+        def seen(frames):
+            for frame in frames:
+                if "rgb" in scorers:
+                    scorers["rgb"].add(frame)
+                yield frame
+
+        if "flow" not in scorers:
+            collections.deque(seen(frames), maxlen=0)
+            return
+        for field in flow.stream(seen(frames), self.flow):
+            scorers["flow"].add(field)
+
+    def _with_progress(self, frames, total, name):
+        if not self.progress:
+            return frames
+        from tqdm import tqdm
+
+        return tqdm(frames, total=total, unit="frame", desc=os.path.basename(name), leave=False, disable=None)
+
+    def _predictions(self, logits, top):
+        shares = probabilities(logits, self.activation)
+        return [
+            Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]))
+            for i in np.argsort(-logits, kind="stable")[:top]
+        ]
+
+
+def _timed(iterator, clock, stage):
+    """Passes items on, adding the seconds spent waiting for them to `clock[stage]`."""
+    while True:
+        began = time.perf_counter()
+        item = next(iterator, None)
+        clock[stage] += time.perf_counter() - began
+        if item is None:
+            return
+        yield item
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}")

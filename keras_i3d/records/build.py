@@ -1,0 +1,179 @@
+"""Videos to sharded TFRecords, distributed by Apache Beam, safe to interrupt at any point.
+
+A plan fixes which video goes to which shard and in which order, whatever the number of workers. One element of work is
+one shard: written aside, read back, renamed; what is there already is not done again.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+import uuid
+
+import tensorflow as tf
+
+from keras_i3d import paths
+from keras_i3d.flow.engine import TVL1Params
+from keras_i3d.flow.pairs import METHODS, cores
+from keras_i3d.records import distribute, manifest, sequence_example
+from keras_i3d.records.build_state import Work, plan, sidecar
+from keras_i3d.records.video_files import is_text, printable
+from keras_i3d.video import MAX_SECONDS, Reader
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of the videos of a split.
+
+    Attributes:
+        split: its name.
+        written, failed, missing: numbers of videos; failed ones are in OUTPUT/failed.jsonl with their reasons.
+        damaged: how many of those written have packets that could not be decoded, or are cut short; the manifest lists
+            them.
+        shards: number of files.
+        bytes: of all shards.
+        seconds: this call took.
+        built: how many shards this call wrote; 0 where the split was complete.
+    """
+
+    split: str
+    written: int
+    failed: int
+    missing: int
+    damaged: int
+    shards: int
+    bytes: int
+    seconds: float
+    built: int
+
+    def __str__(self):
+        done = f"{self.built} of {self.shards} shards in {self.seconds:.1f} s" if self.built else "was complete"
+        return (
+            f"{self.split}: {self.written} written ({self.damaged} of them damaged), {self.failed} failed, "
+            f"{self.missing} missing; {self.bytes} bytes; {done}"
+        )
+
+
+def build(
+    listing,
+    output,
+    spec,
+    shards=None,
+    workers=None,
+    runner=None,
+    beam_args=(),
+    progress=True,
+    max_seconds=MAX_SECONDS,
+):
+    """Builds a split of a data set, or what is missing of it.
+
+    Args:
+        listing: an `annotations.Listing`. Several splits may go to one output; their labels and specs must agree.
+        output: a folder, local or whatever `tf.io.gfile` takes. Two builds of one split at once are refused only
+            where the folder is local; elsewhere they would write the same shards twice.
+        spec: a RecordSpec.
+        shards: how many files; by default as `plan.default_shards` says.
+        workers: local processes; by default one a core.
+        runner: a Beam runner's name; None for local processes. Another runner's workers need this package, and see
+            the videos and the output under the same paths.
+        beam_args: further flags for Beam, such as "--project=x".
+        progress: whether to show a progress bar.
+        max_seconds: seconds that a video, or its part, may last, as for `video.Reader`.
+
+    Returns:
+        A Report.
+
+    Raises:
+        ValueError: the output holds something else: another plan, other labels, another spec.
+        BuildError: a worker was lost, or another build of this split runs.
+        ImportError: a package is not installed; the message has the install line.
+    """
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1. Received: workers={workers!r}")
+    began = time.monotonic()
+    spec = dataclasses.replace(spec, fps=float(spec.fps), flow_bound=float(spec.flow_bound))  # one way to write 25
+    work = Work(listing, os.fspath(paths.expand(output)), spec, plan(listing, shards), float(max_seconds))
+    complete = work.complete()
+    if complete:
+        work.remove()  # of a build that was stopped after its last step
+        return _report(complete, 0, began)
+    with work.begun() as pending:
+        if pending:
+            distribute.check_installed()
+            if spec.flow_method is not None:
+                METHODS[spec.flow_method](TVL1Params())  # compiled, or its package found missing, before work starts
+            offsets = [work.offsets[number] for number in pending]
+            with work.progress(progress):
+                if runner is None:
+                    distribute.local(work.folder, offsets, workers or cores())
+                else:
+                    distribute.remote(work.folder, offsets, runner, beam_args)
+        return _report(work.merge(), len(pending), began)
+
+
+def write_shard(folder, offset):
+    """Writes the shard whose line of `folder`/plan.jsonl begins at byte `offset`: what the workers do.
+
+    The shard is complete once its NNNNN.json is there. A video that cannot be used is noted there, with the reason.
+    """
+    with tf.io.gfile.GFile(os.path.join(folder, "plan.jsonl"), "rb") as file:
+        head = json.loads(file.readline())
+        file.seek(offset)
+        line = json.loads(file.readline())
+    spec, number = sequence_example.RecordSpec(**head["spec"]), line["shard"]
+    name = manifest.shard_name(head["split"], number, head["shards"])
+    aside = os.path.join(folder, f"{name}.{uuid.uuid4().hex[:8]}.part")
+    done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}
+    with tf.io.TFRecordWriter(aside) as writer:
+        for example in line["videos"]:
+            video = {"id": printable(example["id"]), "path": printable(example["path"])}
+            if not is_text(example["id"] + example["path"]):
+                done["failed"].append({**video, "reason": "its name is not UTF-8: rename the file or its folder"})
+                continue
+            try:
+                record, reader = _encode(example, spec, head["max_seconds"])
+            except (ImportError, MemoryError):
+                raise  # not the video's fault
+            except Exception as error:
+                reason = getattr(error, "reason", None) or f"{type(error).__name__}: {error}"
+                done["failed"].append({**video, "reason": reason})
+                continue
+            writer.write(record)
+            done["ids"].append(example["id"])
+            if reader.damaged or reader.cut_short:
+                done["damaged"].append({**video, "packets": reader.damaged, "cut_short": reader.cut_short})
+    written = [record_id(raw.numpy()) for raw in tf.data.TFRecordDataset(aside)]
+    if written != done["ids"]:
+        raise OSError(f"{aside} reads back as {len(written)} records, not the {len(done['ids'])} that were written")
+    done["bytes"] = tf.io.gfile.stat(aside).length
+    tf.io.gfile.rename(aside, os.path.join(os.path.dirname(folder), name), overwrite=True)
+    manifest.write_json(sidecar(folder, number), done)
+
+
+def record_id(raw):
+    """Returns the id of a serialised record."""
+    return tf.train.SequenceExample.FromString(raw).context.feature["example/id"].bytes_list.value[0].decode()
+
+
+def _encode(example, spec, max_seconds):
+    """Returns (a video's record, the Reader that has read it)."""
+    path = example["path"]
+    with tf.io.gfile.GFile(path, "rb") if "://" in path else contextlib.nullcontext(path) as video:
+        reader = Reader(video, spec.fps, spec.short_side, example["start"], example["end"], max_seconds)
+        facts = {key: example[key] for key in ("id", "label", "index", "split", "start", "end")}
+        return sequence_example.encode(reader, spec, source=os.path.basename(path), workers=1, **facts), reader
+
+
+def _report(built, shards, began):
+    return Report(
+        split=built.split,
+        written=built.records,
+        failed=len(built.failed),
+        missing=len(built.missing),
+        damaged=len(built.damaged),
+        shards=len(built.shards),
+        bytes=sum(shard.bytes for shard in built.shards),
+        seconds=time.monotonic() - began,
+        built=shards,
+    )

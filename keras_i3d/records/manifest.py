@@ -1,0 +1,163 @@
+"""What a folder of records holds: `SPLIT.json` beside the shards of each split."""
+
+import dataclasses
+import json
+import os
+import re
+import uuid
+
+import tensorflow as tf
+
+from keras_i3d.errors import one_line
+from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.records.video_files import regular
+from keras_i3d.version import __version__
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of records, complete: its name, the ids of its records in their order, its size in bytes."""
+
+    name: str
+    ids: tuple
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A split of a data set of records.
+
+    Attributes:
+        split: "train", ...
+        labels: class names, the place in the list being the class index.
+        spec: how every record was made.
+        shards: in order.
+        failed: {"id", "path", "reason"} of each video that could not be used.
+        missing: {"id", "path"} of each video that was listed and not there.
+        source: what it was built from, for people.
+        version: the package's, when it was built.
+        damaged: {"id", "path", "packets", "cut_short"} of each video written of which so many packets could not be
+            decoded, or whose file lacks a part.
+        plan: a hash of all that the shards were made from.
+    """
+
+    split: str
+    labels: tuple
+    spec: RecordSpec
+    shards: tuple
+    failed: tuple = ()
+    missing: tuple = ()
+    source: str = ""
+    version: str = __version__
+    damaged: tuple = ()
+    plan: str = ""
+
+    @property
+    def records(self):
+        """How many records the split has."""
+        return sum(len(shard.ids) for shard in self.shards)
+
+    def write(self, folder):
+        """Writes `folder`/SPLIT.json, aside first; returns its path."""
+        path = os.path.join(folder, f"{self.split}.json")
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
+        return path
+
+
+def read(path):
+    """Reads a Manifest, or raises ValueError with what is wrong with the file.
+
+    Raises:
+        ValueError: it is damaged, or of another version.
+        OSError, tf.errors.OpError: there is no such file, or it cannot be opened.
+    """
+    try:
+        with _opened(path) as file:
+            content = json.load(file)
+        if content.pop("format") != FORMAT:
+            raise ValueError("another format")
+        shards = tuple(shard(**each) for each in _list(content.pop("shards"), "shards"))
+        lists = {name: tuple(_list(content.pop(name), name)) for name in ("labels", "failed", "missing", "damaged")}
+        if not all(isinstance(label, str) for label in lists["labels"]):
+            raise ValueError("labels are text")
+        for name in ("failed", "missing", "damaged"):
+            videos(lists[name], name)
+        if not all(isinstance(value, str) for value in content.values() if not isinstance(value, dict)):
+            raise ValueError(f"{', '.join(name for name in content if name != 'spec')} are text")
+        return Manifest(spec=_spec(**content.pop("spec")), shards=shards, **lists, **content)
+    except (OSError, tf.errors.OpError):
+        raise
+    except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
+        said = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"{path} is not a manifest of records that this version reads: {said}") from error
+
+
+LARGE = 1_000_000  # of what no record has as many: frames per second, pixels
+
+
+def _list(value, name):
+    if not isinstance(value, list):
+        raise ValueError(f"{name} are a list")
+    return value
+
+
+def videos(found, name):
+    """Raises ValueError unless they are tables of videos, as `Manifest.failed` has them."""
+    if not all(isinstance(video, dict) and isinstance(video.get("id"), str) for video in found):
+        raise ValueError(f"{name} are tables of videos, by their ids")
+
+
+def _spec(**content):
+    """A RecordSpec of numbers that are numbers, and not too large to be any video's."""
+    spec = RecordSpec(**content)
+    for name, kinds in (("fps", (int, float)), ("short_side", int), ("quality", int), ("flow_bound", (int, float))):
+        value = getattr(spec, name)
+        if isinstance(value, bool) or not isinstance(value, kinds) or value > LARGE:
+            raise ValueError(f"{name} is no number that records have")
+    return spec
+
+
+def _opened(path):
+    """Opens a text file, by `tf.io.gfile` where it is not local; a pipe in its place would be waited for."""
+    path = os.fspath(path)
+    return tf.io.gfile.GFile(path) if "://" in path else open(path, encoding="utf-8", opener=regular)
+
+
+def shard(name, ids, bytes):
+    """A Shard of a manifest, whose name is that of a file beside it: not a path to somewhere else."""
+    if os.path.basename(name) != name or not all(isinstance(id, str) for id in _list(ids, "ids")):
+        raise ValueError(f"a shard is named as a file beside the manifest, its ids are text; received {name!r}")
+    if type(bytes) is not int or bytes < 0:
+        raise ValueError(f"the bytes of {name} are a number")
+    return Shard(name, tuple(ids), bytes)
+
+
+def of_shard(path):
+    """Returns the Manifest that a file of records belongs to, or None for a foreign file."""
+    split = re.fullmatch(r"(.+)-\d{5}-of-\d{5}\.tfrecord", os.path.basename(path))
+    beside = split and os.path.join(os.path.dirname(path), f"{split[1]}.json")
+    return read(beside) if beside and tf.io.gfile.exists(beside) else None
+
+
+def shard_name(split, number, count):
+    """Returns "SPLIT-00000-of-00004.tfrecord"."""
+    return f"{split}-{number:05}-of-{count:05}.tfrecord"
+
+
+def check_same(name, first, second, where_first, where_second):
+    """Raises ValueError with both values where two dataclasses of one kind, such as RecordSpec, disagree."""
+    if first != second:
+        a, b = dataclasses.asdict(first), dataclasses.asdict(second)
+        differing = "; ".join(f"{key}: {a[key]!r} and {b[key]!r}" for key in a if a[key] != b[key])
+        raise ValueError(f"{name} of {where_first} and {where_second} must agree. Received: {differing}")
+
+
+def write_json(path, content):
+    """Writes a JSON file aside and renames it, by `tf.io.gfile`."""
+    aside = f"{path}.{uuid.uuid4().hex[:8]}.part"
+    with tf.io.gfile.GFile(aside, "w") as file:
+        json.dump(content, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    tf.io.gfile.rename(aside, path, overwrite=True)

@@ -1,0 +1,182 @@
+"""What a run writes while it goes, and when it stops."""
+
+import contextlib
+import csv
+import math
+import pathlib
+import signal
+import time
+
+import keras
+
+from keras_i3d import facts as facts_lib
+from keras_i3d.atomic import replacing
+from keras_i3d.data.pipeline import dropped_records
+from keras_i3d.errors import notice
+from keras_i3d.facts import Facts
+from keras_i3d.training import workers
+from keras_i3d.training.checkpoints import Checkpoints
+from keras_i3d.training.objective import schedule
+from keras_i3d.training.tensorboard import Board
+from keras_i3d.training.workers import TrainingError
+from keras_i3d.weights import by_name, h5_files
+
+
+class Keeper(keras.callbacks.Callback):
+    """Writes checkpoints, the log and the best weights of a run, and stops it where it no longer makes sense."""
+
+    def __init__(self, model, final, plan, output):
+        super().__init__()
+        self.trained, self.final = model, final
+        self.plan, self.output = plan, output
+        self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
+        self.step, self.rows, self.best, self.stop, self.board = 0, [], None, False, None
+        self._datasets, self._dropped = [], set()
+        recipe = plan.recipe
+        self.total = recipe.steps * recipe.accumulate
+        self.every = recipe.validate_every * recipe.accumulate
+        self.save_every = recipe.save_every * recipe.accumulate
+
+    def resume(self, saved):
+        """Goes back to a checkpoint, as `state.newest` read it; None begins anew."""
+        if saved:
+            self.checkpoints.restore(saved)
+            self.step, self.rows, self.best = saved.step, saved.facts["rows"], saved.facts["best"]
+            self._dropped = set(saved.facts.get("dropped", ()))
+        if workers.is_chief():
+            with self._writing("the TensorBoard logs"):
+                self.board = Board(self.output / "tensorboard", self.rows)
+
+    def counted(self, dataset):
+        """Returns the data set; what it drops from now on is counted."""
+        self._datasets.append(dataset)
+        return dataset
+
+    @property
+    def dropped(self):
+        """The damaged records that were dropped since the run began, by file and id."""
+        self._dropped |= {record for dataset in self._datasets for record in dropped_records(dataset)}
+        return self._dropped
+
+    def close(self):
+        """Closes the files that a run keeps open."""
+        if self.board:
+            self.board.close()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise TrainingError(f"The loss is {loss} at step {self._update()}. {self._remedy()}")
+        ends_epoch = self.step % self.every == 0 or self.step == self.total
+        if not ends_epoch and (self.stop or self.step % self.save_every == 0):
+            self._save()
+        if self.stop and not ends_epoch:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "clips_per_second", "waiting")
+        row = {"epoch": epoch + 1, "step": self._update(), "time": time.time()}
+        row |= {name: float(logs[name]) for name in names if name in logs}
+        if self.dropped:
+            row["dropped"] = len(self.dropped)
+        self.rows.append(row | {"learning_rate": float(schedule(self.plan.recipe)(self.step - 1))})
+        better = "val_top1" in logs and (self.best is None or logs["val_top1"] > self.best)
+        if better:
+            self.best = float(logs["val_top1"])
+        if workers.is_chief():
+            with self._writing("the log"):
+                self._write_log()
+                self.board.write(self.rows[-1])
+        if better:
+            self._update_final()
+            if workers.is_chief():
+                facts = self._facts(f"val_top1 {self.best:.4f}")
+                h5_files.save_h5(self.final, self.output / "best.weights.h5", **facts.record())
+        self._save()
+        if self.stop:
+            raise KeyboardInterrupt
+
+    def _write_log(self):
+        with replacing(self.output / "log.csv") as log, open(log, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def write_final(self):
+        """Writes `model.keras`."""
+        self._update_final()
+        facts_lib.note(self.final, self._facts())
+        if not workers.is_chief():
+            return
+        with self._writing("model.keras"), replacing(self.output / "model.keras") as temporary:
+            self.final.save(temporary)
+
+    def _update_final(self):
+        """Every worker reads the weights here, for some are shared among them; one of them writes."""
+        by_name.assign(self.final, by_name.layer_weights(self.trained), str(self.output))
+
+    def _facts(self, *more):
+        plan = self.plan
+        return Facts(
+            stream=plan.stream,
+            classes=len(plan.labels),
+            labels=tuple(plan.labels),
+            activation=facts_lib.activation(self.final),
+            depth_multiplier=plan.recipe.depth_multiplier,
+            precision=plan.recipe.precision,
+            clip=plan.clip,
+            source=", ".join([f"trained on {pathlib.Path(plan.records).name}", f"step {self._update()}", *more]),
+        )
+
+    def _update(self):
+        """The number of the update that the last batch belongs to."""
+        return math.ceil(self.step / self.plan.recipe.accumulate)
+
+    def _save(self):
+        try:
+            with self._writing(f"the checkpoint of step {self._update()}"):
+                self.checkpoints.save(self.step, rows=self.rows, best=self.best, dropped=sorted(self.dropped))
+        except FloatingPointError as error:
+            raise TrainingError(f"{error}. {self._remedy()}") from error
+
+    @contextlib.contextmanager
+    def _writing(self, what):
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"Cannot write {what} ({error.strerror or error}). The last checkpoint is untouched: free some space "
+                f"in {self.output}, and start the same command again."
+            ) from error
+
+    def _remedy(self):
+        return (
+            "Start again with a lower learning_rate, with clip_norm, or with precision=float32, in another output; "
+            f"the last checkpoint in {self.checkpoints.folder} is good."
+        )
+
+    @contextlib.contextmanager
+    def interruptible(self):
+        """On one machine, the first Ctrl-C or SIGTERM ends the step with a checkpoint, the second ends at once."""
+
+        def ask(signum, frame):
+            del frame
+            notice("stopping after this step; once more to stop at once")
+            self.stop = True
+            signal.signal(signum, before[signum])
+
+        before = {}
+        if workers.shard()[1] > 1:  # the others would wait for this one
+            yield
+            return
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, ask)
+        except ValueError:  # not the main thread, which alone may do so
+            pass
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""The curves of a run as TensorBoard reads them; to write them takes TensorFlow alone."""
+
+import os
+import time
+
+import tensorflow as tf
+
+PREFIX = "events.out.tfevents"  # by which TensorBoard knows its files
+CURVES = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
+
+
+class Board:
+    """Event files in `train/` and `validation/` of a folder; the step of a point is the number of updates.
+
+    They hold the rows of the log and nothing else. A run that goes on writes those that it goes on from anew, so that
+    nothing is there twice, and nothing is missing that a killed one had not written yet.
+
+    Args:
+        folder: made if need be.
+        rows: of the log so far, as for `write`.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+
+    def __init__(self, folder, rows):
+        self.folder, self.writers = folder, {}
+        before = list(folder.glob(f"*/{PREFIX}.*"))
+        for row in rows:
+            self.write(row)
+        for path in before:
+            path.unlink()
+
+    def write(self, row):
+        """Adds a row: {"step": updates, "time": seconds since 1970, name of a curve: float, "val_" and name: float}.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        for part, prefix in (("train", ""), ("validation", "val_")):
+            curves = {name: row[prefix + name] for name in CURVES if prefix + name in row}
+            values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in curves.items()]
+            if not values:
+                continue
+            try:
+                if part not in self.writers:
+                    self.writers[part] = self._open(part)
+                summary = tf.compat.v1.Summary(value=values)
+                event = tf.compat.v1.Event(step=row["step"], wall_time=row["time"], summary=summary)
+                self.writers[part].write(event.SerializeToString())
+                self.writers[part].flush()
+            except tf.errors.OpError as error:
+                raise OSError(error.message or type(error).__name__) from error
+
+    def _open(self, part):
+        (self.folder / part).mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        writer = tf.io.TFRecordWriter(str(self.folder / part / f"{PREFIX}.{now:020.9f}.{os.getpid()}"))
+        writer.write(tf.compat.v1.Event(file_version="brain.Event:2", wall_time=now).SerializeToString())
+        return writer
+
+    def close(self):
+        """Closes the files."""
+        for writer in self.writers.values():
+            writer.close()

@@ -1,0 +1,96 @@
+"""Weights by layer name: compared, assigned, fingerprinted.
+
+Weights travel as `{layer name: [arrays in Keras's order]}`; the layers of a nested model as `model/layer`. A name or a
+shape without its counterpart is an error.
+"""
+
+import hashlib
+
+import numpy as np
+
+from keras_i3d.errors import WeightsError
+from keras_i3d.models.inception import HEAD, LAYERS
+
+FIRST_UNIT = LAYERS[0][0]
+
+
+def layer_weights(model):
+    """Returns {layer name: arrays} of a model; the layers of a nested model as `model/layer`."""
+    return {name: [np.asarray(w) for w in layer.get_weights()] for name, layer in weighted_layers(model)}
+
+
+def layer_shapes(model):
+    """Returns {layer name: [shapes]} of a model, in the order of its layers."""
+    return {name: [tuple(w.shape) for w in layer.weights] for name, layer in weighted_layers(model)}
+
+
+def weighted_layers(model, path=""):
+    """Yields (name, layer) for each layer with weights, those of nested models under `model/`."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from weighted_layers(layer, f"{path}{layer.name}/")
+        elif layer.weights:
+            yield path + layer.name, layer
+
+
+def fingerprint(shapes):
+    """Returns the sha256 of a model's layer names and weight shapes, in order.
+
+    Keras loads `.weights.h5` by class and position: equal fingerprints are what makes that safe.
+    """
+    return hashlib.sha256(
+        repr([(name, [tuple(s) for s in each]) for name, each in shapes.items()]).encode()
+    ).hexdigest()
+
+
+def check_match(weights, shapes, source, skip=()):
+    """Raises WeightsError listing every layer of `weights` and of the model's `shapes` without its equal."""
+    missing = [name for name in shapes if name not in weights and name not in skip]
+    unknown = [name for name in weights if name not in shapes and name not in skip]
+    differing = [
+        f"{name} {[np.shape(w) for w in weights[name]]} where the model has {shape}"
+        for name, shape in shapes.items()
+        if name in weights and name not in skip and [tuple(np.shape(w)) for w in weights[name]] != shape
+    ]
+    complaints = [
+        f"{len(names)} {what}: {listed(names)}"
+        for names, what in (
+            (missing, "layers of the model are not in it"),
+            (unknown, "of its layers are not in the model"),
+            (differing, "layers differ in shape"),
+        )
+        if names
+    ]
+    if complaints:
+        raise WeightsError(f"{source} does not belong to this model: {'; '.join(complaints)}.{_hint(weights, shapes)}")
+
+
+def _hint(weights, shapes):
+    """The remedy, where the way in which weights and model differ tells it."""
+    nested = {name.partition("/")[0] for name in weights if "/" in name}
+    if nested and not any("/" in name for name in shapes):
+        return f" It holds models inside a model: save {' or '.join(sorted(nested))} alone, and pass that."
+    if any("/" in name for name in shapes):
+        return ' The model has two streams: pass weights={"rgb": ..., "flow": ...}, or a two-stream model\'s own file.'
+    if set(weights) >= set(shapes) - {HEAD} and f"{FIRST_UNIT}_batch_norm" in weights:
+        return " Layers of other widths: pass the depth_multiplier that it was built with."
+    return " Pass a file that I3D's own layers were saved in, by their names."
+
+
+def assign(model, weights, source, skip=()):
+    """Sets a model's weights by layer name, all or none; layers in `skip` stay as they are."""
+    check_match(weights, layer_shapes(model), source, skip)
+    for name, layer in weighted_layers(model):
+        if name not in skip:
+            layer.set_weights(weights[name])
+
+
+def in_layout(weights, shapes, source):
+    """Returns the weights as float32, in the order of `shapes`, whose layers and shapes they must have."""
+    check_match(weights, shapes, source)
+    return {name: [np.asarray(array, "float32") for array in weights[name]] for name in shapes}
+
+
+def listed(names, most=6):
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,74 @@
+"""Checkpoints of the original codes as `.weights.h5` files."""
+
+import dataclasses
+import os
+
+from keras_i3d import paths
+from keras_i3d.errors import WeightsError
+from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.models.inception import HEAD, layout
+from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.weights import by_name, originals, registry, tensorflow_files
+from keras_i3d.weights.by_name import FIRST_UNIT
+from keras_i3d.weights.h5_files import write_h5
+from keras_i3d.weights.labels import read_labels
+
+
+def convert_sonnet(checkpoint, output, labels=None):
+    """Converts an I3D checkpoint of the original TensorFlow code to a `.weights.h5`.
+
+    Args:
+        checkpoint: path prefix; published, or fine-tuned by a user.
+        output: the `.weights.h5` to write.
+        labels: name or file of the label list to note in it; by default that of a published checkpoint.
+
+    Returns:
+        The Facts that were noted in the file.
+
+    Raises:
+        WeightsError: the checkpoint is unreadable, or a name or shape in it has no counterpart in I3D.
+        ValueError: labels of another number than the classes, or an output that cannot be named so.
+    """
+    checkpoint, output = tensorflow_files.checkpoint_prefix(paths.expand(checkpoint)), paths.expand(output)
+    weights = originals.read_sonnet(checkpoint)
+    first = f"{FIRST_UNIT}_conv_3d"
+    if first not in weights or HEAD not in weights:
+        raise WeightsError(f"{checkpoint} has no {first if first not in weights else HEAD}.")
+    channels, classes = weights[first][0].shape[3], int(weights[HEAD][0].shape[-1])
+    stream = next((stream for stream, n in CHANNELS.items() if n == channels), None)
+    if stream is None:
+        raise WeightsError(f"{checkpoint} takes {channels} input channels; the streams have 3 (rgb) or 2 (flow).")
+    index = f"{checkpoint}.index"  # TensorFlow's first format, which is one file, has none
+    entry = registry.identify(index) if os.path.isfile(index) else None
+    if labels is None:
+        labels = entry and entry.labels
+    elif labels not in registry.LABELS:
+        labels = read_labels(labels)
+    count = registry.LABELS[labels].classes if isinstance(labels, str) else len(labels or [])
+    if labels and count != classes:
+        raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
+    weights = by_name.in_layout(weights, layout(stream=stream, classes=classes), checkpoint)
+    source = "not a published checkpoint (its tensor CRCs are new)"
+    facts = Facts(stream, classes, activation=SOFTMAX, source=source)
+    if entry:
+        facts = dataclasses.replace(entry.facts, source=f"published checkpoint {entry.name}")
+    facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
+    write_h5(weights, output, **facts.record())
+    return facts
+
+
+def convert_inception_v1(checkpoint, output, stream="rgb"):
+    """Inflates a 2D Inception V1 checkpoint of TF-Slim to the `.weights.h5` of an I3D without its class layer.
+
+    Args:
+        checkpoint: path prefix; both of TensorFlow's formats.
+        output: the `.weights.h5` to write.
+        stream: "rgb" or "flow".
+
+    Raises:
+        WeightsError: the checkpoint is unreadable, or not Inception V1's.
+        ValueError: an output that cannot be named so.
+    """
+    weights = originals.read_inception_v1(checkpoint, CHANNELS[check_stream(stream)])
+    source = f"inflated from {os.path.basename(checkpoint)}"
+    write_h5(weights, output, stream=stream, classes=None, labels=None, source=source)

@@ -1,0 +1,158 @@
+"""`.weights.h5` files: read by layer name, written as Keras lays them out, with what they say of themselves."""
+
+import collections
+import json
+import os
+import pathlib
+import zipfile
+
+import h5py
+import numpy as np
+
+from keras_i3d import atomic, facts, stored
+from keras_i3d.errors import WeightsError
+from keras_i3d.version import __version__
+from keras_i3d.weights import by_name, download, keras_files
+
+HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, and some to spare
+KERAS_GROUPS = {"_conv_3d": "conv3d", "_batch_norm": "batch_normalization"}  # what Keras names a layer's group by
+
+
+def save_h5(model, path, **facts):
+    """Writes the weights of an I3D of one stream as `write_h5` does."""
+    write_h5(by_name.layer_weights(model), path, **facts)
+
+
+def write_h5(weights, path, **facts):
+    """Writes `path`, a `.weights.h5` of one stream, and `path`.sha256 beside it; each whole or not at all.
+
+    The file is laid out as Keras itself lays out that model's, so that `model.load_weights` reads it too, by position.
+    Its root has the model's fingerprint and `facts` as attributes. No model is built for it, and HDF5 locks no file: a
+    file system without locks will do.
+
+    Args:
+        weights: {layer name: arrays}, in the order of the model's layers, as `by_name.in_layout` gives them.
+        path: its name ends in .weights.h5.
+        facts: JSON.
+
+    Raises:
+        ValueError: another name, no such folder, or a layer that no I3D has.
+        WeightsError: the disk is full, or it cannot be written.
+    """
+    path = pathlib.Path(path)
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(f"The name of a weights file ends in .weights.h5. Received: {path.name}")
+    if not path.parent.is_dir():
+        raise ValueError(f"No such folder to write in: {path.parent}. Make it first.")
+    weights = {name: [np.asarray(array) for array in arrays] for name, arrays in weights.items()}
+    # Found out before HDF5 does, which after a failed write neither closes its file nor leaves the process whole.
+    size = sum(array.nbytes for arrays in weights.values() for array in arrays)
+    download.check_space(path.parent, size + HDF5_OVERHEAD, path.name)
+    shapes = {name: [array.shape for array in arrays] for name, arrays in weights.items()}
+    facts = {"version": __version__, "fingerprint": by_name.fingerprint(shapes), **facts}
+    try:
+        with atomic.replacing(path) as temporary:
+            with h5py.File(temporary, "w", locking=False) as file:
+                _fill(file, weights)
+                file.attrs["keras_i3d"] = json.dumps(facts)
+            by_name.check_match(read_h5(temporary), shapes, temporary)
+            digest = download.sha256(temporary)
+            checksum_file(path).unlink(missing_ok=True)  # of what was there: a kill leaves none, not a wrong one
+        atomic.write_text(checksum_file(path), f"{digest}  {path.name}\n")
+    except OSError as error:
+        raise WeightsError(f"Cannot write {path} ({error.strerror or error}). Is the disk full?") from error
+
+
+def _fill(file, weights):
+    """Writes the groups that Keras makes of layers: `layers/CLASS_NUMBER/vars`, numbered class by class."""
+    numbers = collections.Counter()
+    file.create_group("vars")
+    for name, arrays in weights.items():
+        kind = next((kind for suffix, kind in KERAS_GROUPS.items() if name.endswith(suffix)), None)
+        if kind is None:
+            raise ValueError(f"The layers of an I3D with weights end in {' or '.join(KERAS_GROUPS)}. Received: {name}")
+        number = f"_{numbers[kind]}" if numbers[kind] else ""
+        numbers[kind] += 1
+        group = file.create_group(f"layers/{kind}{number}/vars")
+        group.attrs["name"] = name
+        for i, array in enumerate(arrays):
+            group[str(i)] = array
+
+
+def read_h5(path):
+    """Reads a `.weights.h5` of Keras 3 as {layer name: arrays}, those of a nested model as `model/layer`.
+
+    Raises:
+        WeightsError: no such file, a damaged one, or one with more in it than plain arrays of its own.
+    """
+    weights = {}
+
+    def visit(group, scope):
+        for child in group.values():
+            if "vars" not in child or not ("layers" in child or len(child["vars"])):
+                continue
+            name = child["vars"].attrs.get("name")
+            if "layers" in child:
+                visit(child["layers"], f"{scope}{name}/")
+            else:
+                if name is None:
+                    raise WeightsError(
+                        f"{path} does not name its layers: a Keras before 3.6 wrote it. Load it into a model of "
+                        "the same shape with model.load_weights and save that model again."
+                    )
+                weights[scope + name] = [_array(child["vars"][str(i)]) for i in range(len(child["vars"]))]
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            stored.check_h5(file, os.path.getsize(path))
+            if "layers" not in file:
+                raise WeightsError(f"{path} is not a .weights.h5 of Keras 3.")
+            visit(file["layers"], "")
+    except WeightsError:
+        raise
+    except Exception as error:  # HDF5 tells of damage by half a dozen of types, RuntimeError and AttributeError too
+        raise WeightsError(f"{path}: not a readable HDF5 file ({stored.reason(path, error)})") from error
+    return weights
+
+
+def _array(dataset):
+    """An array of an HDF5 file, bfloat16, which HDF5 does not know, as float32."""
+    value = dataset[()]
+    if dataset.attrs.get("dtype") == "bfloat16":
+        import ml_dtypes
+
+        return value.view(ml_dtypes.bfloat16).astype(np.float32)
+    return value
+
+
+def facts_of(path, stream=None):
+    """Returns the Facts that a `.weights.h5` or `.keras` notes about itself, or None for a file by others.
+
+    Args:
+        path: the file.
+        stream: the one to take where the file names none.
+
+    Raises:
+        WeightsError: notes that cannot be read.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            noted = keras_files.notes(path)
+        else:
+            with h5py.File(path, "r", locking=False) as file:
+                noted = json.loads(file.attrs.get(facts.KEY, "{}"))
+        return facts.parse(noted, stream)
+    except Exception as error:  # of a damaged archive, HDF5 file or text: any of a dozen of types
+        raise WeightsError(f"{path}: {stored.reason(path, error)}") from error
+
+
+def intact(path):
+    """Whether `path` exists and has the sha256 recorded beside it."""
+    try:
+        return download.sha256(path) == checksum_file(path).read_text(encoding="utf-8").split()[0]
+    except (OSError, ValueError, IndexError):  # missing, a folder, no text, empty
+        return False
+
+
+def checksum_file(path):
+    return path.with_name(path.name + ".sha256")

@@ -1,0 +1,111 @@
+"""The checkpoints that the original codes write: Sonnet's Inception I3D, and TF-Slim's 2D Inception V1.
+
+No model is built to read one: what comes of it must not depend on the caller's dtype policy, backend or strategy.
+"""
+
+import re
+
+import numpy as np
+
+from keras_i3d.errors import WeightsError, notice
+from keras_i3d.models.inception import LAYERS, layout
+from keras_i3d.weights import tensorflow_files
+from keras_i3d.weights.by_name import in_layout, listed
+
+FIRST_UNIT = LAYERS[0][0]
+SONNET_KINDS = {"conv_3d": ("w", "b"), "batch_norm": ("beta", "moving_mean", "moving_variance")}
+SLIM_SUFFIXES = {
+    "weights": "conv_3d/w",
+    "biases": "conv_3d/b",
+    "BatchNorm/beta": "batch_norm/beta",
+    "BatchNorm/moving_mean": "batch_norm/moving_mean",
+    "BatchNorm/moving_variance": "batch_norm/moving_variance",
+}
+
+
+def read_sonnet(prefix):
+    """Reads an Inception I3D checkpoint, published or fine-tuned, as {layer name: arrays}.
+
+    Both published layouts: variables under a scope such as `RGB/inception_i3d/` with (C,) batch norm,
+    and the Kinetics-600 one with no scope, (1, 1, 1, 1, C) batch norm and optimizer slots, which are left out.
+
+    Args:
+        prefix: path of the checkpoint, without `.index` or `.data-...`.
+
+    Raises:
+        WeightsError: unreadable, not an I3D, or with variables that belong to no layer.
+    """
+    prefix = tensorflow_files.checkpoint_prefix(prefix)
+    variables = tensorflow_files.read(prefix)
+    scopes = [name[: -len(f"{FIRST_UNIT}/conv_3d/w")] for name in variables if name.endswith(f"{FIRST_UNIT}/conv_3d/w")]
+    if len(scopes) != 1:
+        raise WeightsError(
+            f"{prefix}: an Inception I3D checkpoint has one variable .../{FIRST_UNIT}/conv_3d/w; found {len(scopes)}. "
+            + (f"Its first variables: {listed(variables)}" if not scopes else f"Split it by scope: {listed(scopes)}")
+        )
+    scope = scopes[0]
+    weights, unmatched = {}, []
+    for name, value in variables.items():
+        unit, kind, variable = (name.removeprefix(scope).rsplit("/", 2) + ["", ""])[:3]
+        if not name.startswith(scope) or variable not in SONNET_KINDS.get(kind, ()):
+            unmatched.append(name)
+            continue
+        if kind == "batch_norm":
+            value = value.reshape(-1) if value.size == max(value.shape) else value
+        weights.setdefault(f"{unit}_{kind}".replace("/", "_"), {})[variable] = value
+    if unmatched:
+        raise WeightsError(f"{prefix}: {len(unmatched)} variables belong to no layer of I3D: {listed(unmatched)}")
+    return _in_keras_order(weights)
+
+
+def read_inception_v1(prefix, channels=3):
+    """Reads a TF-Slim Inception V1 checkpoint as I3D weights, each 2D kernel repeated over time.
+
+    A kernel (h, w, in, out) becomes (t, h, w, in, out): t copies, each divided by t, so that a video of one
+    repeated image gives what the image gave (arXiv 1705.07750, section 2.4.1). The class layer is skipped.
+
+    For flow that is common practice and not described in the paper; a line says so.
+
+    Args:
+        prefix: path of the checkpoint; both of TensorFlow's formats.
+        channels: 3 for RGB; for flow, 2: the first kernel is averaged over its input channels and repeated.
+
+    Raises:
+        WeightsError: unreadable, or any name or shape that is not Inception V1's.
+    """
+    shapes = layout(include_top=False)
+    weights, unmatched = {}, []
+    for name, value in tensorflow_files.read(prefix).items():
+        match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
+        if match is None:
+            unmatched.append(name)
+            continue
+        if match[1].startswith("Logits/"):
+            continue
+        unit = match[1].replace("Conv2d", "Conv3d").replace("/", "_")
+        kind, variable = SLIM_SUFFIXES[match[2]].split("/")
+        layer = f"{unit}_{kind}"
+        if variable == "w":
+            if layer not in shapes:
+                unmatched.append(name)
+                continue
+            value = _inflate_kernel(value, shapes[layer][0][0])
+        weights.setdefault(layer, {})[variable] = value
+    if unmatched:
+        raise WeightsError(f"{prefix}: {len(unmatched)} variables are not Inception V1's: {listed(unmatched)}")
+    weights = in_layout(_in_keras_order(weights), shapes, prefix)
+    if channels != 3:
+        notice(f"the first convolution is averaged over RGB and repeated for {channels} flow channels")
+        first = weights[f"{FIRST_UNIT}_conv_3d"]
+        first[0] = np.repeat(first[0].mean(axis=3, keepdims=True), channels, axis=3)
+    return weights
+
+
+def _in_keras_order(weights):
+    """{layer: {variable: array}} -> {layer: [arrays]}; a batch norm or convolution has all its parts or fails later."""
+    order = [variable for kind in SONNET_KINDS.values() for variable in kind]
+    return {layer: [parts[v] for v in order if v in parts] for layer, parts in weights.items()}
+
+
+def _inflate_kernel(kernel, depth):
+    return np.repeat(kernel[None] / np.asarray(depth, kernel.dtype), depth, axis=0)

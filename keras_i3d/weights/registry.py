@@ -1,0 +1,224 @@
+"""The published checkpoints: where they are, what proves them, what they were trained on."""
+
+import dataclasses
+import hashlib
+
+from keras_i3d.errors import WeightsError, one_line
+from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.specs import FLOW_CLIP, LABEL_LISTS, RGB_CLIP, ClipSpec
+from keras_i3d.weights import tensorflow_files
+
+COMMIT = "0667e889a5904b4dc122e0ded4c332f49f8df42c"
+HOST = f"https://raw.githubusercontent.com/google-deepmind/kinetics-i3d/{COMMIT}"
+SLIM_HOST = "http://download.tensorflow.org"
+KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop"
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file of the original repository, and what proves that a copy is it.
+
+    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None where no hash was ever published.
+    """
+
+    path: str
+    bytes: int | None = None
+    git_blob: str | None = None
+    host: str = HOST
+
+    @property
+    def url(self):
+        return f"{self.host}/{self.path}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """A list of class names, one a line, the line's index being the class."""
+
+    name: str
+    classes: int
+    file: RemoteFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One published set of I3D weights.
+
+    Attributes:
+        name: the folder's name in the original repository.
+        weights, stream: what `I3D(weights=, stream=)` calls it.
+        classes, labels: the head's size and the name of its label list.
+        index, data: the two files of the TensorFlow checkpoint.
+        clip: how the clips that it expects are made.
+        crc_digest: sha256 over lines "variable crc32c" of the index, sorted; it identifies a copy under any name.
+        top1, top5: published accuracy in percent under `protocol`; None where none was published.
+    """
+
+    name: str
+    weights: str
+    stream: str
+    classes: int
+    labels: str
+    index: RemoteFile
+    data: RemoteFile
+    clip: ClipSpec
+    crc_digest: str
+    trained_on: str
+    top1: float | None = None
+    top5: float | None = None
+    protocol: str | None = None
+    licence: str = "Apache-2.0"
+
+    @property
+    def facts(self):
+        """The Facts of the network that they are of."""
+        return Facts(
+            stream=self.stream,
+            classes=self.classes,
+            labels=self.labels,
+            activation=SOFTMAX,
+            depth_multiplier=1.0,
+            clip=self.clip,
+            source=f'published weights "{self.weights}"',
+        )
+
+
+def _published(
+    name, weights, stream, index, data, *, classes=400, labels="kinetics400", accuracy=(None, None), **facts
+):
+    folder = f"data/checkpoints/{name}/model.ckpt"
+    return Checkpoint(
+        name=name,
+        weights=weights,
+        stream=stream,
+        classes=classes,
+        labels=labels,
+        index=RemoteFile(f"{folder}.index", *index),
+        data=RemoteFile(f"{folder}.data-00000-of-00001", *data),
+        top1=accuracy[0],
+        top5=accuracy[1],
+        protocol=KINETICS_TEST if accuracy[0] else None,
+        clip=FLOW_CLIP if stream == "flow" else RGB_CLIP,
+        **facts,
+    )
+
+
+CHECKPOINTS = {
+    (entry.weights, entry.stream): entry
+    for entry in (
+        _published(
+            "rgb_imagenet",
+            "kinetics",
+            "rgb",
+            (10_953, "5ab1058b8f4f89a896c01f67c0a4c96a31548af7"),
+            (50_818_176, "2958652e0c9c48a65010c0ebda5c9cfd4edc7c18"),
+            crc_digest="1303a716313a8f6a56b144fc7ec0819b36c78ddfd2a954415d69c200d03b8dd5",
+            trained_on="ImageNet, then Kinetics-400",
+            accuracy=(71.1, 89.3),
+        ),
+        _published(
+            "flow_imagenet",
+            "kinetics",
+            "flow",
+            (10_968, "8217f9450d851d24782aaf1af01c5c3b35b81a35"),
+            (50_730_368, "bf56831f663abc3de0d35f193030b73a3df7fb61"),
+            crc_digest="5d0c2f57f01ffe84d48851bc3c7b1d08a4e58c9c02b6691af6f00f6d2f2aad5b",
+            trained_on="ImageNet, then Kinetics-400",
+            accuracy=(63.4, 84.9),
+        ),
+        _published(
+            "rgb_scratch",
+            "kinetics-scratch",
+            "rgb",
+            (10_953, "84dd4518e982d9ca6ce1ff02e95fca2e8cbb1f73"),
+            (50_818_176, "fa7df95674dbf3579e7fccd954e51e706b4734c1"),
+            crc_digest="6727546691ed268724d330fe7522b5c7d0a38c933b7481ea4a5eb3b4bef285f3",
+            trained_on="Kinetics-400",
+            accuracy=(68.4, 88.0),
+        ),
+        _published(
+            "flow_scratch",
+            "kinetics-scratch",
+            "flow",
+            (10_968, "193bc425100f3978c793da66bd9eb54baea8dc6a"),
+            (50_730_368, "1d6a0b68f32544af11111342857e47e30d13afa9"),
+            crc_digest="d376d2505b8d96c33cb5560d9cba0974813600c37708b0df79e8a6226cc837bf",
+            trained_on="Kinetics-400",
+            accuracy=(61.5, 83.4),
+        ),
+        _published(
+            "rgb_scratch_kin600",
+            "kinetics600",
+            "rgb",
+            (19_632, "d378d8f01215fe92a29cd170f040c284070e9cd5"),
+            (103_218_112, "6392a74c3180e706cabada39d8f40a50a48642e5"),
+            classes=600,
+            labels="kinetics600",
+            crc_digest="a23cf0fa07eadc856bc372c1b15b86f2d1cface0b13a4effe2f0b24048e97eb5",
+            trained_on="Kinetics-600",
+        ),
+    )
+}
+
+LABELS = {
+    name: Labels(name, LABEL_LISTS[name], RemoteFile(path, size, git_blob))
+    for name, path, size, git_blob in (
+        ("kinetics400", "data/label_map.txt", 5_956, "cdaafcb1415eee46483561e78cb4747cce76a933"),
+        ("kinetics600", "data/label_map_600.txt", 9_209, "639e9c91fa8a941ea57942872fae55628d590b42"),
+    )
+}
+
+# ImageNet weights of the 2D network; its hash is not published, so it is recorded at first use.
+INCEPTION_V1 = RemoteFile("models/inception_v1_2016_08_28.tar.gz", host=SLIM_HOST)
+INCEPTION_V1_MEMBER = "inception_v1.ckpt"
+
+WEIGHTS = (*dict.fromkeys(weights for weights, _ in CHECKPOINTS), "imagenet")
+
+
+def is_name(weights):
+    """Whether `weights` is the name of published weights, not a path."""
+    return isinstance(weights, str) and weights in WEIGHTS
+
+
+def find(weights, stream):
+    """Returns the Checkpoint named `weights` for `stream`, or raises ValueError with those that exist."""
+    if (weights, stream) in CHECKPOINTS:
+        return CHECKPOINTS[weights, stream]
+    streams = [s for w, s in CHECKPOINTS if w == weights]
+    if streams:
+        raise ValueError(
+            f'weights="{weights}" were published for stream {" and ".join(streams)} only. '
+            f'Received: stream="{stream}". Use weights="kinetics" for both streams.'
+        )
+    raise ValueError(f"Unknown weights {weights!r}. {choices()}")
+
+
+def choices():
+    """The sentence that ends an error about `weights`."""
+    names = ", ".join(f'"{name}"' for name in WEIGHTS)
+    return (
+        f"Pass None, one of {names}, or the path of a .weights.h5 file, a .keras file "
+        "or a TensorFlow checkpoint (its prefix, without .index)."
+    )
+
+
+def identify(index_path):
+    """Returns the published Checkpoint whose tensor CRCs are those of a `.index` file, or None."""
+    digest = crc_digest(read_index(index_path))
+    return next((entry for entry in CHECKPOINTS.values() if entry.crc_digest == digest), None)
+
+
+def crc_digest(crcs):
+    """Returns the sha256 over {variable: masked crc32c}, as a registry entry's `crc_digest`."""
+    return hashlib.sha256("".join(f"{name} {crc}\n" for name, crc in sorted(crcs.items())).encode()).hexdigest()
+
+
+def read_index(path):
+    """Returns {variable: masked crc32c} of a checkpoint's `.index` file, whether or not its data is there.
+
+    TensorFlow reads that file but does not give out the CRCs.
+    """
+    try:
+        return {name: entry.crc32c for name, entry in tensorflow_files.index(path).items()}
+    except Exception as error:
+        raise WeightsError(f"{path}: not the index of a TensorFlow checkpoint ({one_line(error)})") from error

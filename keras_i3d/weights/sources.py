@@ -1,0 +1,160 @@
+"""Weights by name or path: what a user may pass as `weights=`, found, verified, and loaded by layer name."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_i3d import facts as facts_lib
+from keras_i3d import paths
+from keras_i3d.errors import WeightsError, notice
+from keras_i3d.facts import Facts
+from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, layout
+from keras_i3d.specs import CHANNELS
+from keras_i3d.weights import by_name, cache, download, h5_files, keras_files, originals, registry, tensorflow_files
+
+FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a model's weights come from, known before they are read.
+
+    Attributes:
+        name: what to call it in messages.
+        facts: what is known of the network that they are of, the classes of its head always.
+        read: returns {layer name: arrays}.
+    """
+
+    name: str
+    facts: Facts
+    read: Callable
+
+
+def find(weights, stream=None, attempts=download.ATTEMPTS):
+    """Returns the Source that `weights=` names: a registry name or a path. Nothing is downloaded yet.
+
+    Args:
+        weights: the name or the path.
+        stream: "rgb" or "flow"; None takes a file's own, which a name does not have.
+        attempts: connections to try, when it is read.
+
+    Raises:
+        ValueError: neither a published name nor an existing path.
+        WeightsError: a file that is no weights file.
+    """
+    if not registry.is_name(weights):
+        return _from_path(weights, stream)
+    if stream is None:
+        raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
+    if weights == "imagenet":
+        return Source("imagenet", Facts(stream), lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
+    entry = registry.find(weights, stream)
+    return Source(entry.name, entry.facts, lambda: h5_files.read_h5(cache.published(entry, attempts)))
+
+
+def load(model, source):
+    """Gives a model the weights of a Source, by layer name, and notes in it what is known of them.
+
+    A head for another number of classes than the source's stays as it was drawn, and a line says so; nothing is noted
+    then, for what such a model is trained on is still to come.
+
+    Raises:
+        WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.
+    """
+    weights = source.read()
+    shapes = by_name.layer_shapes(model)
+    for name in (n for n in weights if n.endswith(FIRST_LAYER)):
+        _check_stream(np.shape(weights[name][0])[3], shapes.get(name, [(None,) * 5])[0][3], source.name)
+    heads = {name for name in {**shapes, **weights} if name.rpartition("/")[2] == HEAD}
+    fresh = {n for n in heads & set(shapes) if n not in weights or np.shape(weights[n][0]) != shapes[n][0]}
+    by_name.assign(model, weights, source.name, skip=fresh | (heads - set(shapes)))
+    if fresh:
+        classes = shapes[min(fresh)][0][-1]
+        had = f" instead of {source.facts.classes}" if source.facts.classes else ""
+        notice(f"{source.name}: body loaded; the head for {classes} classes{had} is new and must be trained")
+    elif hasattr(model.input, "shape"):  # one stream
+        headless = {} if HEAD in shapes else {"classes": None, "labels": None, "activation": None}
+        facts_lib.note(model, dataclasses.replace(source.facts, **headless))
+
+
+def _from_path(weights, stream):
+    if not isinstance(weights, str | os.PathLike):
+        raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
+    path = pathlib.Path(paths.expand(weights))
+    noted = None
+    if path.name.endswith(".weights.h5") and path.is_file():
+        if h5_files.checksum_file(path).exists() and not h5_files.intact(path):
+            raise WeightsError(
+                f"{path} does not match the checksum in {h5_files.checksum_file(path).name}. Make it again, or remove "
+                "the checksum if it was changed on purpose."
+            )
+        values = h5_files.read_h5(path)
+        noted = h5_files.facts_of(path, stream)
+    elif path.suffix == ".keras" and path.is_file():
+        model = keras_files.load(path)
+        values = by_name.layer_weights(model)
+        noted = facts_lib.of(model) or Facts(stream, activation=facts_lib.activation(model))
+    elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index"):
+        prefix = tensorflow_files.checkpoint_prefix(path)
+        values = originals.read_sonnet(prefix)
+        entry = registry.identify(f"{prefix}.index")
+        noted = entry.facts if entry else Facts(stream, activation=facts_lib.SOFTMAX)  # as that code trains
+    elif tensorflow_files.is_first_format(path):
+        values = originals.read_sonnet(path)
+        noted = Facts(stream, activation=facts_lib.SOFTMAX)
+    else:
+        what = "not a weights file" if path.exists() else "no such file"
+        raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
+    return Source(str(weights), _completed(noted, values, stream), lambda: values)
+
+
+def _check_ranks(by_layer):
+    """Raises WeightsError where a layer by the name of a convolution of I3D has no kernel."""
+    for name, arrays in by_layer.items():
+        if name.endswith("_conv_3d") and (not arrays or np.ndim(arrays[0]) != 5):
+            raise WeightsError(f"{name} needs a kernel of five axes. Received: {[np.shape(array) for array in arrays]}")
+
+
+def _completed(noted, values, stream):
+    """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
+    by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
+    _check_ranks(by_layer)
+    channels = np.shape(by_layer[FIRST_LAYER][0])[3] if FIRST_LAYER in by_layer else None
+    own = {number: name for name, number in CHANNELS.items()}.get(channels)
+    noted = noted or Facts(own)
+    shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
+    return dataclasses.replace(
+        noted,
+        stream=own or noted.stream or stream,
+        classes=int(by_layer[HEAD][0].shape[-1]) if HEAD in by_layer else None,
+        depth_multiplier=width_of(shapes, noted.depth_multiplier),
+    )
+
+
+def width_of(shapes, noted):
+    """Returns the depth_multiplier that was noted, if layers of these shapes have it; else what they show, or None.
+
+    A model is built by it, so a file's word alone does not count.
+
+    Args:
+        shapes: {layer name: [shapes]} of an I3D of any width.
+        noted: a depth_multiplier, or None.
+    """
+    if noted is not None:
+        of_noted = layout(include_top=False, depth_multiplier=noted)
+        if all(shapes.get(name, [None])[0][-1:] == shape[0][-1:] for name, shape in of_noted.items() if name in shapes):
+            return noted
+    return depth_multiplier_of(shapes)
+
+
+def _check_stream(channels, wanted, name):
+    if wanted is not None and channels != wanted:
+        streams = {2: "flow", 3: "rgb"}
+        raise WeightsError(
+            f"{name} holds weights for {channels} input channels ({streams.get(channels, 'neither stream')}); "
+            f'this model takes {wanted} ({streams[wanted]}). Pass stream="{streams.get(channels, "...")}" '
+            "or the other stream's weights."
+        )

@@ -1,0 +1,56 @@
+"""The original repository in small: a folder laid out as it is, that stands for the published one."""
+
+import dataclasses
+import os
+
+NARROW = 0.1  # the width of a network whose numbers do not matter
+
+
+def mirror(folder, prefixes):
+    from keras_i3d.weights import registry
+
+    for key, prefix in prefixes.items():
+        entry = registry.CHECKPOINTS[key]
+        for remote, suffix in ((entry.index, ".index"), (entry.data, ".data-00000-of-00001")):
+            path = folder / remote.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(prefix + suffix, path)
+    for labels in registry.LABELS.values():
+        path = folder / labels.file.path
+        path.write_text("".join(f"label {i}\n" for i in range(labels.classes)))
+    return folder
+
+
+def use(mirror, monkeypatch):
+    from keras_i3d.weights import registry
+
+    register(mirror, registry, monkeypatch.setitem)
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(mirror))
+    return mirror
+
+
+def narrow(setattr):
+    """Makes the architecture's table a tenth as wide, so that everything that builds an I3D builds a small one."""
+    from keras_i3d.models import inception
+
+    def scaled(setting):
+        return max(8, round(setting * NARROW)) if isinstance(setting, int) else setting
+
+    table = tuple((name, kind, *map(scaled, settings)) for name, kind, *settings in inception.LAYERS)
+    setattr(inception, "LAYERS", table)
+
+
+def register(mirror, registry, setitem):
+    """Puts the hashes of a mirror's files in place of the published ones."""
+    from keras_i3d.weights.download import git_blob
+
+    def hashed(remote):
+        path = mirror / remote.path
+        return dataclasses.replace(remote, bytes=path.stat().st_size, git_blob=git_blob(path))
+
+    for key, entry in list(registry.CHECKPOINTS.items()):
+        if (mirror / entry.index.path).exists():
+            changed = dataclasses.replace(entry, index=hashed(entry.index), data=hashed(entry.data))
+            setitem(registry.CHECKPOINTS, key, changed)
+    for key, entry in list(registry.LABELS.items()):
+        setitem(registry.LABELS, key, dataclasses.replace(entry, file=hashed(entry.file)))

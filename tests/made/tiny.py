@@ -1,0 +1,45 @@
+"""A small data set of records, and an I3D cut short, for tests that train."""
+
+import numpy as np
+
+LABELS = ("left", "right", "still")
+
+
+def shorten(monkeypatch=None):
+    """Leaves I3D its first convolution, one Inception block and its head; `monkeypatch` undoes it."""
+    from keras_i3d.models import inception
+
+    layers = tuple(row for row in inception.LAYERS if row[0] in ("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b"))
+    if monkeypatch:
+        monkeypatch.setattr(inception, "LAYERS", layers)
+    else:
+        inception.LAYERS = layers
+
+
+def write(folder, split="train", videos=9, frames=12, height=32, width=40, labels=LABELS):
+    """Writes FOLDER/SPLIT-00000-of-00001.tfrecord with its manifest; returns the folder.
+
+    A texture that moves to the left, to the right, or not at all, the three by turns, as are the labels.
+    """
+    import tensorflow as tf
+
+    from keras_i3d.records import manifest, sequence_example
+
+    spec = sequence_example.RecordSpec(short_side=height)
+    name, ids = manifest.shard_name(split, 0, 1), []
+    with tf.io.TFRecordWriter(str(folder / name)) as file:
+        for i in range(videos):
+            index = i % len(labels)
+            draw = np.random.default_rng((len(split), i))
+            scene = tf.image.resize(draw.uniform(0, 255, (8, 20, 3)), (height, 2 * width)).numpy().astype("uint8")
+            starts = width // 2 + np.arange(frames) * (1, -1, 0)[i % 3]
+            ids.append(f"{split}/{i}")
+            clip = (scene[:, start : start + width] for start in starts)
+            file.write(
+                sequence_example.encode(
+                    clip, spec, id=ids[-1], label=labels[index], index=index, split=split, workers=1
+                )
+            )
+    shard = manifest.Shard(name, tuple(ids), (folder / name).stat().st_size)
+    manifest.Manifest(split, labels, spec, (shard,)).write(folder)
+    return folder

@@ -1,0 +1,470 @@
+"""Training runs: what they write, that they go on to the step, and what stops them."""
+
+import contextlib
+import csv
+import dataclasses
+import errno
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from made import ROOT, tiny
+
+from keras_i3d import recipes, runs, training
+from keras_i3d.models.inception import HEAD
+from keras_i3d.training import run, workers
+from keras_i3d.training.checkpoints import Checkpoints, newest
+from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
+from keras_i3d.training.progress import Progress
+from keras_i3d.training.run_writer import Keeper
+from keras_i3d.training.workers import TrainingError
+from keras_i3d.weights import h5_files, sources
+from keras_i3d.weights.by_name import layer_weights
+
+RECIPE = training.Recipe(
+    steps=7, batch_size=4, learning_rate=0.05, depth_multiplier=0.125, clip_frames=9, size=32, save_every=2,
+    precision="float32", clip_norm=5.0, warmup_steps=2, boundaries=(5,), rates=(0.01,), weight_decay=1e-4,
+    color_jitter=0.2, short_sides=(32, 40),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    tiny.shorten(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    tiny.write(folder)
+    return tiny.write(folder, "test", videos=6)
+
+
+def train(records, output, recipe=RECIPE, **settings):
+    settings = {"weights": None, "validation": f"{records}/test-*", "seed": 3, "progress": False, **settings}
+    return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
+
+
+@pytest.fixture(scope="module")
+def finished(records, tmp_path_factory):
+    """A run that nothing interrupted, and its model."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shorten(patch)
+        output = tmp_path_factory.mktemp("run")
+        return output, train(records, output)
+
+
+def state(output):
+    """{name: array} of the newest checkpoint."""
+    newest = sorted((output / "checkpoints").glob("*.npz"))[-1]
+    with np.load(newest) as file:
+        return {name: file[name] for name in file.files if name != "about"}
+
+
+def losses(output):
+    """What the log of a run says, but for times."""
+    rows = csv.DictReader((output / "log.csv").open())
+    return [[row[name] for name in ("step", "loss", "top1", "val_loss")] for row in rows]
+
+
+def test_what_a_run_writes(finished, records):
+    output, model = finished
+    assert sorted(p.name for p in output.iterdir() if p.name not in ("tensorboard", ".lock")) == [
+        "best.weights.h5", "best.weights.h5.sha256", "checkpoints", "labels.txt", "log.csv", "model.keras", "run.json"
+    ]  # fmt: skip
+    assert (output / "labels.txt").read_text().split() == list(tiny.LABELS)
+    plan = json.loads((output / "run.json").read_text())
+    assert plan["spec"]["short_side"] == 32
+    assert (plan["stream"], plan["clips"], plan["recipe"]["validate_every"]) == ("rgb", 9, 3)
+    assert plan["recipe"]["bn_momentum"] == recipes.bn_momentum(7) == 0.9
+    rows = list(csv.DictReader((output / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["3", "6", "7"]
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("top1", "top5", "val_top1"))
+    assert [0 <= float(row["waiting"]) <= 1 for row in rows[:2]] == [True, True]
+    assert rows[2]["clips_per_second"] == ""  # an epoch of one step, which may have compiled it
+    assert len(list((output / "checkpoints").iterdir())) == 2
+    clip = np.random.default_rng(0).uniform(-1, 1, (2, 12, 48, 40, 3)).astype("float32")
+    scores = keras.models.load_model(output / "model.keras").predict_on_batch(clip)
+    np.testing.assert_allclose(scores, model.predict_on_batch(clip), rtol=1e-5)
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, rtol=1e-5)
+    best = max(float(row["val_top1"]) for row in rows)
+    assert f"val_top1 {best:.4f}" in h5_files.facts_of(output / "best.weights.h5").source
+    for name in ("best.weights.h5", "model.keras"):
+        facts = sources.find(output / name, "rgb").facts
+        assert dataclasses.replace(facts, source="") == dataclasses.replace(runs.read(output).facts, source="")
+    assert (facts.clip.short_side, facts.clip.crop, facts.clip.fps, facts.clip.frames) == (32, 32, 25, 9)
+
+
+def curves(output):
+    """{(part, curve): [(step, value, time)]} of a run's TensorBoard logs, read back by TensorFlow."""
+    found = {}
+    for path in sorted((output / "tensorboard").glob("*/events.out.tfevents.*")):
+        head, *events = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
+        assert head.file_version == "brain.Event:2"
+        for event in events:
+            for value in event.summary.value:
+                point = (event.step, value.simple_value, event.wall_time)
+                found.setdefault((path.parent.name, value.tag), []).append(point)
+    return found
+
+
+def logged(output):
+    """The same from its log.csv."""
+    found = {}
+    for row in csv.DictReader((output / "log.csv").open()):
+        for name, value in row.items():
+            if value and name not in ("epoch", "step", "time"):
+                part = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
+                point = (int(row["step"]), float(np.float32(value)), float(row["time"]))
+                found.setdefault(part, []).append(point)
+    return found
+
+
+def test_tensorboard_has_the_curves_of_the_log(finished):
+    found = curves(finished[0])
+    assert found == logged(finished[0])
+    assert {*found} > {(part, name) for part in ("train", "validation") for name in ("loss", "top1", "top5")}
+    rates = [float(np.float32(rate)) for rate in (0.05, 0.01, 0.01)]
+    assert [(step, rate) for step, rate, _ in found["train", "learning_rate"]] == [*zip((3, 6, 7), rates)]
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[3])
+from made import tiny
+tiny.shorten()
+from training import test_training
+from keras_i3d.training.run_writer import Keeper
+whole = Keeper.on_train_batch_end
+def end(self, batch, logs=None):
+    whole(self, batch, logs)
+    if self.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+Keeper.on_train_batch_end = end
+import pathlib
+test_training.train(sys.argv[1], pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, capsys):
+    """Killed in the middle of an epoch, one step after a checkpoint."""
+    command = [sys.executable, "-c", KILLED, str(records), str(tmp_path), str(ROOT / "tests")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
+    train(records, tmp_path)
+    assert "going on after step 4 of 7" in capsys.readouterr().err
+    expected = state(finished[0])
+    for name, value in state(tmp_path).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    assert losses(tmp_path) == losses(finished[0])
+    assert curves(tmp_path) == logged(tmp_path)  # the epoch before the kill is there, and once
+
+
+def test_a_run_killed_after_an_epoch_logs_the_same(finished, records, tmp_path):
+    """The newest checkpoint holds the metrics of the validation then, which are not the next epoch's to begin with."""
+    output = shutil.copytree(finished[0], tmp_path / "run")
+    (output / "checkpoints/step-000000007.npz").unlink()
+    train(records, output)
+    assert losses(output) == losses(finished[0])
+
+
+def test_waiting_and_clips_a_second_are_of_the_training_alone():
+    """Data that comes slowly, and a validation that takes long."""
+
+    def slow():
+        for _ in range(6):
+            time.sleep(0.05)
+            yield np.zeros((2, 4), "float32"), np.zeros((2, 1), "float32")
+
+    kinds = tf.TensorSpec((2, 4)), tf.TensorSpec((2, 1))
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with contextlib.closing(Progress(6, 0, 2, False)) as bar:
+        validating = keras.callbacks.Callback()
+        validating.on_test_begin = lambda logs=None: time.sleep(1)
+        clips = tf.data.Dataset.from_generator(slow, output_signature=kinds)
+        done = model.fit(clips, validation_data=clips.take(1), callbacks=[bar, validating], verbose=0).history
+    assert 0.5 < done["waiting"][0] <= 1
+    assert done["clips_per_second"][0] > 2 * 5 / 1  # with the validation it took more than a second
+
+
+def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_path, monkeypatch, capsys):
+    shutil.copytree(finished[0], tmp_path / "done")
+    before = state(finished[0])
+    train(records, tmp_path / "done")
+    assert "after step 7 of 7" in capsys.readouterr().err
+    np.testing.assert_array_equal(state(tmp_path / "done")["00000"], before["00000"])
+
+    whole = Keeper.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        whole(self, batch, logs)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(records, tmp_path / "stopped")
+    assert "stopping after this step" in capsys.readouterr().err
+    assert (tmp_path / "stopped/checkpoints/step-000000005.npz").exists()
+
+
+@pytest.mark.parametrize(("stream", "part"), [("rgb", "head"), ("flow", "head"), ("rgb", "all")])
+def test_what_a_recipe_freezes_does_not_change(records, tmp_path, stream, part, finished):
+    """Not one bit of it, moving statistics included; all of the rest does. At full width: test_finetuning."""
+    source = finished[0] / "best.weights.h5" if stream == "rgb" else None
+    recipe = training.Recipe(**{**vars(RECIPE), "steps": 2, "part": part})
+    settings = {"stream": stream, "weights": source, "validation": None}
+    keras.utils.set_random_seed(3)
+    model = train(records, tmp_path, recipe, **settings)
+    after = layer_weights(model)
+    if source:
+        before = h5_files.read_h5(source)
+    else:
+        keras.utils.set_random_seed(3)
+        before = layer_weights(run.build(run.read_plan(tmp_path)))
+    everything = [(n, i) for n in after for i in range(len(after[n]))]
+    changed = [(n, i) for n, i in everything if (after[n][i] != before[n][i]).any()]
+    head = [(n, i) for n, i in everything if n == HEAD]
+    assert sum(len(v) for v in after.values()) == len(model.weights)
+    assert changed == (head if part == "head" else everything)
+
+
+def test_another_recipe_in_the_same_folder_is_refused(finished, records):
+    with pytest.raises(ValueError, match="learning_rate: 0.05 and 0.1"):
+        train(records, finished[0], settings={"learning_rate": "0.1"})
+    with pytest.raises(ValueError, match="seed: 3 and 4"):
+        train(records, finished[0], seed=4)
+
+
+def test_a_run_that_cannot_be_kept_does_not_start(records, tmp_path, monkeypatch):
+    usage = shutil._ntuple_diskusage(10**9, 10**9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(TrainingError, match="Free some space, or choose another output"):
+        train(records, tmp_path / "full")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="Cannot write in"):
+        train(records, tmp_path / "file")
+
+
+def test_devices_and_batches_that_do_not_divide(records, tmp_path):
+    with pytest.raises(ValueError, match="at least 1, or None"):
+        training.Recipe(steps=1, batch_size=1, learning_rate=0.1, validate_every=0)
+    with pytest.raises(ValueError, match="a divisor of batch_size=4"):
+        training.Recipe(steps=1, batch_size=4, accumulate=3, learning_rate=0.1)
+
+
+def small_model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def test_checkpoints(tmp_path, capsys):
+    model = small_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    assert newest(tmp_path) is newest(tmp_path / "none") is None
+    for step in (1, 2, 3):
+        model.train_on_batch(np.ones((2, 3)), np.zeros((2, 2)))
+        checkpoints.save(step, rows=[step])
+        kept = [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["step-000000002.npz", "step-000000003.npz"]
+    other = small_model()
+    (tmp_path / ".00000000-77-000000-step-000000009.npz").write_bytes(b"half")
+    saved = newest(tmp_path)
+    assert (saved.step, saved.facts) == (3, {"rows": [3]})
+    Checkpoints(tmp_path, other).restore(saved)
+    for variable, value in zip((*other.variables, *other.optimizer.variables), kept):
+        np.testing.assert_array_equal(variable, value)
+    wider = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    wider.compile("sgd", "mse")
+    wider.optimizer.build(wider.trainable_variables)
+    with pytest.raises(ValueError, match="belongs to another model or optimizer"):
+        Checkpoints(tmp_path, wider).restore(saved)
+
+
+def damaged(content):
+    """{kind of damage: bytes}, each of which NumPy or JSON meets with an error of another type."""
+
+    def archive(**arrays):
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    def about(text):
+        return archive(about=np.frombuffer(text.encode(), np.uint8))
+
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    encrypted = bytearray(content)
+    encrypted[6] |= 1
+    encrypted[content.rindex(b"PK\1\2") + 8] |= 1
+    encrypted[content.index(b"PK\1\2") + 8] |= 1
+    return {
+        "empty": b"", "no zip": b"x" * 100, "cut": content[: len(content) // 2], "flipped": bytes(flipped),
+        "an array": array.getvalue(), "pickled": b"\x80\x04N.", "encrypted": bytes(encrypted),
+        "no facts": archive(a=np.zeros(3)), "deep": about("[" * 100_000), "null": about("null"), "no JSON": about("{"),
+        "another layout": about('{"step": 3, "layout": ["(7,) float32"]}'),
+    }  # fmt: skip
+
+
+def test_every_kind_of_damage_is_damage(tmp_path, capsys):
+    model = small_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    for step in (1, 2):
+        checkpoints.save(step)
+    path = tmp_path / "step-000000002.npz"
+    for kind, content in damaged(path.read_bytes()).items():
+        path.write_bytes(content)
+        assert newest(tmp_path).step == 1, kind
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1, said
+        assert f"{path} cannot be read" in said
+    (tmp_path / "step-000000001.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="None of the 2 checkpoints in .* can be read. Remove them to restart"):
+        newest(tmp_path)
+
+
+def test_a_checkpoint_that_fails_leaves_the_last_good_one(tmp_path, monkeypatch):
+    model = small_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(1)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(OSError, match="No space"):
+            checkpoints.save(2)
+    model.layers[0].kernel.assign(np.full((3, 2), np.nan))
+    with pytest.raises(FloatingPointError, match="not finite after step 2"):
+        checkpoints.save(2)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000000001.npz"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(records, tmp_path):
+    with pytest.raises(TrainingError, match=r"The loss is nan at step \d.*lower learning_rate"):
+        train(records, tmp_path, settings={"learning_rate": 1e25, "warmup_steps": 0, "clip_norm": None})
+
+
+def test_fit_check_learns_a_few_clips_by_heart(records, capsys):
+    from keras_i3d import cli
+
+    common = ["train", f"--records={records}/train-*", "--fit_check", "--weights=none", "--set=size=32"]
+    small = [
+        "--set=clip_frames=9",
+        "--set=depth_multiplier=0.125",
+        "--set=precision=float32",
+        "--set=learning_rate=0.1",
+    ]
+    assert cli.main([*common, *small, "--set=reference_batch=none"]) == 0
+    assert "fit check passed: 8 clips" in capsys.readouterr().out
+    result = training.fit_check(
+        f"{records}/train-*", recipe=RECIPE, weights=None, settings={"learning_rate": 1e-9}, steps=2
+    )
+    assert not result.passed
+    assert "FAILED: 8 clips, 2 steps" in str(result)
+
+
+def test_schedule():
+    schedule = Schedule(0.1, (10, 20), (0.01, 0.1), warmup_steps=4)
+    rates = [float(schedule(step)) for step in (0, 1, 4, 9, 10, 19, 20)]
+    np.testing.assert_allclose(rates, [0.02, 0.04, 0.1, 0.1, 0.01, 0.01, 0.1], rtol=1e-6)
+    assert Schedule.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+    """The schedule too, which counts updates: a warm-up of one, and another rate after three."""
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(5, 6, 3)).astype("float32"), draw.integers(0, 6, (5, 6))
+    found = []
+    for accumulate in (1, 3):
+        recipe = {"steps": 5, "batch_size": 6, "learning_rate": 0.3, "warmup_steps": 1, "clip_norm": 0.5}
+        recipe = training.Recipe(**recipe, boundaries=(3,), rates=(0.01,), accumulate=accumulate)
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(6)])
+        compile_model(model, recipe)
+        for clips, labels in zip(x, y):
+            for part in range(accumulate):
+                model.train_on_batch(clips[part::accumulate], labels[part::accumulate])
+        assert int(model.optimizer.iterations) == 5
+        found.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+
+
+def test_crossentropy_is_kerass():
+    logits = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    y = np.array([0, 4, 2, 2])
+    ours = SmoothedCrossentropy(0.1)(y, logits)
+    kerass = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(np.eye(5)[y], logits)
+    np.testing.assert_allclose(ours, kerass, rtol=1e-6)
+
+
+def test_released_schedules():
+    """kinetics-i3d README: 115k and 155k steps, minibatch 6 on 64 replicas."""
+    rgb, flow = recipes.find("kinetics-rgb"), recipes.find("kinetics-flow")
+    assert (rgb.steps, rgb.boundaries, rgb.rates, rgb.weight_decay) == (115_000, (97_000, 108_000), (0.01, 0.001), 1e-7)
+    assert (flow.steps, flow.boundaries[2], flow.rates[2]) == (155_000, 115_000, 0.1)
+    small = rgb.with_settings({"batch_size": "24"}).scaled()
+    assert (small.steps, small.boundaries, small.reference_batch) == (1_840_000, (1_552_000, 1_728_000), None)
+    np.testing.assert_allclose([small.learning_rate, *small.rates], [0.00625, 0.000625, 0.0000625])
+    assert rgb.scaled().steps == 115_000
+
+
+def test_settings_refuse_typos():
+    with pytest.raises(ValueError, match="A recipe has no learningrate. Its fields: steps"):
+        RECIPE.with_settings({"learningrate": "1"})
+    for field, text, kind in (
+        ("steps", "many", "int"), ("steps", "2.5", "int"), ("batch_size", "none", "int"), ("freeze_bn", "1", "bool"),
+        ("learning_rate", "true", "float"), ("clip_norm", "(1, 2)", "float or none"), ("rates", "a", "tuple"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{field} takes {kind}. Received: {field}="):
+            RECIPE.with_settings({field: text})
+    given = {"clip_norm": "none", "freeze_bn": "true", "precision": "float32", "rates": "[0.5]", "learning_rate": "1"}
+    changed = RECIPE.with_settings({**given, "boundaries": "3"})  # a tuple of one, as one writes it
+    assert {name: getattr(changed, name) for name in (*given, "boundaries")} == {
+        "clip_norm": None, "freeze_bn": True, "precision": "float32", "rates": (0.5,), "learning_rate": 1,
+        "boundaries": (3,),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"short_sides must be \(low, high\), or None. Received: short_sides=\(40,\)"):
+        RECIPE.with_settings({"short_sides": "40"})
+    with pytest.raises(ValueError, match="recipe must be one of kinetics-rgb"):
+        recipes.find("best")
+
+
+def test_no_run_that_could_go_on(finished, tmp_path):
+    with pytest.raises(ValueError, match="A training run is a folder with a run.json"):
+        run.read_plan(tmp_path)
+    plan = json.loads((finished[0] / "run.json").read_text())
+    plan |= {"recipe": plan["recipe"] | {"colour": 1}, "version": "9.1"}
+    (tmp_path / "run.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match=r"run.json was written by another version \(9.1\): .*colour"):
+        run.read_plan(tmp_path)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_recipe_says_whether_to_mirror(finished, records, monkeypatch, flip):
+    monkeypatch.setattr(run.data, "load", lambda *_, **settings: settings)
+    plan = run.read_plan(finished[0])
+    plan = dataclasses.replace(plan, recipe=plan.recipe.with_settings({"flip": str(flip)}))
+    assert run._clips(plan, records, training=True)["flip"] is flip
+
+
+def test_best_precision_is_a_policy():
+    assert workers.best_precision() in ("float32", "mixed_bfloat16", "mixed_float16")

@@ -1,0 +1,68 @@
+"""The registry against the published index files, and what is asked of it by name."""
+
+import json
+
+import numpy as np
+import pytest
+from made import synthetic
+
+from keras_i3d import WeightsError
+from keras_i3d.weights import registry
+
+
+def test_entries_say_what_the_repository_says(shared):
+    files = json.loads((shared / "facts/checkpoint_index.json").read_text())["_files"]
+    assert {entry.name for entry in registry.CHECKPOINTS.values()} == set(files)
+    for entry in registry.CHECKPOINTS.values():
+        for remote in (entry.index, entry.data):
+            fact = files[entry.name][remote.path.rpartition("/")[2]]
+            assert (remote.path, remote.git_blob) == (fact["path"], fact["git_blob"])
+            assert remote.bytes == fact["bytes"]
+    others = json.loads((shared / "facts/checkpoint_index.json").read_text())["_other_files"]
+    assert {e.file.path: e.file.git_blob for e in registry.LABELS.values()}.items() <= others.items()
+
+
+def test_data_bytes_are_four_a_weight():
+    for entry in registry.CHECKPOINTS.values():
+        layers = synthetic.i3d_shapes(entry.stream, entry.classes)
+        shapes = synthetic.sonnet_shapes(layers, synthetic.SCOPES[entry.stream], kin600=entry.weights == "kinetics600")
+        assert entry.data.bytes == 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def test_published_index_files_are_recognised(shared):
+    index_files = sorted((shared / "facts/checkpoints").glob("*.index"))
+    assert len(index_files) == 5
+    for path in index_files:
+        entry = registry.identify(path)
+        assert path.name.startswith(f"{entry.name}.model")
+        assert len(registry.read_index(path)) == (346 if entry.name == "rgb_scratch_kin600" else 230)
+
+
+def test_index_of_another_checkpoint_is_read_but_not_recognised(checkpoints):
+    index = checkpoints["flow_t12"] + ".index"
+    assert len(registry.read_index(index)) == 230
+    assert registry.identify(index) is None
+
+
+def test_names_and_shapes_of_the_synthetic_checkpoints_are_the_published(shared):
+    published = json.loads((shared / "facts/checkpoint_index.json").read_text())
+    for entry in registry.CHECKPOINTS.values():
+        kin600 = entry.weights == "kinetics600"
+        layers = synthetic.i3d_shapes(entry.stream, entry.classes)
+        ours = synthetic.sonnet_shapes(layers, "" if kin600 else synthetic.SCOPES[entry.stream], kin600)
+        assert ours == {name: tuple(e["shape"]) for name, e in published[entry.name].items()}
+
+
+def test_no_index_file(tmp_path):
+    (tmp_path / "x.index").write_bytes(b"nothing of the kind" * 10)
+    with pytest.raises(WeightsError, match="not the index of a TensorFlow checkpoint"):
+        registry.read_index(tmp_path / "x.index")
+
+
+@pytest.mark.parametrize(
+    ("weights", "stream", "message"),
+    [("kinetics600", "flow", "stream rgb only"), ("kinetics700", "rgb", 'Pass None, one of "kinetics"')],
+)
+def test_unknown_names(weights, stream, message):
+    with pytest.raises(ValueError, match=message):
+        registry.find(weights, stream)
