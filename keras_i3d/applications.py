@@ -4,10 +4,9 @@ import numbers
 
 import numpy as np
 
-from keras_i3d import facts as facts_lib
-from keras_i3d import runs
+from keras_i3d import facts, runs
 from keras_i3d.errors import notice
-from keras_i3d.models.inception import inception_i3d
+from keras_i3d.models import families
 from keras_i3d.models.two_stream import fuse
 from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.weights import download, registry, sources
@@ -66,19 +65,67 @@ def I3D(
         ValueError: an argument out of its range.
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
     """
-    check_stream(stream)
-    source = _find(weights, stream, depth_multiplier)
-    model = inception_i3d(
+    return build(
+        "I3D",
         include_top,
+        weights,
         input_shape,
         stream,
         pooling,
-        _classes(classes, source),
-        _activation(classifier_activation, source),
+        classes,
+        classifier_activation,
         dropout,
-        _width(depth_multiplier, source),
+        depth_multiplier,
         bn_momentum,
         name,
+    )
+
+
+def build(
+    family,
+    include_top=True,
+    weights=None,
+    input_shape=None,
+    stream="rgb",
+    pooling=None,
+    classes=None,
+    classifier_activation=OWN,
+    dropout=0.0,
+    depth_multiplier=None,
+    bn_momentum=0.999,
+    name=None,
+    **options,
+):
+    """Builds a network by its name, with weights; the arguments are those of `I3D`, and the network's own.
+
+    Args:
+        family: a key of `models.families.FAMILIES`.
+        options: arguments of this network alone.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: no network of that name, or an argument out of its range.
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched, or of another network.
+    """
+    check_stream(stream)
+    row = families.find(family)
+    source = _find(weights, stream, depth_multiplier)
+    if source is not None and source.facts.family == family:
+        options = {**source.facts.options, **options}
+    model = row.build(
+        include_top=include_top,
+        input_shape=input_shape,
+        stream=stream,
+        pooling=pooling,
+        classes=_classes(classes, source),
+        classifier_activation=_activation(classifier_activation, source),
+        dropout=dropout,
+        depth_multiplier=_width(depth_multiplier, source),
+        bn_momentum=bn_momentum,
+        name=name,
+        **options,
     )
     if source is not None:
         sources.load(model, source)
@@ -134,7 +181,7 @@ def TwoStreamI3D(
         I3D(weights=by_stream[s], input_shape=shapes[s], stream=s, classes=classes, **settings) for s in CHANNELS
     )
     if classifier_activation == OWN:
-        own = {facts_lib.activation(stream) for stream in (rgb, flow)}
+        own = {facts.activation(stream) for stream in (rgb, flow)}
         own = {_activation(OWN, whole)} if whole else own
         if len(own) > 1:
             raise ValueError(f"Both streams must end in one activation. Received: {' and '.join(sorted(own))}")
@@ -213,7 +260,7 @@ def _activation(wanted, source):
     if wanted == OWN:
         if source and source.facts.classes and not own:
             notice(f"{source.name} does not say what it ends in; softmax is taken")
-        return own or facts_lib.SOFTMAX
+        return own or facts.SOFTMAX
     if own and wanted not in (own, None):
         notice(f"{source.name} was trained with {own}; the model ends in {wanted}, as asked")
     return wanted

@@ -5,6 +5,7 @@ Carreira & Zisserman 2017, section 2.5 and 3).
 """
 
 import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -18,6 +19,10 @@ FLOW_BOUND = 20.0  # pixels per frame; flow beyond it is clamped
 MIN_FRAMES = 9  # the head averages pairs of Mixed_5c steps, and 9 frames give the first two
 MIN_SIZE = 32  # pixels; Mixed_5c is then one position
 CHANNELS = {"rgb": 3, "flow": 2}
+STREAMS = {channels: stream for stream, channels in CHANNELS.items()}  # by the channels of a clip
+QUALITY = 95  # of the JPEGs of records
+FLOW_METHODS = ("tvl1", "opencv", "dis")  # what they are is in `flow.pairs`
+FLOW_SCHEMES = ("exact", "rounded", "mediapipe")  # what they mean is in `flow.quantize`
 LABEL_LISTS = {"kinetics400": 400, "kinetics600": 600}  # published lists of class names, and how many each has
 
 
@@ -78,6 +83,51 @@ class ClipSpec:
                     f"Both streams need the same {name}. Received: {self.stream} trained at {getattr(self, name)}, "
                     f"{other.stream} at {getattr(other, name)}. Use weights that were trained alike."
                 )
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordSpec:
+    """How the frames and fields of a record were made; the same for every record of a data set.
+
+    Attributes:
+        fps: frames per second.
+        short_side: pixels of the shorter side; flow is computed after this scaling.
+        quality: of the JPEGs.
+        flow_method: "tvl1", "opencv" or "dis"; None for records without flow.
+        flow_bound: pixels per frame that become the ends of the 8-bit range.
+        flow_scheme: how levels read back, one of FLOW_SCHEMES, see `flow.quantize`.
+    """
+
+    fps: float = FPS
+    short_side: int = SHORT_SIDE
+    quality: int = QUALITY
+    flow_method: str | None = "tvl1"
+    flow_bound: float = FLOW_BOUND
+    flow_scheme: str = "exact"
+
+    def __post_init__(self):
+        for name, holds, rule in (
+            ("fps", 0 < self.fps < math.inf, "above 0"),
+            ("short_side", self.short_side >= 1, "at least 1 pixel"),
+            ("quality", 1 <= self.quality <= 100, "in 1..100"),
+            ("flow_method", self.flow_method in (None, *FLOW_METHODS), f"None or one of {', '.join(FLOW_METHODS)}"),
+            ("flow_bound", 0 < self.flow_bound < math.inf, "above 0"),
+            ("flow_scheme", self.flow_scheme in FLOW_SCHEMES, f"one of {', '.join(FLOW_SCHEMES)}"),
+        ):
+            if not holds:
+                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+
+    def clip(self, stream, crop, frames=None, frame_stride=1):
+        """The ClipSpec of clips of such records.
+
+        Args:
+            stream: "rgb" or "flow".
+            crop: pixels.
+            frames, frame_stride: as `data.load` takes clip_frames and frame_stride.
+        """
+        names = ("flow_method", "flow_bound", "flow_scheme") if stream == "flow" else ()
+        flow = {name: getattr(self, name) for name in names}
+        return ClipSpec(stream, self.fps, self.short_side, crop, frames=frames, frame_stride=frame_stride, **flow)
 
 
 RGB_CLIP = ClipSpec("rgb", frames=CLIP_FRAMES)

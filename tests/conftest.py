@@ -102,5 +102,5 @@ def full_repository(full_mirror, monkeypatch):
 @pytest.fixture
 def repository(narrow_mirror, monkeypatch):
     """The narrow mirror in use, and every I3D built as narrow: for what does not depend on the width."""
-    mirrors.narrow(monkeypatch.setattr)
+    mirrors.narrow(monkeypatch.setitem)
     return mirrors.use(narrow_mirror, monkeypatch)

@@ -11,11 +11,11 @@ import types
 import numpy as np
 import pytest
 from made import ROOT, synthetic
+from made.tiny import i3d
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 import keras_i3d
-from keras_i3d.models.inception import inception_i3d
 
 
 def python(code, folder=None, **environment):
@@ -56,7 +56,7 @@ def test_public_names():
 
 
 def test_a_saved_model_loads_where_the_package_is_only_imported(tmp_path):
-    inception_i3d(classes=4, depth_multiplier=0.1).save(tmp_path / "x.keras")
+    i3d(classes=4, depth_multiplier=0.1).save(tmp_path / "x.keras")
     out = python(
         "import keras_i3d; import keras; print(keras.models.load_model('x.keras').output.shape)", folder=tmp_path
     )
@@ -66,7 +66,7 @@ def test_a_saved_model_loads_where_the_package_is_only_imported(tmp_path):
 def test_models_on_jax_where_all_else_is_absent(tmp_path):
     """With TensorFlow and every optional package blocked: any size at run time, small and large maps, the values that
     TensorFlow computes, the refusal of short clips, both streams."""
-    model = inception_i3d(input_shape=(None, None, None, 3), classes=4, depth_multiplier=0.1)
+    model = i3d(input_shape=(None, None, None, 3), classes=4, depth_multiplier=0.1)
     model.save_weights(tmp_path / "x.weights.h5")
     clips = {f"clip{i}": synthetic.clip((1, *size, 3), i) for i, size in enumerate(((9, 32, 40), (10, 232, 256)))}
     np.savez(tmp_path / "clips.npz", **clips)

@@ -64,7 +64,7 @@ def main(arguments):
     if any(not word.startswith("--") for word in arguments) or (arguments and not FLAGS.runner):
         raise UsageError(f"records takes flags alone; those of a --runner follow after --. Received: {arguments}")
     from keras_i3d.records import annotations, build
-    from keras_i3d.records.sequence_example import RecordSpec
+    from keras_i3d.specs import RecordSpec
 
     spec = RecordSpec(
         fps=FLAGS.fps,

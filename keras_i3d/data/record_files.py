@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_i3d import paths
 from keras_i3d.errors import missing_package, notice, tensorflow_message
 from keras_i3d.records import framing, manifest, sequence_example
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.tfrecord)?")
 IO_SCHEMES = ("s3://", "az://", "hdfs://")

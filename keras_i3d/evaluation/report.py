@@ -263,7 +263,7 @@ def _facts(evaluation):
     for stream, path in scores.models.items():
         if runs.is_run(path):
             recipe = runs.read(path).recipe
-            rows[f"{stream} recipe"] = ", ".join(f"{key}={value}" for key, value in recipe.items())
+            rows[f"{stream} recipe"] = ", ".join(f"{key}={value}" for key, value in dataclasses.asdict(recipe).items())
     body = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in rows.items())
     lost = [
         *(("damaged record, dropped", id, "") for id in scores.dropped),

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from keras_i3d.export import image_headers
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
 from keras_i3d.video.pixels import MAX_ASPECT, MAX_PIXELS
 
 SCANS = 10  # that a progressive JPEG commonly has; each takes as long as the pixels of another one
+LEAST_SIDE = 32  # pixels of a frame that is sent; scaled up, a smaller one shows nothing
 AT_ONCE = 32  # frames in flight while decoding and scaling
 MAX_ROWS = 64  # of a request for facts
 MAX_REQUEST = 1 << 29  # pixels of a request's frames; a clip of 64 frames of 3840 x 2160 is just below
@@ -63,7 +63,7 @@ def checked(x, name, what, sizes, remedies):
         return tf.identity(x)
 
 
-def time_rule(frames, least=MIN_FRAMES, noun="frames"):
+def time_rule(frames, least, noun="frames"):
     """Returns the entry of the time axis for `checked`, and its remedy."""
     if frames is None:
         return (least, None, noun), "Repeat the frames of a shorter video, or send a longer part of it."
@@ -195,7 +195,7 @@ def bounded(sizes, short_side, stride=1, noun="frame", passes=1):
     """
     pixels, short, long = tf.reduce_prod(sizes, -1), tf.reduce_min(sizes, -1), tf.reduce_max(sizes, -1)
     large = (pixels > MAX_PIXELS) | (long > MAX_ASPECT * short)
-    small = short < MIN_SIZE
+    small = short < LEAST_SIDE
     row, column = _first(large & ~small)
     fits = require(
         ~tf.reduce_any(large & ~small),
@@ -368,12 +368,12 @@ def same_sizes(sizes, stride=1):
 
 def large_enough(sizes, stride=1, noun="frame"):
     """Returns the check that frames, sizes (B, T, 2), are as large as the network takes them; as `same_sizes`."""
-    small = tf.reduce_any(sizes < MIN_SIZE, -1)
+    small = tf.reduce_any(sizes < LEAST_SIDE, -1)
     row, column = _first(small)
     return require(
         ~tf.reduce_any(small),
-        f"A {noun} must be at least {MIN_SIZE} pixels high and wide. Received: {{}} pixels (height, width) for {noun} "
-        "{} of clip {}.",
+        f"A {noun} must be at least {LEAST_SIDE} pixels high and wide. Received: {{}} pixels (height, width) for "
+        f"{noun} {{}} of clip {{}}.",
         *(sizes[row, column], column * stride, row),
     )
 

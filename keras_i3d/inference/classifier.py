@@ -5,7 +5,6 @@ import dataclasses
 import os
 import time
 
-import keras
 import numpy as np
 
 from keras_i3d import beforehand, flow, networks, paths, video
@@ -13,14 +12,14 @@ from keras_i3d.applications import check_top
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.inference import chunks
-from keras_i3d.models.inception import HEAD
+from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.probabilities import check, probabilities
 from keras_i3d.specs import FPS, ordinal
 from keras_i3d.weights import download
 
-STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
+CHOICES = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,13 +172,11 @@ class Classifier:
             streams = next(iter(given)) if len(given) == 1 else "both"
             if streams != "both":
                 notice(f"only {streams}_weights= is given, so that stream votes alone; streams=both adds the other one")
-        _check_choice("streams", streams, STREAMS)
+        _check_choice("streams", streams, CHOICES)
         _check_choice("flow", flow, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
-        shortest = chunks.STEP * (2 * chunks.HALO + 2)
-        if chunk_frames < shortest + chunks.STEP:
-            raise ValueError(f"chunk_frames must be at least {shortest + chunks.STEP}. Received: {chunk_frames}")
-        self.streams = STREAMS[streams]
+        chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
+        self.streams = CHOICES[streams]
         if flow not in (None, "tvl1") and "flow" in self.streams:
             METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
@@ -193,6 +190,7 @@ class Classifier:
                 network.require_trained()
         for network in self.networks.values():
             network.say_what_is_assumed()
+            chunks.check_length(chunk_frames, [network.family], f" for {network.origin}")
         self.labels = networks.label_list(labels, self.networks, attempts)
         self.activation = check(networks.activation(self.networks))
         self.clips = {stream: network.clip for stream, network in self.networks.items()}
@@ -202,11 +200,8 @@ class Classifier:
         self.flow = networks.flow_method(flow, self.clips["flow"]) if "flow" in self.streams else None
         if self.flow:
             METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
-        # One row of logits a step; the mean over steps is taken once, over the whole video.
-        self.models = {
-            stream: optimize_for_inference(keras.Model(network.model.input, network.model.get_layer(HEAD).output))
-            for stream, network in self.networks.items()
-        }
+        # Rows of logits: the mean over time is taken once, over the whole video.
+        self.models = {stream: optimize_for_inference(network.to_rows()) for stream, network in self.networks.items()}
 
     def __call__(self, source, top=5):
         """Classifies one video.
@@ -259,12 +254,7 @@ class Classifier:
         if "flow" in self.streams and total < 2:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1}
-        scorers = {
-            stream: chunks.Scorer(
-                self.models[stream], self.clips[stream], name, lengths[stream], self.chunk_frames, clock
-            )
-            for stream in self.streams
-        }
+        scorers = {stream: self._scorer(stream, name, lengths[stream], clock) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
                 apart = self.clips[stream].frame_stride
@@ -274,6 +264,10 @@ class Classifier:
                     f"{scorer.looped}"
                 )
         return scorers
+
+    def _scorer(self, stream, name, frames, clock):
+        family = self.networks[stream].family
+        return chunks.Scorer(self.models[stream], family, self.clips[stream], name, frames, self.chunk_frames, clock)
 
     def _feed(self, scorers, frames):
         """Sends every frame to the rgb scorer, and every field between two frames to the flow scorer."""

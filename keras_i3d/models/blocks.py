@@ -37,6 +37,11 @@ def max_pool(x, window, strides, *, name):
     return MaxPool3D(window, strides, padding="same", data_format="channels_last", name=name)(x)
 
 
+def scaled_width(filters, depth_multiplier):
+    """The width of a layer that has `filters` at a depth_multiplier of 1."""
+    return max(8, round(filters * depth_multiplier))
+
+
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class MaxPool3D(layers.MaxPooling3D):
     """Keras's max pooling, which works in float16 on a CPU too, where TensorFlow has no kernel for it."""
@@ -137,15 +142,20 @@ class ClipCheck(layers.Layer):
         min_frames: frames needed.
         min_size: pixels needed in height and in width.
         facts: what the weights behind it were trained on, as `facts.Facts.record` gives it; None where nobody said.
-            They stand here because a layer's configuration goes wherever the model goes.
+        family: name of the network that it belongs to, a row of `families`; None in files from before there were rows.
+        options: {option: value} that the network was built with.
+
+    The last three stand here because a layer's configuration goes wherever the model goes.
     """
 
-    def __init__(self, min_frames, min_size, facts=None, **kwargs):
+    def __init__(self, min_frames, min_size, facts=None, family=None, options=None, **kwargs):
         kwargs.setdefault("name", f"Needs_{min_frames}_frames_of_{min_size}x{min_size}")
         super().__init__(**kwargs)
         self.min_frames = min_frames
         self.min_size = min_size
         self.facts = facts
+        self.family = family
+        self.options = options
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -161,7 +171,8 @@ class ClipCheck(layers.Layer):
 
     def get_config(self):
         config = {**super().get_config(), "min_frames": self.min_frames, "min_size": self.min_size}
-        return config if self.facts is None else {**config, "facts": self.facts}
+        more = {"facts": self.facts, "family": self.family, "options": self.options}
+        return config | {name: value for name, value in more.items() if value}
 
 
 def check_clip_shape(shape, min_frames, min_size):

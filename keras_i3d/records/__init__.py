@@ -2,6 +2,6 @@
 
 from keras_i3d.records import annotations
 from keras_i3d.records.manifest import Manifest
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 __all__ = ["Manifest", "RecordSpec", "annotations"]

@@ -19,6 +19,7 @@ from keras_i3d.flow.pairs import METHODS, cores
 from keras_i3d.records import distribute, manifest, sequence_example
 from keras_i3d.records.build_state import Work, plan, sidecar
 from keras_i3d.records.video_files import is_text, printable
+from keras_i3d.specs import RecordSpec
 from keras_i3d.video import MAX_SECONDS, Reader
 
 
@@ -121,7 +122,7 @@ def write_shard(folder, offset):
         head = json.loads(file.readline())
         file.seek(offset)
         line = json.loads(file.readline())
-    spec, number = sequence_example.RecordSpec(**head["spec"]), line["shard"]
+    spec, number = RecordSpec(**head["spec"]), line["shard"]
     name = manifest.shard_name(head["split"], number, head["shards"])
     aside = os.path.join(folder, f"{name}.{uuid.uuid4().hex[:8]}.part")
     done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}

@@ -22,7 +22,8 @@ import tensorflow as tf
 
 from keras_i3d import locks
 from keras_i3d.errors import BuildError, notice, one_line
-from keras_i3d.records import manifest, sequence_example
+from keras_i3d.records import manifest
+from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
 
 VIDEOS_A_SHARD = 64
@@ -159,7 +160,7 @@ class Work:
             head = self._begun(path)
             if head["digest"] != self.head["digest"]:
                 remedy = f"Give the same settings to go on, or remove {self.folder} and the shards to start anew"
-                begun = sequence_example.RecordSpec(**head["spec"])
+                begun = RecordSpec(**head["spec"])
                 manifest.check_same(
                     "The specs", begun, self.spec, f"the build in {self.folder}", f"this one ({remedy})"
                 )
@@ -179,7 +180,7 @@ class Work:
         try:
             with tf.io.gfile.GFile(path, "rb") as file:
                 head = json.loads(file.readline())
-            self._facts(head), sequence_example.RecordSpec(**head["spec"])
+            self._facts(head), RecordSpec(**head["spec"])
             return head
         except (OSError, tf.errors.OpError):
             raise

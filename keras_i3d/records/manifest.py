@@ -9,8 +9,8 @@ import uuid
 import tensorflow as tf
 
 from keras_i3d.errors import one_line
-from keras_i3d.records.sequence_example import RecordSpec
 from keras_i3d.records.video_files import regular
+from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
 
 FORMAT = 1

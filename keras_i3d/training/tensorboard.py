@@ -6,10 +6,10 @@ import time
 import tensorflow as tf
 
 PREFIX = "events.out.tfevents"  # by which TensorBoard knows its files
-CURVES = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
+SHOWN = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
 
 
-class Board:
+class Curves:
     """Event files in `train/` and `validation/` of a folder; the step of a point is the number of updates.
 
     They hold the rows of the log and nothing else. A run that goes on writes those that it goes on from anew, so that
@@ -38,7 +38,7 @@ class Board:
             OSError: it cannot be written.
         """
         for part, prefix in (("train", ""), ("validation", "val_")):
-            curves = {name: row[prefix + name] for name in CURVES if prefix + name in row}
+            curves = {name: row[prefix + name] for name in SHOWN if prefix + name in row}
             values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in curves.items()]
             if not values:
                 continue

@@ -15,7 +15,7 @@ from made import ROOT
 from keras_i3d.data import augment, dropped, find, load
 from keras_i3d.data.clips import KINDS
 from keras_i3d.records import manifest, sequence_example
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 SPEC = RecordSpec(short_side=40)
 HEIGHT, WIDTH = 40, 56

@@ -33,19 +33,19 @@ from made import mirrors, tiny
 first = os.environ.get("FIRST_WEIGHTS")
 if first:
     from keras_i3d import registry
-    mirrors.narrow(setattr)
+    mirrors.narrow()
     mirrors.register(pathlib.Path(os.environ["KERAS_I3D_MIRROR"]), registry, lambda d, k, v: d.__setitem__(k, v))
 else:
     tiny.shorten()
 from keras_i3d import cli, training
-from keras_i3d.training.run_writer import Keeper
+from keras_i3d.training.run_writer import RunWriter
 records, output, recipe, pause = sys.argv[2], pathlib.Path(sys.argv[3]), json.loads(sys.argv[4]), float(sys.argv[5])
-whole = Keeper.on_train_batch_end
+whole = RunWriter.on_train_batch_end
 def end(self, batch, logs=None):
     whole(self, batch, logs)
     print("step", self.step, flush=True)
     time.sleep(pause)
-Keeper.on_train_batch_end = end
+RunWriter.on_train_batch_end = end
 try:
     training.train(f"{records}/train-*", output, recipe=training.Recipe(**recipe), weights=first, seed=3,
                    validation=f"{records}/test-*", progress=False)
