@@ -55,6 +55,13 @@ def test_links_resolve(page):
         assert not anchor or anchor in headings(linked), target
 
 
+@pytest.mark.parametrize("page", sorted({*PAGES} - {ROOT / "CHANGELOG.md"}), ids=name)
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"`((?:keras_i3d|tests|tools|benchmarks|docs)/[\w/.]+)`", page.read_text(encoding="utf-8"))
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
 def test_python_compiles(page):
     for block in blocks(page, "python"):
