@@ -26,16 +26,16 @@ class Run:
     """What a training run says about itself.
 
     Attributes:
-        folder: where it lies.
+        folder: the folder that it lies in.
         stream: "rgb" or "flow".
         labels: class names, the place in the list being the class index.
         spec: the RecordSpec of the videos that it was trained on.
         clip_frames, frame_stride, size: how its clips were taken: frames, the distance from one to the next, pixels.
-        depth_multiplier: of the model's widths.
+        depth_multiplier: scale of the model's widths.
         precision: the Keras policy that it was trained in.
         records, validation, weights: what it was trained on, measured on, and started from.
         clips: how many records it was trained on.
-        seed: of its draws.
+        seed: seed of its draws.
         recipe: {setting: value}, all of them.
         version: the package's, when it was started.
     """
@@ -210,7 +210,7 @@ def load_model(folder, best=None, precision=None):
 
 
 def _built(run, precision, weights, path):
-    """The network that a run describes, for weights that it is compared with before any memory is taken for it."""
+    """The network that a run describes. Weights are compared with it before any memory is taken for it."""
     shapes = layout(stream=run.stream, classes=len(run.labels), depth_multiplier=run.depth_multiplier)
     by_name.check_match(weights, shapes, path)
     with policy(precision):

@@ -119,7 +119,7 @@ def is_bfloat16_on_cpu(layer):
 
 
 def has_gpu():
-    """Whether the backend has a GPU. JAX raises an error, where TensorFlow lists none."""
+    """Whether the backend has a GPU. JAX raises an error if there is none; TensorFlow lists none."""
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except RuntimeError:
@@ -136,7 +136,7 @@ class ClipCheck(layers.Layer):
     Args:
         min_frames: frames needed.
         min_size: pixels needed in height and in width.
-        facts: what the weights behind it were trained on, as `facts.Facts.record` gives it; None where nobody said.
+        facts: what the weights behind it were trained on, as `facts.Facts.record` gives it; None if nobody said.
             They stand here because a layer's configuration goes wherever the model goes.
     """
 

@@ -30,7 +30,7 @@ SPREAD = 8  # shards of a small data set, for its workers to share
 
 
 def default_shards(videos):
-    """Returns how many shards hold about 64 videos each; at least 8, or one a video where there are fewer."""
+    """Returns how many shards hold about 64 videos each; at least 8, or one a video if there are fewer."""
     return max(-(-videos // VIDEOS_A_SHARD), min(videos, SPREAD))
 
 
@@ -158,7 +158,7 @@ class Work:
             self._resumed = True
             head = self._begun(path)
             if head["digest"] != self.head["digest"]:
-                remedy = f"Give the same settings to go on, or remove {self.folder} and the shards to start anew"
+                remedy = f"Give the same settings to resume, or remove {self.folder} and the shards to start anew"
                 begun = sequence_example.RecordSpec(**head["spec"])
                 manifest.check_same(
                     "The specs", begun, self.spec, f"the build in {self.folder}", f"this one ({remedy})"
@@ -305,7 +305,7 @@ def _line(content):
 
 
 def _bytes(text):
-    """UTF-8, and what Python's json reads back where a file's name is not: a worker reports it."""
+    """UTF-8, and what Python's json reads back if a file's name is not: a worker reports it."""
     return text.encode("utf-8", "surrogatepass")
 
 

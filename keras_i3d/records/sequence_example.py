@@ -35,7 +35,7 @@ class RecordSpec:
     Attributes:
         fps: frames per second.
         short_side: pixels of the shorter side; flow is computed after this scaling.
-        quality: of the JPEGs.
+        quality: JPEG quality, 1 to 100.
         flow_method: "tvl1", "opencv" or "dis"; None for records without flow.
         flow_bound: pixels per frame that become the ends of the 8-bit range.
         flow_scheme: how levels read back, a key of `flow.quantize.SCHEMES`.
@@ -91,7 +91,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
         bytes.
 
     Raises:
-        ValueError: no frame, or a single one where flow is asked for, or frames of several sizes.
+        ValueError: no frame, or a single one if flow is asked for, or frames of several sizes.
     """
     images, sizes = [], set()
 

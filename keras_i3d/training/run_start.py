@@ -26,7 +26,7 @@ class Plan:
     Attributes:
         records, validation, weights: paths, or the name of weights.
         records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
-        weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
+        weights_digest: sha256 of the file that `weights` names; None for a name, or if there is none.
     """
 
     records: str
@@ -107,7 +107,7 @@ def has_begun(output):
 
 
 def has_checkpoint(output):
-    """Whether the run in a folder goes on from a checkpoint, readable or not."""
+    """Whether the run in a folder resumes from a checkpoint, readable or not."""
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
@@ -142,7 +142,7 @@ def read_plan(folder):
 
 
 def initial_weights(plan):
-    """What a run starts from, as `keras_i3d.I3D` takes it: where `weights` names a run, the file in it.
+    """What a run starts from, as `keras_i3d.I3D` takes it: if `weights` names a run, the file in it.
 
     Raises:
         ValueError: that run is of another stream or width, or has not ended.
@@ -163,7 +163,7 @@ def initial_weights(plan):
 
 
 def _renamed(before, plan):
-    """The Plan of a run, with the paths of another start where they name the same."""
+    """The Plan of a run, with the paths of another start if they name the same."""
     changes = {"version": plan.version}
     for name in ("records", "validation"):
         old, new = getattr(before, f"{name}_digest"), getattr(plan, f"{name}_digest")

@@ -23,7 +23,7 @@ from keras_i3d.weights import by_name, h5_files
 
 
 class Keeper(keras.callbacks.Callback):
-    """Writes checkpoints, the log and the best weights of a run, and stops it where it no longer makes sense."""
+    """Writes checkpoints, the log and the best weights of a run, and stops it if it no longer makes sense."""
 
     def __init__(self, model, final, plan, output):
         super().__init__()
@@ -113,7 +113,7 @@ class Keeper(keras.callbacks.Callback):
             self.final.save(temporary)
 
     def _update_final(self):
-        """Every worker reads the weights here, for some are shared among them; one of them writes."""
+        """Every worker reads the weights here, because some are shared among them; one of them writes."""
         by_name.assign(self.final, by_name.layer_weights(self.trained), str(self.output))
 
     def _facts(self, *more):

@@ -24,7 +24,7 @@ def save_h5(model, path, **facts):
 
 
 def write_h5(weights, path, **facts):
-    """Writes `path`, a `.weights.h5` of one stream, and `path`.sha256 beside it; each whole or not at all.
+    """Writes `path`, a `.weights.h5` of one stream, and `path`.sha256 next to it; each whole or not at all.
 
     The file is laid out as Keras itself lays out that model's, so that `model.load_weights` reads it too, by position.
     Its root has the model's fingerprint and `facts` as attributes. No model is built for it, and HDF5 locks no file: a
@@ -126,11 +126,11 @@ def _array(dataset):
 
 
 def facts_of(path, stream=None):
-    """Returns the Facts that a `.weights.h5` or `.keras` notes about itself, or None for a file by others.
+    """Returns the Facts that a `.weights.h5` or `.keras` notes about itself, or None for a third-party file.
 
     Args:
         path: the file.
-        stream: the one to take where the file names none.
+        stream: the one to take if the file names none.
 
     Raises:
         WeightsError: notes that cannot be read.
@@ -147,7 +147,7 @@ def facts_of(path, stream=None):
 
 
 def intact(path):
-    """Whether `path` exists and has the sha256 recorded beside it."""
+    """Whether `path` exists and has the sha256 recorded next to it."""
     try:
         return download.sha256(path) == checksum_file(path).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):  # missing, a folder, no text, empty

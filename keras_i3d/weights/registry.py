@@ -18,7 +18,7 @@ KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop"
 class RemoteFile:
     """A file of the original repository, and what proves that a copy is it.
 
-    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None where no hash was ever published.
+    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None if no hash was ever published.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Checkpoint:
         index, data: the two files of the TensorFlow checkpoint.
         clip: how the clips that it expects are made.
         crc_digest: sha256 over lines "variable crc32c" of the index, sorted; it identifies a copy under any name.
-        top1, top5: published accuracy in percent under `protocol`; None where none was published.
+        top1, top5: published accuracy in percent under `protocol`; None if none was published.
     """
 
     name: str

@@ -59,7 +59,7 @@ def load(model, source):
     """Gives a model the weights of a Source, by layer name, and notes in it what is known of them.
 
     A head for another number of classes than the source's stays as it was drawn, and a line says so; nothing is noted
-    then, for what such a model is trained on is still to come.
+    then, because what such a model is trained on is still to come.
 
     Raises:
         WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.
@@ -112,7 +112,7 @@ def _from_path(weights, stream):
 
 
 def _check_ranks(by_layer):
-    """Raises WeightsError where a layer by the name of a convolution of I3D has no kernel."""
+    """Raises WeightsError if a layer with the name of a convolution of I3D has no kernel."""
     for name, arrays in by_layer.items():
         if name.endswith("_conv_3d") and (not arrays or np.ndim(arrays[0]) != 5):
             raise WeightsError(f"{name} needs a kernel of five axes. Received: {[np.shape(array) for array in arrays]}")
