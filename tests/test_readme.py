@@ -1,10 +1,13 @@
 """The README and the pages of docs/: links, code, sizes, the table of networks, and the script that trains."""
 
 import ast
+import functools
+import importlib
 import math
 import re
 
 import keras
+import numpy as np
 import pytest
 from made import ROOT, tiny
 
@@ -102,6 +105,25 @@ def test_the_table_of_networks_counts_right():
         settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
         model = getattr(keras_i3d, builder)(weights=None, **settings)
         assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == int(count.replace(",", ""))
+
+
+def test_the_picture_shows_the_demos_own_scene(monkeypatch):
+    """Drawn larger and averaged, it is the demo's video up to the noise and half a pixel of the camera."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    demo_videos, readme_picture = map(importlib.import_module, ("demo_videos", "readme_picture"))
+    draw = functools.partial(demo_videos.frames, shape="cross", motion="slides")
+    small, large = (np.float32(draw(np.random.default_rng(8), scale=scale)) for scale in (1, 3))
+    assert large.shape == (32, 192, 240, 3)
+    averaged = large.reshape(32, 64, 3, 80, 3, 3).mean(axis=(2, 4))
+    assert abs(averaged - small).mean() < 8
+    assert abs(averaged - small[::-1]).mean() > 12  # of other moments it is not
+    fields = np.random.default_rng(0).normal(0, 3, (31, 192, 240, 2)).astype("float32")
+    shares = dict.fromkeys(("rgb", "flow", "both"), np.float32([0.2, 0.7, 0.1]))
+    page = readme_picture.draw(np.uint8(large), fields, ["a", "b", "c"], shares, "b")
+    assert page.size == (1600, 472)
+    assert {readme_picture.COLORS[stream] for stream in shares} <= {
+        "#{:02x}{:02x}{:02x}".format(*color) for _, color in page.getcolors(1 << 20)
+    }
 
 
 def test_fifteen_lines_train(tmp_path, monkeypatch, capsys):
