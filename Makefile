@@ -10,8 +10,8 @@
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
-# make bench-training  a training step beside the same network in torch, which it installs
-# make bench-serving   an export beside the plain model, OpenVINO and torch, which it installs
+# make bench-training  a training step next to the same network in torch, which it installs
+# make bench-serving   an export next to the plain model, OpenVINO and torch, which it installs
 # Each sets up .venv, or the environment that it names, when that is missing or when setup.py changed.
 
 PYTHON ?= python3

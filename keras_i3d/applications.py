@@ -50,11 +50,11 @@ def I3D(
         classes: size of the head. None takes the weights' own (400 without weights). Any other number with
             pretrained weights loads the body and draws a new head, and a line says so.
         classifier_activation: applied to the averaged logits; None returns the logits. "own" takes what the weights
-            were trained with, and "softmax" where they do not say.
+            were trained with, and "softmax" if they do not say.
         dropout: the share dropped before the last convolution in training (the paper keeps 0.5).
         depth_multiplier: scales every layer's width, at least 8; below 1 for experiments without weights. None takes
             the weights' own, and 1 without weights.
-        bn_momentum: of the moving statistics. The original's 0.999 suits 100,000 steps; in a run of a few
+        bn_momentum: momentum of the moving statistics. The original's 0.999 suits 100,000 steps; in a run of a few
             hundred they would never arrive: use 0.9.
         name: the model's name.
 
@@ -255,7 +255,7 @@ def _width(depth_multiplier, source):
 
 
 def _activation(wanted, source):
-    """What a new model ends in; a line where it is not what its weights were trained with."""
+    """What a new model ends in; a line if it is not what its weights were trained with."""
     own = source.facts.activation if source else None
     if wanted == OWN:
         if source and source.facts.classes and not own:

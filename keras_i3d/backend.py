@@ -1,4 +1,4 @@
-"""Which of Keras's backends is in use, and what is said where the package cannot work with it."""
+"""Which of Keras's backends is in use, and what is said if the package cannot work with it."""
 
 import os
 
@@ -7,7 +7,7 @@ RULE = "keras_i3d runs on Keras with TensorFlow, and with JAX for all but traini
 
 
 def problem():
-    """Returns why Keras cannot be imported, in a line with the remedy; None where it can."""
+    """Returns why Keras cannot be imported, in a line with the remedy; None if it can."""
     try:
         import keras  # noqa: F401
     except Exception as error:  # a backend that is not installed raises whatever it likes
@@ -21,7 +21,7 @@ def problem():
 
 
 def check():
-    """Raises ImportError where Keras cannot be imported, ValueError where its backend is not a supported one."""
+    """Raises ImportError if Keras cannot be imported, ValueError if its backend is not a supported one."""
     found = problem()
     if found:
         raise ImportError(found)

@@ -49,7 +49,7 @@ def label_count(labels):
 
 
 def check(weights, labels=None):
-    """Raises ValueError where weights are not there, or not for as many classes as each other or as labels.
+    """Raises ValueError if weights are not there, or not for as many classes as each other or as labels.
 
     Args:
         weights: {stream: what `classes` takes}. Models are loaded already, and left to those who take them.

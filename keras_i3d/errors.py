@@ -19,7 +19,7 @@ class VideoError(KerasI3DError):
 
 
 class BuildError(KerasI3DError):
-    """A build of records that could not run to its end. What is complete is kept; the same command goes on."""
+    """A build of records that could not run to its end. What is complete is kept; the same command resumes."""
 
 
 class WeightsError(KerasI3DError):
@@ -50,7 +50,7 @@ def worded(reword):
 
 
 def missing_package(module, install, why):
-    """Returns the ImportError to raise where the optional package `module` is needed and absent."""
+    """Returns the ImportError to raise if the optional package `module` is needed and absent."""
     return ImportError(f"{why} needs the package {module}, which is not installed. Run: pip install {install}")
 
 

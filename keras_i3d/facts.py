@@ -14,7 +14,7 @@ import numpy as np
 from keras_i3d.models import families, two_stream
 from keras_i3d.specs import CHANNELS, LABEL_LISTS, ClipSpec
 
-HEAD_DIGEST = "head"  # in a model, beside the record: of the head that it was noted of
+HEAD_DIGEST = "head"  # in a model, next to the record: digest of the head that it was noted of
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
 SOFTMAX = "softmax"
 
@@ -26,12 +26,12 @@ class Facts:
     Attributes:
         stream: "rgb" or "flow".
         classes: size of the head; None for a body without one.
-        labels: class names in the order of the classes; the name of a published list; or None where nobody said.
+        labels: class names in the order of the classes; the name of a published list; or None if nobody said.
         activation: name of what makes probabilities of the logits, such as "softmax" or "sigmoid"; "linear" for a model
-            that ends in its logits; None where nobody said.
-        depth_multiplier: scale of the layers' widths; None where nobody said.
-        precision: the Keras policy that it was trained in; None where nobody said.
-        clip: the ClipSpec of its clips; None where nobody said.
+            that ends in its logits; None if nobody said.
+        depth_multiplier: scale of the layers' widths; None if nobody said.
+        precision: the Keras policy that it was trained in; None if nobody said.
+        clip: the ClipSpec of its clips; None if nobody said.
         source: where the weights are from, for people.
         family: which network it is: the name of a row of `models.families`.
         options: {option: value} that it was built with, beyond the default ones of its family.
@@ -93,8 +93,8 @@ def parse(record, stream=None):
     one. A path is never taken from a file.
 
     Args:
-        record: a dictionary. What this version does not know is left out, for a later one may have written it.
-        stream: the one to take where the record names none.
+        record: a dictionary. What this version does not know is left out, because a later one may have written it.
+        stream: the one to take if the record names none.
 
     Raises:
         ValueError: it is no such record.
@@ -144,7 +144,7 @@ def _is_text(value):
 
 
 SIZE = 1 << 14  # pixels: no network sees more, and a file could ask for any
-RULES = {  # what each fact is where it is said, in words and as a test
+RULES = {  # what each fact is if it is said, in words and as a test
     "stream": ("rgb or flow", lambda value: isinstance(value, str) and value in CHANNELS),
     "classes": ("a number of classes", _whole(1 << 24)),
     "labels": (f"a list of names, or {' or '.join(LABEL_LISTS)}; never a path", _is_labels),
@@ -169,7 +169,7 @@ OPTIONAL = {field.name for kind in (Facts, ClipSpec) for field in dataclasses.fi
 
 
 def _checked(content, scope=""):
-    """Returns the facts; raises ValueError for one that breaks its rule. What nobody said is None, where it may be."""
+    """Returns the facts; raises ValueError for one that breaks its rule. What nobody said is None, if it may be."""
     for name, value in content.items():
         rule, holds = RULES[name]
         unsaid = value is None and (name in OPTIONAL or (name, scope) == ("stream", ""))

@@ -61,7 +61,7 @@ class Network:
         """Says in a line how its clips are taken, where nobody noted how those were made that it was trained on.
 
         Args:
-            spec: the RecordSpec of the records that clips are taken from; None where they are made of videos.
+            spec: the RecordSpec of the records that clips are taken from; None if they are made of videos.
         """
         if self.facts.clip is None:
             clip = self.clip if spec is None else spec.clip(self.stream, self.clip.crop)
@@ -90,9 +90,9 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
             TensorFlow checkpoint anywhere else; a model that this package made, of any fixed size or none; or None for
             a network that was never trained.
         stream: "rgb" or "flow"; None takes what `weights` is of.
-        precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 where
+        precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 if
             nobody said.
-        attempts: connections to try where weights have to be fetched.
+        attempts: connections to try if weights have to be fetched.
 
     Returns:
         A Network.
@@ -185,7 +185,7 @@ def _check_stream(own, wanted, origin):
 
 
 def flow_method(wanted, clip: ClipSpec):
-    """The method to compute flow by; a line where it is not what the weights were trained on."""
+    """The method to compute flow by; a line if it is not what the weights were trained on."""
     if wanted not in (None, clip.flow_method) and {wanted, clip.flow_method} != {"tvl1", "opencv"}:
         notice(f"flow by {wanted}; the weights were trained on {clip.flow_method}")
     return wanted or clip.flow_method
@@ -198,7 +198,7 @@ def label_list(labels, networks, attempts=download.ATTEMPTS):
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, "none" for class indices, or
             None for those that belong to the weights.
         networks: {stream: Network}.
-        attempts: connections to try where the list has to be fetched.
+        attempts: connections to try if the list has to be fetched.
 
     Raises:
         ValueError: networks of different classes, or a list of another number.

@@ -34,12 +34,12 @@ class ClipSpec:
         stream: "rgb" or "flow".
         fps: frames per second.
         short_side, crop: pixels; flow is computed after scaling to the short side and before cropping.
-        value_range: of what the model takes.
+        value_range: lowest and highest value of what the model takes.
         flow_method, flow_bound: "tvl1", and the pixels per frame that become the ends of the range.
         flow_scheme: how 8-bit levels of its records read back, a key of `flow.quantize.SCHEMES`.
-        frames: of a clip in training; None where clips had no one length, or nobody said.
-        frame_stride: from a frame of a clip to the next one, in frames at `fps`; likewise for fields of flow, each of
-            which is still between neighbouring frames.
+        frames: frames of a clip in training; None if clips had no one length, or nobody said.
+        frame_stride: distance from a frame of a clip to the next one, in frames at `fps`. Fields of flow are as far
+            apart, and each is still the motion between neighbouring frames.
     """
 
     stream: str
@@ -162,7 +162,7 @@ def preprocess_input(x, stream="rgb"):
 
     Raises:
         ValueError: wrong channel count, or values that were scaled already. The values of arrays are looked
-            at; those of tensors are not, for inside a graph there are none.
+            at; those of tensors are not, because inside a graph there are none.
     """
     channels = CHANNELS[check_stream(stream)]
     if not hasattr(x, "shape"):

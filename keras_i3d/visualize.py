@@ -129,7 +129,7 @@ def _cell(frame, field, time, width, bound):
 
 
 def _text_line(text, width):
-    """Black on white, uint8 (h, width, 3); text that does not fit goes on in further lines."""
+    """Black on white, uint8 (h, width, 3); text that does not fit continues in further lines."""
     image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
     size = max((width - 4) // 6, 1)  # characters of the built-in font in a line
     lines = [text[at : at + size] for at in range(0, len(text), size)] or [""]

@@ -3,7 +3,7 @@
   make demo
 
 Every step but the first is a command that it prints before it runs it: from the demo's folder the same commands do
-the same by hand. What it finds is in results.json, the pictures and the report beside it.
+the same by hand. What it finds is in results.json, the pictures and the report next to it.
 """
 
 import contextlib

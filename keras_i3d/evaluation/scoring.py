@@ -93,7 +93,7 @@ def _check_labels(network, labels):
     if classes != len(labels):
         raise ValueError(f"The records have {len(labels)} classes. Received: {network.origin}, for {classes}")
     if own is None:
-        notice(f"{network.origin} brings no label list: that its classes are those of the records is taken on trust")
+        notice(f"{network.origin} has no label list; its classes are taken to be those of the records, in their order")
         return
     own = read_labels(own)
     different = [i for i, (a, b) in enumerate(zip(own, labels)) if a != b]

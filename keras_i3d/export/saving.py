@@ -1,4 +1,4 @@
-"""An export: weights loaded, signatures written aside, loaded again, compared with the model, then moved into place."""
+"""An export: its signatures are written to a temporary folder, loaded again, compared, then moved into place."""
 
 import contextlib
 import dataclasses
@@ -79,9 +79,9 @@ def saved_model(
 ):
     """Writes OUTPUT/VERSION, a SavedModel as TensorFlow Serving takes it; `export.signatures` says what it answers.
 
-    It needs TensorFlow alone: no Python of this package, no custom operation. Beside OUTPUT come models.config,
-    batching.config and serve.sh, where they are not there yet. It is written aside, loaded again, compared with the
-    plain model, run on its own warm-up requests, and moved into place as the last step of all.
+    It needs TensorFlow alone: no Python of this package, no custom operation. It is written to a temporary folder,
+    loaded again, compared with the plain model, run on its own warm-up requests, and moved into place as the very last
+    step. models.config, batching.config and serve.sh are written next to OUTPUT, unless they are there already.
 
     Args:
         output: the model's folder; its last part is the name that the server knows it by.
@@ -89,16 +89,16 @@ def saved_model(
         rgb, flow: the weights of one or both streams: what `I3D(weights=)` takes, the folder of a training run, or a
             model of that stream.
         labels: as for `classify`; by default the list that belongs to the weights.
-        precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in where they say, and
+        precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in if they say, and
             float32 for all else. Outputs are float32 always.
         frames: that a network sees of a clip; 0 for any number from 9. By default what the weights were trained on
-            where they say, and 64 for all else: a server puts requests into one batch only where their shapes agree. A
+            if they say, and 64 for all else: a server puts requests into one batch only if their shapes agree. A
             request holds as many frames at the weights' rate as these cover: of every second one, 64 cover 127.
-        flow_quality: of the flow that the graph computes, as `flow.TVL1` takes it.
-        archive: whether to pack it too, beside OUTPUT; see `export.archive`.
+        flow_quality: quality of the flow that the graph computes, as `flow.TVL1` takes it.
+        archive: whether to pack it too, next to OUTPUT; see `export.archive`.
         force: whether a version that is there may be replaced.
         progress: whether to show a progress bar over the steps.
-        attempts: connections to try where weights or labels have to be fetched.
+        attempts: connections to try if weights or labels have to be fetched.
 
     Returns:
         An Export.
@@ -351,7 +351,7 @@ def _kind(kind):
 
 
 def _check_free(output, version, force):
-    """Raises ValueError where nothing could be written in the end, before anything is loaded."""
+    """Raises ValueError if the version could not be written in the end, before anything is loaded."""
     if not re.fullmatch(r"[\w.-]+", output.name, re.ASCII):
         raise ValueError(
             "The name of the output folder is that of the model: letters, digits, '_', '-' and '.'. Received: "

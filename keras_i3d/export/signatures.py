@@ -14,13 +14,13 @@ B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every out
 
 Frames come at the rate of the weights. A network that was trained on frames k apart takes every k-th of them in the
 graph, and every k-th field of those between neighbours: N is (T - 1) * k + 1, the larger of two streams'. The networks
-see N / k frames, rounded up, which is T where the streams agree.
+see N / k frames, rounded up, which is T if the streams agree.
 
 `serving_default` and `uint8` give logits (B, C) and probabilities (B, C); the others logits and, for the k best
 classes, best first, scores (B, k), their probabilities, and classes string (B, k). Probabilities are by the activation
 that the networks were trained with. Frames are scaled to the short side, cropped and put in range as `classify` does.
 Frames have limits, `export.frames.bounded`, which are checked before anything is decoded.
-Where both streams were exported, `uint8` and `jpeg` use the RGB stream alone; where flow alone was, they compute it.
+If both streams were exported, `uint8` and `jpeg` use the RGB stream alone; if flow alone was, they compute it.
 Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 """
 
@@ -48,7 +48,7 @@ class Contract:
         labels: class names.
         spec: the RecordSpec of the videos that the weights were trained on.
         frames: that a network sees of a clip; None for any number from 9.
-        quality: of the flow computed in the graph, as `flow.TVL1` takes it.
+        quality: quality of the flow computed in the graph, as `flow.TVL1` takes it.
         activation: name of what makes probabilities of the summed logits.
         families: {stream: the Family of its network}.
     """

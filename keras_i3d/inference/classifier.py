@@ -126,7 +126,7 @@ class Classifier:
     frames is looped, and a line says so.
 
     Args:
-        streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both where neither is.
+        streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both if neither is.
         rgb_weights, flow_weights: what `I3D(weights=)` takes, the folder of a training run, or a model of that stream;
             "kinetics" for a stream that is asked for and not given.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
@@ -134,10 +134,10 @@ class Classifier:
         flow: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what the weights were trained on,
             "tvl1" for the published ones; another one is said in a line.
         precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
-            trained in where they say, and float32 for all else.
+            trained in if they say, and float32 for all else.
         chunk_frames: frames that go through a model at once; memory grows with it.
         progress: whether to show a progress bar over the frames.
-        attempts: connections to try where weights or labels have to be fetched.
+        attempts: connections to try if weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
         max_seconds: seconds that a video may last, as for `video.Reader`.
 
@@ -214,13 +214,13 @@ class Classifier:
             A Classification.
 
         Raises:
-            VideoError: no frame can be decoded, or a single one where flow is asked for.
+            VideoError: no frame can be decoded, or a single one if flow is asked for.
             ValueError: `top` below 1, or logits that are not finite.
         """
         check_top(top)
         began = time.perf_counter()
         reader = video.Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
-        total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little beside the model
+        total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little next to the model
         clock = collections.Counter(decode=time.perf_counter() - began)
         scorers = self._scorers(total, reader.name, clock)
         frames = self._with_progress(_timed(iter(reader), clock, "decode"), total, reader.name)

@@ -124,7 +124,7 @@ def is_bfloat16_on_cpu(layer):
 
 
 def has_gpu():
-    """Whether the backend has a GPU. JAX raises an error, where TensorFlow lists none."""
+    """Whether the backend has a GPU. JAX raises an error if there is none; TensorFlow lists none."""
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except RuntimeError:

@@ -31,7 +31,7 @@ SPREAD = 8  # shards of a small data set, for its workers to share
 
 
 def default_shards(videos):
-    """Returns how many shards hold about 64 videos each; at least 8, or one a video where there are fewer."""
+    """Returns how many shards hold about 64 videos each; at least 8, or one a video if there are fewer."""
     return max(-(-videos // VIDEOS_A_SHARD), min(videos, SPREAD))
 
 
@@ -306,7 +306,7 @@ def _line(content):
 
 
 def _bytes(text):
-    """UTF-8, and what Python's json reads back where a file's name is not: a worker reports it."""
+    """UTF-8, and what Python's json reads back if a file's name is not: a worker reports it."""
     return text.encode("utf-8", "surrogatepass")
 
 

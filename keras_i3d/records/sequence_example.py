@@ -43,7 +43,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
         bytes.
 
     Raises:
-        ValueError: no frame, or a single one where flow is asked for, or frames of several sizes.
+        ValueError: no frame, or a single one if flow is asked for, or frames of several sizes.
     """
     images, sizes = [], set()
 

@@ -80,7 +80,7 @@ def _recomputation():
 
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch norm, which trains by TensorFlow's fused kernel where it can.
+    """Keras's batch norm, which trains by TensorFlow's fused kernel if it can.
 
     Same variables and results: statistics in float32, the population variance in the moving average. It keeps
     Keras's class name, by which weight files are laid out.

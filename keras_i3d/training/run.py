@@ -1,4 +1,4 @@
-"""One training run: a folder that any later start of the same command goes on with."""
+"""One training run: a folder with which any later start of the same command resumes."""
 
 import contextlib
 import functools
@@ -39,23 +39,23 @@ def train(
     errors="raise",
     model=None,
 ):
-    """Trains one stream on a folder of records, or goes on with a run that was stopped or killed.
+    """Trains one stream on a folder of records, or resumes a run that was stopped or killed.
 
-    A run that was killed at any step and started again goes on from its last checkpoint: data, draws and all state are
+    A run that was killed at any step and started again resumes from its last checkpoint: data, draws and all state are
     resumed to the step, so that under one seed it ends with the weights of a run that was not interrupted.
 
     Args:
         records: a folder, glob or list of files, as for `data.load`, with a manifest.
         output: folder of the run. Afterwards it has `run.json` (recipe, seed, clip spec), `labels.txt`, `log.csv`,
-            `tensorboard/`, `checkpoints/`, `best.weights.h5` (where there is a validation) and `model.keras`.
+            `tensorboard/`, `checkpoints/`, `best.weights.h5` (if there is a validation) and `model.keras`.
         stream: "rgb" or "flow".
         recipe: a Recipe, or a name in `training.RECIPES`.
         weights: as for `keras_i3d.I3D`; or the folder of another run, whose `model.keras` is taken. A run that has a
-            checkpoint goes on from that, and needs them no more.
+            checkpoint resumes from that, and needs them no more.
         validation: records to measure top-1 and top-5 on, by the central clip of each video; None for no validation.
-        seed: of the new head, the order of the data and every draw.
+        seed: seed of the new head, the order of the data and every draw.
         settings: {field of the recipe: value} to replace.
-        devices: names of the devices to train on; by default all GPUs, or the CPU where there is none.
+        devices: names of the devices to train on; by default all GPUs, or the CPU if there is none.
         progress: whether to show a progress bar.
         errors: "raise" stops at a damaged record; "count" drops such records, with a line for each, and counts them in
             `log.csv` and at the end, since the run began; not with several workers. What a run that drops some

@@ -84,7 +84,7 @@ def has_begun(output):
 
 
 def has_checkpoint(output):
-    """Whether the run in a folder goes on from a checkpoint, readable or not."""
+    """Whether the run in a folder resumes from a checkpoint, readable or not."""
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 

@@ -113,7 +113,7 @@ class RunWriter(keras.callbacks.Callback):
             self.final.save(temporary)
 
     def _update_final(self):
-        """Every worker reads the weights here, for some are shared among them; one of them writes."""
+        """Every worker reads the weights here, because some are shared among them; one of them writes."""
         by_name.assign(self.final, by_name.layer_weights(self.trained), str(self.output))
 
     def _facts(self, *more):

@@ -81,9 +81,9 @@ def _extract(archive, member, destination):
 
 
 def _cached(name, make, remote):
-    """Returns the verified cache file `name`, calling `make(path)` under a lock where there is none.
+    """Returns the verified cache file `name`, calling `make(path)` under a lock if there is none.
 
-    The folder of the RemoteFile that it is made from goes afterwards, also where a process was killed just before.
+    The folder of the RemoteFile that it is made from is removed afterwards, also if a process was killed just before.
     Nothing that `make` does may wait for another process: workers that train together come here at the same time.
     """
     path = download.cache_folder() / f"{name}-{FORMAT}.weights.h5"

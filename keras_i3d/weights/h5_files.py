@@ -129,11 +129,11 @@ def _array(dataset):
 
 
 def facts_of(path, stream=None):
-    """Returns the Facts that a `.weights.h5` or `.keras` notes about itself, or None for a file by others.
+    """Returns the Facts that a `.weights.h5` or `.keras` notes about itself, or None for a third-party file.
 
     Args:
         path: the file.
-        stream: the one to take where the file names none.
+        stream: the one to take if the file names none.
 
     Raises:
         WeightsError: notes that cannot be read.
@@ -151,7 +151,7 @@ def facts_of(path, stream=None):
 
 
 def intact(path):
-    """Whether `path` exists and has the sha256 recorded beside it."""
+    """Whether `path` exists and has the sha256 recorded next to it."""
     try:
         return download.sha256(path) == checksum_file(path).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):  # missing, a folder, no text, empty

@@ -66,7 +66,7 @@ def _layers(path):
 
 
 def _first_notes(path):
-    """The record in a member of its own, where the package's first runs have it; {} without."""
+    """The record in a member of its own, in which the package's first runs have it; {} without."""
     with zipfile.ZipFile(path) as archive:
         stored.check_zip(archive, os.path.getsize(path))
         return json.loads(archive.read(NOTES)) if NOTES in archive.namelist() else {}

@@ -18,7 +18,7 @@ KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop"
 class RemoteFile:
     """A file of the original repository, and what proves that a copy is it.
 
-    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None where no hash was ever published.
+    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None if no hash was ever published.
     """
 
     path: str

@@ -56,7 +56,7 @@ def load(model, source):
     """Gives a model the weights of a Source, by layer name, and notes in it what is known of them.
 
     A head for another number of classes than the source's stays as it was drawn, and a line says so; nothing is noted
-    then, for what such a model is trained on is still to come.
+    then, because what such a model is trained on is still to come.
 
     Raises:
         WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.

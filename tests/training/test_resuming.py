@@ -102,7 +102,7 @@ def test_a_run_goes_on_without_the_weights_it_began_with(records, finished, ende
     with np.load(finished / "run/checkpoints/step-000000003.npz") as file:
         expected = {name: file[name] for name in file.files if name != "about"}
     train(records, ended, weights="/gone/first.weights.h5", validation=f"{records}/test-*")
-    assert "going on after step 2 of 3" in capsys.readouterr().err
+    assert "resuming after step 2 of 3" in capsys.readouterr().err
     with np.load(ended / "checkpoints/step-000000003.npz") as file:
         for name, value in expected.items():
             np.testing.assert_array_equal(file[name], value, name)

@@ -163,7 +163,7 @@ def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, ca
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
     train(records, tmp_path)
-    assert "going on after step 4 of 7" in capsys.readouterr().err
+    assert "resuming after step 4 of 7" in capsys.readouterr().err
     expected = state(finished[0])
     for name, value in state(tmp_path).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)

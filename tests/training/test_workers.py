@@ -106,7 +106,7 @@ def test_two_devices_are_one_with_the_whole_batch(alone, records, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "going on after step 4 of 6" in done.stderr
+    assert "resuming after step 4 of 6" in done.stderr
     assert difference(tmp_path, alone[0]) < 1e-4
     assert "Gradients are accumulated on one device only" in done.stdout
 
@@ -181,7 +181,7 @@ def test_a_lost_worker_is_named_and_all_go_on_together(alone, records, tmp_path)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step*"))[-1] < "step-000000004.npz"
     processes, _ = start(records, tmp_path)
     errors = ended(processes)[-1]
-    assert "going on after step" in errors
+    assert "resuming after step" in errors
     assert difference(tmp_path, alone[0]) < 1e-4
 
 
