@@ -159,7 +159,7 @@ class Work:
             self._resumed = True
             head = self._begun(path)
             if head["digest"] != self.head["digest"]:
-                remedy = f"Give the same settings to go on, or remove {self.folder} and the shards to start anew"
+                remedy = f"Give the same settings to resume, or remove {self.folder} and the shards to start anew"
                 begun = RecordSpec(**head["spec"])
                 manifest.check_same(
                     "The specs", begun, self.spec, f"the build in {self.folder}", f"this one ({remedy})"

@@ -198,7 +198,7 @@ def _fit(model, run, writer, saved, progress, errors):
     step = writer.step
     metrics = saved.metrics if step % every else None  # after an epoch they are the validation's
     if step:
-        notice(f"{writer.output}: going on after step {step // recipe.accumulate} of {recipe.steps}")
+        notice(f"{writer.output}: resuming after step {step // recipe.accumulate} of {recipe.steps}")
     clips = functools.partial(_clips, run, errors=errors)
     validation = writer.counted(clips(run.validation)) if run.validation else None
     batch_size = recipe.batch_size // recipe.accumulate
