@@ -94,13 +94,11 @@ def build(
     depth_multiplier=None,
     bn_momentum=0.999,
     name=None,
-    **options,
 ):
-    """Builds a network by its name, with weights; the arguments are those of `I3D`, and the network's own.
+    """Builds a network by its name, with weights; the other arguments are those of `I3D`.
 
     Args:
         family: a key of `models.families.FAMILIES`.
-        options: arguments of this network alone.
 
     Returns:
         A functional `keras.Model`.
@@ -112,8 +110,6 @@ def build(
     check_stream(stream)
     row = families.find(family)
     source = _find(weights, stream, depth_multiplier)
-    if source is not None and source.facts.family == family:
-        options = {**source.facts.options, **options}
     model = row.build(
         include_top=include_top,
         input_shape=input_shape,
@@ -125,11 +121,57 @@ def build(
         depth_multiplier=_width(depth_multiplier, source),
         bn_momentum=bn_momentum,
         name=name,
-        **options,
     )
     if source is not None:
         sources.load(model, source)
     return model
+
+
+def S3D(
+    include_top=True,
+    weights=None,
+    input_shape=None,
+    stream="rgb",
+    pooling=None,
+    classes=None,
+    classifier_activation=OWN,
+    dropout=0.0,
+    depth_multiplier=None,
+    bn_momentum=0.999,
+    name=None,
+):
+    """S3D (Xie et al. 2018, arXiv 1712.04851) in the form of torchvision.
+
+    It is I3D with convolutions parted into space and time. It has 8,320,048 trainable parameters at 400 classes,
+    two thirds of I3D's, and takes 13 frames or more (5 without the top). Its endpoints have the names of I3D's.
+
+    Args:
+        weights: None (fresh), or a path as for `I3D`: weights are not published by name yet, and torchvision's own
+            files are not read yet.
+        include_top, input_shape, stream, pooling, classes, classifier_activation, dropout, depth_multiplier,
+        bn_momentum, name: as for `I3D`. torchvision drops a share of 0.2.
+
+    Returns:
+        A functional `keras.Model`: float32 (B, T, H, W, C) in [-1, 1] to float32 (B, classes).
+
+    Raises:
+        ValueError: an argument out of its range.
+        keras_i3d.WeightsError: weights that cannot be read or matched, or of another network.
+    """
+    return build(
+        "S3D",
+        include_top,
+        weights,
+        input_shape,
+        stream,
+        pooling,
+        classes,
+        classifier_activation,
+        dropout,
+        depth_multiplier,
+        bn_momentum,
+        name,
+    )
 
 
 def TwoStreamI3D(

@@ -12,6 +12,7 @@ import numbers
 import numpy as np
 
 from keras_i3d.models import families, two_stream
+from keras_i3d.models.family import clip_check
 from keras_i3d.specs import CHANNELS, LABEL_LISTS, ClipSpec
 
 HEAD_DIGEST = "head"  # in a model, next to the record: digest of the head that it was noted of
@@ -34,7 +35,6 @@ class Facts:
         clip: the ClipSpec of its clips; None if nobody said.
         source: where the weights are from, for people.
         family: which network it is: the name of a row of `models.families`.
-        options: {option: value} that it was built with, beyond the default ones of its family.
     """
 
     stream: str
@@ -46,7 +46,6 @@ class Facts:
     clip: ClipSpec | None = None
     source: str = ""
     family: str = families.DEFAULT
-    options: dict = dataclasses.field(default_factory=dict)
 
     def record(self):
         """Returns plain numbers, strings, lists and dictionaries, as JSON and Keras's configurations hold them."""
@@ -82,7 +81,6 @@ class Facts:
             "stream": self.stream,
             "classes": self.classes or 400,
             "depth_multiplier": self.depth_multiplier or 1.0,
-            **self.options,
         }
 
 
@@ -110,12 +108,7 @@ def parse(record, stream=None):
             content["clip"] = ClipSpec(**_checked(clip, "clip."))
         if isinstance(content.get("labels"), list):
             content["labels"] = tuple(content["labels"])
-        found = Facts(**_checked(content))
-        allowed = families.find(found.family).options
-        for name, value in found.options.items():
-            if value not in allowed.get(name, ()):
-                raise ValueError(f"{found.family} has no {name}={_short(value)}")
-        return found
+        return Facts(**_checked(content))
     except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"what it notes about itself cannot be read ({error})") from error
 
@@ -154,7 +147,6 @@ RULES = {  # what each fact is if it is said, in words and as a test
     "clip": ("a table of facts", lambda value: isinstance(value, ClipSpec)),
     "source": ("text", _is_text),
     "family": ("the name of a network", lambda value: isinstance(value, str) and value in families.FAMILIES),
-    "options": ("a table", lambda value: isinstance(value, dict)),
     "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
     "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
     "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),
@@ -191,11 +183,11 @@ def of(model):
     was trained since, or got a head of its own: the record is of another network then, and None is returned. A body
     without a head keeps what is true of it.
     """
-    layer = families.clip_check(model)
+    layer = clip_check(model)
     found = layer and parse(layer.facts)
     if not found:
         return None
-    found = dataclasses.replace(found, family=families.of(model).name, options=families.options_of(model))
+    found = dataclasses.replace(found, family=families.of(model).name)
     if classes(model) is None:
         return dataclasses.replace(found, classes=None, labels=None, activation=None)
     if layer.facts.get(HEAD_DIGEST) != _head_digest(model):
@@ -216,13 +208,13 @@ def note(model, facts):
     Raises:
         ValueError: a model that is not this package's, which has no place for them, or facts out of their range.
     """
-    layer = families.clip_check(model)
+    layer = clip_check(model)
     if layer is None:
         raise ValueError(f"Facts are noted in a model of one stream that this package made. Received: {model.name}")
     layer.facts = None
     if facts is not None:
         own = {"classes": classes(model), "activation": _own_activation(model) or facts.activation}
-        own |= {"family": families.of(model).name, "options": families.options_of(model)}
+        own["family"] = families.of(model).name
         record = dataclasses.replace(facts, **own).record()
         parse(record)
         layer.facts = {**record, HEAD_DIGEST: _head_digest(model)}

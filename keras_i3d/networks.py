@@ -148,8 +148,7 @@ def _of_model(model, known, origin, policy_name):
     frames, height, width = sizes
     if height != width:
         raise ValueError(f"A network takes square clips, or any. Received: {origin}, for {height} x {width} pixels")
-    unsaid = Facts(own, family=family.name, options=families.options_of(model))
-    known = _seen_in(model, known or unsaid)
+    known = _seen_in(model, known or Facts(own, family=family.name))
     clip = known.sees
     if known.clip is None:  # its input is all that tells
         clip = dataclasses.replace(clip, crop=height or clip.crop, frames=frames or clip.frames)
@@ -157,7 +156,7 @@ def _of_model(model, known, origin, policy_name):
     if policy_name not in (None, computed_in):
         arrays = by_name.layer_weights(model)
         shapes = {name: [array.shape for array in layer] for name, layer in arrays.items()}
-        width = family.depth_multiplier_of(shapes, known.depth_multiplier, **known.options)
+        width = family.depth_multiplier_of(shapes, known.depth_multiplier)
         with policy(policy_name):
             model = dataclasses.replace(known, depth_multiplier=width).build()
         by_name.assign(model, arrays, origin)

@@ -39,7 +39,6 @@ class Run:
         seed: seed of its draws.
         version: the package's, when it was started.
         family: the network's name, a row of `models.families`.
-        options: {option: value} that the network is built with.
         records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
         weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
         folder: where it lies; None before it was written.
@@ -56,7 +55,6 @@ class Run:
     seed: int = 0
     version: str = __version__
     family: str = families.DEFAULT
-    options: dict = dataclasses.field(default_factory=dict)
     records_digest: str | None = None
     validation_digest: str | None = None
     weights_digest: str | None = None
@@ -80,7 +78,6 @@ class Run:
             clip=self.clip,
             source=f"training run {self.folder.resolve().name}" if self.folder else "",
             family=self.family,
-            options=self.options,
         )
 
     def text(self):

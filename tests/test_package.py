@@ -166,6 +166,18 @@ def test_keras_has_the_fixes_of_its_advisories(declared):
         assert keras.specifier.contains(version), version
 
 
+def test_io_and_official_bring_the_tensorflow_that_they_go_with(declared):
+    for extra, package, release, others in (
+        ("io", "tensorflow-io", "2.16.2", ("2.15.1", "2.17.0", "2.20.0")),
+        ("official", "tf-models-official", "2.20.0", ("2.16.2", "2.19.0", "2.21.0")),
+    ):
+        wanted = {requirement.name: requirement.specifier for requirement in declared[extra]}
+        assert set(wanted) == {"tensorflow", package}
+        assert wanted["tensorflow"].contains(release)
+        assert not any(map(wanted["tensorflow"].contains, others))
+        assert all(r.specifier.contains(release) for r in declared["core"] if r.name == "tensorflow")
+
+
 def test_extras_ask_for_the_same_of_a_package(declared):
     """All that names a package twice names it alike, pins of a stack apart."""
     bounds = {r.name: str(r.specifier) for part in FOR_USERS for r in declared[part]}

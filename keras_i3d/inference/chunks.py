@@ -1,13 +1,12 @@
 """A video of any length through a network in bounded memory: chunks that give what the single pass gives."""
 
 import collections
-import math
 import time
 
 import numpy as np
 
 from keras_i3d.errors import VideoError
-from keras_i3d.models.families import Family
+from keras_i3d.models.family import Family
 from keras_i3d.specs import CROP, ClipSpec
 
 CHUNK_FRAMES = 512
@@ -100,7 +99,7 @@ def check_length(chunk_frames, families, whose=""):
         families: it has to do for one of them.
         whose: words on what it is for.
     """
-    least = min(family.step * (2 * family.halo + family.window + 1) for family in families)
+    least = min(family.step * (2 * (family.halo or 0) + family.window + 1) for family in families)
     if chunk_frames < least:
         raise ValueError(f"chunk_frames must be at least {least}{whose}. Received: {chunk_frames}")
 
@@ -122,8 +121,13 @@ def plan_chunks(total, chunk_frames, family: Family):
     """
     if total <= chunk_frames:
         return [Chunk(0, total, 0, None)]
+    if family.halo is None:
+        raise ValueError(
+            f"{family.name} looks at a clip as a whole, which takes at most chunk_frames={chunk_frames} frames. "
+            f"Received: {total}. Raise chunk_frames if memory allows, or score views of the video."
+        )
     length = chunk_frames - (chunk_frames - total) % family.step
-    steps = math.ceil(length / family.step)
+    steps = family.steps(length)
     chunks, row = [], 0  # `row` of the whole video is the next one wanted; it averages `window` steps from there on
     while True:
         start = min(max(row - family.halo, 0) * family.step, total - length)

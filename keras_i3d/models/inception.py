@@ -55,7 +55,7 @@ def inception_i3d(
     Returns a functional `keras.Model` from float32 (B, T, H, W, C) in [-1, 1] to float32 (B, classes),
     in which every name in the table is a layer.
     """
-    _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
+    check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
 
     def width(filters):
         return scaled_width(filters, depth_multiplier)
@@ -72,12 +72,7 @@ def inception_i3d(
         else:
             x = mixed(x, [width(filters) for filters in settings], name=endpoint, bn_momentum=bn_momentum)
 
-    if include_top:
-        x = head(x, classes, dropout, classifier_activation)
-    elif pooling == "avg":
-        x = layers.GlobalAveragePooling3D(data_format="channels_last", dtype="float32", name="avg_pool")(x)
-    elif pooling == "max":
-        x = layers.GlobalMaxPooling3D(data_format="channels_last", dtype="float32", name="max_pool")(x)
+    x = head(x, classes, dropout, classifier_activation) if include_top else pooled(x, pooling)
     return keras.Model(inputs, x, name=name or f"i3d_{stream}")
 
 
@@ -104,9 +99,15 @@ def _units(name, widths):
     return [(PUBLISHED_NAMES.get(n, n), width, (int(n[-1]),) * 3) for n, width in zip(names, widths)]
 
 
-def head(x, classes, dropout, classifier_activation):
-    """Average pool, dropout, a 1x1x1 convolution, the mean over time and space, softmax: all in float32."""
-    x = HeadPool(dtype="float32", name="Logits_AvgPool3d_0a_7x7")(x)
+def head(x, classes, dropout, classifier_activation, window=7, steps=2):
+    """Average pool, dropout, a 1x1x1 convolution, the mean over time and space, softmax: all in float32.
+
+    Args:
+        x: (B, T, H, W, C).
+        classes, dropout, classifier_activation: as the builders take them.
+        window, steps: of the average pool, as `HeadPool` takes them.
+    """
+    x = HeadPool(window, steps, dtype="float32", name="Logits_AvgPool3d_0a_7x7")(x)
     x = layers.Dropout(dropout, dtype="float32", name="Logits_Dropout3d_0b")(x)
     x = layers.Conv3D(
         classes,
@@ -120,8 +121,17 @@ def head(x, classes, dropout, classifier_activation):
     return layers.Activation(classifier_activation, dtype="float32", name="Predictions")(x)
 
 
-def clip_shape(input_shape, stream, min_frames=MIN_FRAMES):
-    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError."""
+def pooled(x, pooling):
+    """What a network without its top returns: (B, T, H, W, C), or float32 (B, C) by the mean or the maximum of all."""
+    if pooling == "avg":
+        return layers.GlobalAveragePooling3D(data_format="channels_last", dtype="float32", name="avg_pool")(x)
+    if pooling == "max":
+        return layers.GlobalMaxPooling3D(data_format="channels_last", dtype="float32", name="max_pool")(x)
+    return x
+
+
+def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D"):
+    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError, which names the network."""
     channels = CHANNELS[check_stream(stream)]
     if input_shape is None:
         return (None, CROP, CROP, channels)
@@ -141,13 +151,13 @@ def clip_shape(input_shape, stream, min_frames=MIN_FRAMES):
     for size, least, what in zip(input_shape, (min_frames, MIN_SIZE, MIN_SIZE), ("frames", "high", "wide")):
         if size is not None and size < least:
             raise ValueError(
-                f"I3D takes clips of at least {min_frames} frames, {MIN_SIZE} pixels high and {MIN_SIZE} wide. "
+                f"{network} takes clips of at least {min_frames} frames, {MIN_SIZE} pixels high and {MIN_SIZE} wide. "
                 f"Received: input_shape={input_shape}, {size} {what}. Pass {least} or more, or None for any."
             )
     return input_shape
 
 
-def _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum):
+def check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum):
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
     if include_top and pooling is not None:

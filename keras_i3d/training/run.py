@@ -126,7 +126,6 @@ def build(run, weights=None):
         dropout=recipe.dropout,
         depth_multiplier=recipe.depth_multiplier,
         bn_momentum=recipe.bn_momentum,
-        **run.options,
     )
     _say_what_changes(model, run)
     head = families.find(run.family).head

@@ -42,7 +42,7 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         if held_out.labels != source.labels:
             raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
     before = runs.read(output) if output is not None and runs.is_run(output) and has_begun(output) else None
-    family, options = _network(weights, stream, family, before)
+    family = _family(weights, stream, family, before)
     run = Run(
         records=str(records),
         validation=None if validation is None else str(validation),
@@ -57,7 +57,6 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         validation_digest=held_out and _records_digest(held_out),
         weights_digest=_weights_digest(weights),
         family=family.name,
-        options=options,
     )
     _check_clips(run.recipe, family)
     decided = {
@@ -88,10 +87,10 @@ def has_checkpoint(output):
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
-def _network(weights, stream, wanted, before):
-    """Returns the Family of a run, and the options that it is built with: those of its weights, if they are of it.
+def _family(weights, stream, wanted, before):
+    """Returns the Family of a run: the one that was asked for, or that of its weights.
 
-    Of a run that has begun (`before`) they are known, and its weights may be gone.
+    Of a run that has begun (`before`) it is known, and its weights may be gone.
     """
     known = None
     if before:
@@ -100,8 +99,7 @@ def _network(weights, stream, wanted, before):
         known = runs.read(weights).facts
     elif weights is not None:
         known = sources.find(weights, stream).facts
-    family = families.find(wanted or (known.family if known else families.DEFAULT))
-    return family, dict(known.options) if known and known.family == family.name else {}
+    return families.find(wanted or (known.family if known else families.DEFAULT))
 
 
 def _check_clips(recipe, family):

@@ -13,6 +13,7 @@ import numpy as np
 from keras_i3d import atomic, facts, stored
 from keras_i3d.errors import WeightsError
 from keras_i3d.models import families
+from keras_i3d.models.family import group
 from keras_i3d.version import __version__
 from keras_i3d.weights import by_name, download, keras_files
 
@@ -21,7 +22,7 @@ HDF5_OVERHEAD = 2 << 20  # bytes of groups and names in a file of 115 layers, an
 
 def save_h5(model, path, **noted):
     """Writes the weights of a model of one stream as `write_h5` does."""
-    groups = {name: families.group(layer) for name, layer in by_name.weighted_layers(model)}
+    groups = {name: group(layer) for name, layer in by_name.weighted_layers(model)}
     write_h5(by_name.layer_weights(model), path, groups, **noted)
 
 
@@ -76,10 +77,10 @@ def _fill(file, weights, groups):
         kind = groups[name]
         number = f"_{numbers[kind]}" if numbers[kind] else ""
         numbers[kind] += 1
-        group = file.create_group(f"layers/{kind}{number}/vars")
-        group.attrs["name"] = name
+        stored_in = file.create_group(f"layers/{kind}{number}/vars")
+        stored_in.attrs["name"] = name
         for i, array in enumerate(arrays):
-            group[str(i)] = array
+            stored_in[str(i)] = array
 
 
 def read_h5(path):

@@ -109,7 +109,6 @@ def _from_path(weights, stream):
             stream,
             activation=facts.activation(model),
             family=own.name if own else families.DEFAULT,
-            options=families.options_of(model) if own else {},
         )
     elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index"):
         prefix = tensorflow_files.checkpoint_prefix(path)
@@ -125,9 +124,9 @@ def _from_path(weights, stream):
     return Source(str(weights), _completed(noted, values, stream), lambda: values)
 
 
-def _check_ranks(by_layer, family, options):
+def _check_ranks(by_layer, family):
     """Raises WeightsError where a layer by the name of one of the network's has arrays of other ranks."""
-    for name, shapes in family.layout(**options).items():
+    for name, shapes in family.layout().items():
         if name in by_layer and [np.ndim(array) for array in by_layer[name]] != [len(shape) for shape in shapes]:
             ranks = ", ".join(str(len(shape)) for shape in shapes)
             raise WeightsError(
@@ -139,7 +138,7 @@ def _completed(noted, values, stream):
     """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
     by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
     family = families.find(noted.family) if noted else families.of_layers(by_layer)
-    _check_ranks(by_layer, family, noted.options if noted else {})
+    _check_ranks(by_layer, family)
     channels = np.shape(by_layer[family.first][0])[-2] if family.first in by_layer else None
     own = STREAMS.get(channels)
     noted = noted or Facts(own, family=family.name)
@@ -148,7 +147,7 @@ def _completed(noted, values, stream):
         noted,
         stream=own or noted.stream or stream,
         classes=int(by_layer[family.head][0].shape[-1]) if family.head in by_layer else None,
-        depth_multiplier=family.depth_multiplier_of(shapes, noted.depth_multiplier, **noted.options),
+        depth_multiplier=family.depth_multiplier_of(shapes, noted.depth_multiplier),
     )
 
 

@@ -279,7 +279,7 @@ def test_home_in_every_path(folder, monkeypatch, capsys, tmp_path):
 def test_cheap_before_dear(folder, monkeypatch, capsys):
     """Nothing is fetched, and no network made, for what cannot fit."""
     monkeypatch.setattr("keras_i3d.weights.download.fetch", raises(AssertionError("fetched")))
-    monkeypatch.setattr("keras_i3d.models.families.Family.build", raises(AssertionError("made")))
+    monkeypatch.setattr("keras_i3d.models.family.Family.build", raises(AssertionError("made")))
     assert here("classify", "none.mp4", "--json") == 1
     assert json.loads(capsys.readouterr().out) == {"video": "none.mp4", "error": "none.mp4: no such file"}
     video, test = folder / "a.mp4", f"--records={folder}/records/test-*"

@@ -646,6 +646,7 @@ def test_randaugment_says_what_it_needs(folder):
 @pytest.mark.compat
 def test_randaugment(folder):
     """Flow stays as it was; rgb does not, and all its frames change alike."""
+    pytest.importorskip("official", reason="needs the extra official: make test-compat")
     settings = SMALL | {"batch_size": 8, "clip_frames": 4, "shuffle_buffer": 1}
     keras.utils.set_random_seed(5)  # starts, windows and flips, for which `load` draws a seed
     plain = {id: (rgb, flow) for rgb, flow, id in examples(load(str(folder), "both", **settings))}
