@@ -181,7 +181,7 @@ def test_backends():
         assert said.startswith("error: keras_i3d runs on Keras with TensorFlow, and with JAX for all but training")
         assert problem in said
         assert "Traceback" not in result.stderr
-    result = backend("absent", "-c", "import keras_i3d; print(keras_i3d.__version__); from keras_i3d import data")
+    result = backend("absent", "-c", "import keras_i3d; print(keras_i3d.__version__); from keras_i3d import I3D")
     assert result.stdout.startswith("0.")
     assert "ImportError: keras_i3d runs on Keras with TensorFlow, and with JAX" in result.stderr
     assert backend("absent", "-m", "keras_i3d", "classify", "--help").returncode == 0
