@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
     {"version", "errors", "paths", "backend", "atomic", "precision", "probabilities"},
-    {"on_first_use"},
+    {"on_first_use", "jpeg"},
     {"specs", "locks", "stored"},
     {"models", "recipes"},
     {"facts"},
@@ -31,7 +31,7 @@ RESERVED = {
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
-    "PIL": {"records", "visualize"},
+    "PIL": {"jpeg", "visualize"},
     "apache_beam": {"records"},
     "requests": {"weights", "client"},
     "matplotlib": {"evaluation"},
