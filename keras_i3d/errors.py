@@ -30,6 +30,10 @@ class WeightsUnreachableError(WeightsError):
     """Weights whose host or mirror could not be reached, or does not have the file."""
 
 
+class ServerError(KerasI3DError):
+    """A model server that does not answer, or refuses."""
+
+
 _wording = []  # functions that reword a notice, the last one in use
 
 

@@ -7,9 +7,7 @@ Carreira & Zisserman 2017, section 2.5 and 3).
 import dataclasses
 import math
 
-import keras
 import numpy as np
-from keras import ops
 
 FPS = 25
 CLIP_FRAMES = 64  # of a clip in training
@@ -177,6 +175,9 @@ def preprocess_input(x, stream="rgb"):
         _check_range(x, stream)
         x = x.astype("float32")
         return x / np.float32(127.5) - 1 if stream == "rgb" else np.clip(x / np.float32(FLOW_BOUND), -1, 1)
+    import keras  # here: what reads videos or records needs the numbers above alone
+    from keras import ops
+
     _check_float_flow(keras.backend.standardize_dtype(x.dtype), stream)
     x = ops.cast(x, "float32")
     return x / 127.5 - 1 if stream == "rgb" else ops.clip(x / FLOW_BOUND, -1, 1)

@@ -131,7 +131,7 @@ def test_records(stage, videos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
     monkeypatch.setattr(distribute, "local", local)
-    command = "records", f"--source={videos}", "--split=train", "--short_side=32", "--flow=none", "--shards=2"
+    command = "records", f"--source={videos}", "--split=train", "--short_side=32", "--flow_method=none", "--shards=2"
     assert here(*command, f"--output={tmp_path / 'whole'}") == 0
     killed(stage, IN_PROCESS + BY_COMMAND, *command, f"--output={tmp_path / 'out'}")
     assert here(*command, f"--output={tmp_path / 'out'}") == 0

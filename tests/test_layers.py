@@ -9,6 +9,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
     {"version", "errors", "paths", "backend", "atomic", "precision", "probabilities"},
+    {"on_first_use", "jpeg"},
     {"specs", "locks", "stored"},
     {"models", "recipes"},
     {"facts"},
@@ -17,7 +18,7 @@ FLOORS = (
     {"data", "runs"},
     {"applications", "optimize"},
     {"networks", "beforehand"},
-    {"inference", "training"},
+    {"inference", "training", "client"},
     {"evaluation", "export"},
     {"cli"},
     {"__init__", "__main__"},
@@ -26,13 +27,13 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 # What only some modules may import at all, wherever the import stands.
 RESERVED = {
-    "tensorflow": {"weights", "records", "data", "training", "evaluation", "export"},
+    "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "client"},
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
-    "PIL": {"records", "visualize"},
+    "PIL": {"jpeg", "visualize"},
     "apache_beam": {"records"},
-    "requests": {"weights"},
+    "requests": {"weights", "client"},
     "matplotlib": {"evaluation"},
     "sklearn": {"evaluation"},
 }

@@ -231,7 +231,7 @@ def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, ca
     if "flow" in settings.streams and source.spec is not None and source.spec.flow_method is None:
         raise ValueError(
             f"The records hold no flow (flow_method=None in the manifest of {source.files[0]}). Received: "
-            f'stream={settings.stream!r}. Use stream="rgb", or build them with --flow=tvl1.'
+            f'stream={settings.stream!r}. Use stream="rgb", or build them with --flow_method=tvl1.'
         )
     if service and cache:
         raise ValueError("cache keeps records where they are read, and a service reads them elsewhere: use one of them")

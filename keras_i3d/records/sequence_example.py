@@ -9,12 +9,11 @@ and a constant, without the conversion to luma and colour, and without subsampli
 """
 
 import collections
-import io
 
 import numpy as np
 import tensorflow as tf
 
-from keras_i3d.errors import missing_package
+from keras_i3d import jpeg
 from keras_i3d.flow.pairs import stream
 from keras_i3d.flow.quantize import SCHEMES, quantize_flow
 from keras_i3d.records import framing
@@ -61,7 +60,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
     if len(sizes) != 1:
         raise ValueError(f"A record needs frames of one size. Received: {len(images)} frames, sizes {sorted(sizes)}")
     if flows == []:
-        raise ValueError('Flow needs at least 2 frames. Received: 1. Use flow="none" for still pictures')
+        raise ValueError("Flow needs at least 2 frames. Received: 1. Use flow_method=none for still pictures")
     height, width = sizes.pop()
     context = {
         "example/id": _bytes(id),
@@ -95,7 +94,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
 
 def encode_rgb(frame, quality=QUALITY):
     """Returns a frame, uint8 (H, W, 3), as a JPEG."""
-    return _jpeg(frame, quality=quality)
+    return jpeg.encode(frame, quality)
 
 
 def encode_flow(field, spec):
@@ -105,7 +104,7 @@ def encode_flow(field, spec):
     levels = quantize_flow(field, spec.flow_bound)
     # keep_rgb: the three components are stored as they are, not as luma and colour.
     levels = np.concatenate([levels, np.full_like(levels[..., :1], 127)], axis=-1)
-    return _jpeg(levels, quality=spec.quality, subsampling=0, keep_rgb=True, optimize=True)
+    return jpeg.encode(levels, spec.quality, subsampling=0, keep_rgb=True, optimize=True)
 
 
 def parse(serialized, streams=("rgb", "flow")):
@@ -227,16 +226,6 @@ def flow_scaling(bound, scheme):
     steps = tf.gather([float(steps) for steps, _ in SCHEMES.values()], which)
     offset = tf.gather([float(offset) for _, offset in SCHEMES.values()], which)
     return offset - steps / 2, 2 * bound / steps  # the order of `flow.dequantize_flow`: zero stays exactly zero
-
-
-def _jpeg(image, **settings):
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_package("PIL", "pillow", "Writing records") from error
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", **settings)
-    return buffer.getvalue()
 
 
 def _image_facts(prefix, height, width, spec):
