@@ -30,6 +30,30 @@ class WeightsUnreachableError(WeightsError):
     """Weights whose host or mirror could not be reached, or does not have the file."""
 
 
+class TrainingError(KerasI3DError):
+    """A run that cannot start or go on."""
+
+
+class EvaluationError(KerasI3DError):
+    """Records that cannot be evaluated."""
+
+
+class ExportError(KerasI3DError):
+    """An export that could not be written or verified; nothing was put in place."""
+
+
+def check_rules(record, rules):
+    """Raises ValueError with the rule, what was received and under which name, for the first rule that does not hold.
+
+    Args:
+        record: an object whose attributes are checked, such as a dataclass in its `__post_init__`.
+        rules: triples (name of an attribute, whether its rule holds, the rule in words: it stands after "must be").
+    """
+    for name, holds, rule in rules:
+        if not holds:
+            raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(record, name)!r}")
+
+
 _wording = []  # functions that reword a notice, the last one in use
 
 

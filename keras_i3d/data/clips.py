@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from keras_i3d.data import augment
+from keras_i3d.errors import check_rules
 from keras_i3d.flow.quantize import SCHEMES
 from keras_i3d.records import sequence_example
 from keras_i3d.specs import CHANNELS, MIN_FRAMES
@@ -52,7 +53,7 @@ class Settings:
             len(self.views) == 2 and self.views[0] >= 1 and self.views[1] in augment.CROPS
         )
         low, high = self.short_sides or (self.size, self.size)
-        for name, holds, rule in (
+        rules = (
             ("stream", self.stream in STREAMS, f"one of {', '.join(map(repr, STREAMS))}"),
             ("clip_frames", self.clip_frames is None or self.clip_frames >= 1, "at least 1, or None"),
             ("size", self.size >= 1, "at least 1 pixel"),
@@ -61,9 +62,8 @@ class Settings:
             ("short_sides", self.size <= low <= high, f"(low, high) with size <= low <= high, size={self.size}"),
             ("color_jitter", 0 <= self.color_jitter < 1, "in [0, 1)"),
             ("flow_scheme", self.flow_scheme in (None, *SCHEMES), f"None or one of {', '.join(map(repr, SCHEMES))}"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+        )
+        check_rules(self, rules)
         for name in ("short_sides", "color_jitter", "randaugment"):
             if getattr(self, name) and not self.training:
                 raise ValueError(f"{name} is for training=True. Received: {name}={getattr(self, name)!r}")

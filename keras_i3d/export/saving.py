@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_i3d import beforehand, locks, networks, paths, probabilities
-from keras_i3d.errors import KerasI3DError
+from keras_i3d.errors import ExportError
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
 from keras_i3d.export import server_files, warmup
@@ -26,10 +26,6 @@ from keras_i3d.weights import download
 
 EXTRA, CARD = "assets.extra", "keras_i3d.json"
 ASIDE, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
-
-
-class ExportError(KerasI3DError):
-    """An export that could not be written or verified; nothing was put in place."""
 
 
 @dataclasses.dataclass(frozen=True)

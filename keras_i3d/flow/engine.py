@@ -16,7 +16,7 @@ import threading
 
 import numpy as np
 
-from keras_i3d.errors import missing_package, notice
+from keras_i3d.errors import check_rules, missing_package, notice
 
 _SMALLEST = 16  # a pyramid level with a shorter side is left out
 _GREY = np.array([9798, 19235, 3735], np.uint32)  # 0.299, 0.587, 0.114 of 2**15
@@ -41,7 +41,7 @@ class TVL1Params:
     median: int = 5  # 5 for a median of 5 x 5, 1 for none
 
     def __post_init__(self):
-        for name, holds, rule in (
+        rules = (
             ("tau", 0 < self.tau <= 0.25, "above 0 and at most 0.25"),
             ("lambda_", 0 < self.lambda_ < math.inf, "above 0, and finite"),
             ("theta", 0 < self.theta < math.inf, "above 0, and finite"),
@@ -52,9 +52,8 @@ class TVL1Params:
             ("outer_iterations", _counts(self.outer_iterations), "a whole number of at least 1"),
             ("scale_step", 0 < self.scale_step < 1, "between 0 and 1"),
             ("median", self.median in (1, 5), "5, or 1 for no filter"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {getattr(self, name)!r}.")
+        )
+        check_rules(self, rules)
 
 
 def _counts(value):

@@ -16,7 +16,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_i3d.errors import missing_package
+from keras_i3d.errors import check_rules, missing_package
 from keras_i3d.flow.pairs import METHODS, stream
 from keras_i3d.flow.quantize import SCHEMES, quantize_flow
 from keras_i3d.records import framing
@@ -49,16 +49,15 @@ class RecordSpec:
     flow_scheme: str = "exact"
 
     def __post_init__(self):
-        for name, holds, rule in (
+        rules = (
             ("fps", 0 < self.fps < math.inf, "above 0"),
             ("short_side", self.short_side >= 1, "at least 1 pixel"),
             ("quality", 1 <= self.quality <= 100, "in 1..100"),
             ("flow_method", self.flow_method in (None, *METHODS), f"None or one of {', '.join(METHODS)}"),
             ("flow_bound", 0 < self.flow_bound < math.inf, "above 0"),
             ("flow_scheme", self.flow_scheme in SCHEMES, f"one of {', '.join(SCHEMES)}"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+        )
+        check_rules(self, rules)
 
     def clip(self, stream, crop, frames=None, frame_stride=1):
         """The ClipSpec of clips of such records.

@@ -11,7 +11,7 @@ import shutil
 import keras
 
 from keras_i3d import applications, atomic, data, facts, locks, recipes, runs
-from keras_i3d.errors import notice
+from keras_i3d.errors import TrainingError, notice
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
@@ -22,7 +22,6 @@ from keras_i3d.training.objective import compile_model
 from keras_i3d.training.progress import Progress
 from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, make_plan, read_plan
 from keras_i3d.training.run_writer import Keeper
-from keras_i3d.training.workers import TrainingError
 
 __all__ = ["build", "make_plan", "read_plan", "train"]
 

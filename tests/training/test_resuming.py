@@ -15,9 +15,9 @@ import tensorflow as tf
 from made import ROOT, tiny
 
 from keras_i3d import cli, locks, training
+from keras_i3d.errors import TrainingError
 from keras_i3d.records import manifest
 from keras_i3d.training import checkpoints, run, run_errors, run_start
-from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import h5_files
 
 RECIPE = training.Recipe(

@@ -20,13 +20,13 @@ import tensorflow as tf
 from made import ROOT, tiny
 
 from keras_i3d import recipes, runs, training
+from keras_i3d.errors import TrainingError
 from keras_i3d.models.inception import HEAD
 from keras_i3d.training import run, workers
 from keras_i3d.training.checkpoints import Checkpoints, newest
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
 from keras_i3d.training.progress import Progress
 from keras_i3d.training.run_writer import Keeper
-from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import h5_files, sources
 from keras_i3d.weights.by_name import layer_weights
 
