@@ -11,8 +11,7 @@ from made.killing import killed
 from training import test_training
 
 from keras_i3d import atomic, cli, evaluation
-from keras_i3d.records import build as build_lib
-from keras_i3d.records import distribute
+from keras_i3d.records import distribute, shards
 from keras_i3d.weights import conversion, download, h5_files, registry, sources
 from keras_i3d.weights.cache import published
 
@@ -106,9 +105,9 @@ def videos(tmp_path_factory):
 
 
 IN_PROCESS = """
-from keras_i3d.records import build, distribute
+from keras_i3d.records import distribute, shards
 distribute.check_installed = lambda: None
-distribute.local = lambda folder, offsets, workers: [build.write_shard(folder, offset) for offset in offsets]
+distribute.local = lambda folder, offsets, workers: [shards.write_shard(folder, offset) for offset in offsets]
 """
 
 
@@ -126,7 +125,7 @@ distribute.local = lambda folder, offsets, workers: [build.write_shard(folder, o
 def test_records(stage, videos, tmp_path, monkeypatch):
     def local(folder, offsets, workers):
         for offset in offsets:
-            build_lib.write_shard(folder, offset)
+            shards.write_shard(folder, offset)
 
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
     monkeypatch.setattr(distribute, "local", local)

@@ -237,7 +237,7 @@ def _read(folder, way):
     import numpy as np
 
     from keras_i3d.data import find, load, record_files
-    from keras_i3d.records.check import check
+    from keras_i3d.records import check
 
     if way == "check":
         return ("refused" if check(folder).problems else "answered"), ""

@@ -52,7 +52,7 @@ def main(arguments):
     if FLAGS.check is not None:
         if arguments or FLAGS.source or FLAGS.output:
             raise UsageError("records --check=DIR takes no --source, --output or further words.")
-        from keras_i3d.records.check import check
+        from keras_i3d.records import check
 
         checked = check(FLAGS.check, progress=True)
         for problem in checked.problems:
@@ -63,8 +63,7 @@ def main(arguments):
         raise UsageError("records takes --source and --output, or --check=DIR.")
     if any(not word.startswith("--") for word in arguments) or (arguments and not FLAGS.runner):
         raise UsageError(f"records takes flags alone; those of a --runner follow after --. Received: {arguments}")
-    from keras_i3d.records import annotations, build
-    from keras_i3d.records.sequence_example import RecordSpec
+    from keras_i3d.records import RecordSpec, annotations, build
 
     spec = RecordSpec(
         fps=FLAGS.fps,
@@ -73,7 +72,7 @@ def main(arguments):
         flow_method=None if FLAGS.flow == "none" else FLAGS.flow,
     )
     listing = annotations.find(FLAGS.source, FLAGS.annotations, FLAGS.labels, FLAGS.split, FLAGS.split_number)
-    report = build.build(
+    report = build(
         *(listing, FLAGS.output, spec, FLAGS.shards, FLAGS.workers, FLAGS.runner, arguments),
         max_seconds=FLAGS.max_seconds,
     )

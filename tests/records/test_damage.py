@@ -10,8 +10,7 @@ from made import small_records
 
 from keras_i3d.data.pipeline import dropped, load
 from keras_i3d.data.record_files import read_one
-from keras_i3d.records import framing, manifest, sequence_example
-from keras_i3d.records.check import check
+from keras_i3d.records import check, framing, manifest, sequence_example
 
 SMALL = {"clip_frames": 4, "size": 24}
 
