@@ -1,8 +1,8 @@
 """Lists of labelled videos: of a folder, of a CSV file, of a published data set; `find` takes what a user names.
 
-Every function returns a `Listing`. It raises ValueError, with file and line where there is one, for: an annotation file that cannot be
-read, is not UTF-8 or has a malformed line; a label outside the labels; an id listed twice; a split that does
-not exist; a videos folder that does not exist; nothing listed; none of the listed videos there.
+Every function returns a `Listing`. It raises ValueError, with file and line where there is one, for: an annotation
+file that cannot be read, is not UTF-8 or has a malformed line; a label outside the labels; an id listed twice; a split
+that does not exist; a videos folder that does not exist; nothing listed; none of the listed videos there.
 """
 
 import os
