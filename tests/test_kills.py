@@ -6,9 +6,8 @@ import pathlib
 
 import numpy as np
 import pytest
-from made import films, small_exports, small_records, small_runs, tiny
+from made import films, small_exports, small_records, small_runs, tiny, tiny_runs
 from made.killing import killed
-from training import test_training
 
 from keras_i3d import atomic, cli, evaluation
 from keras_i3d.records import distribute, shards
@@ -259,16 +258,15 @@ def trained(tmp_path_factory):
     tiny.write(folder, "test", videos=6)
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
-        test_training.train(folder, folder / "run")
+        tiny_runs.train(folder, folder / "run")
     return folder, folder / "run"
 
 
 TRAIN = """
 import pathlib, sys
-from made import tiny
-from training import test_training
+from made import tiny, tiny_runs
 tiny.shorten()
-test_training.train(sys.argv[3], pathlib.Path(sys.argv[4]))
+tiny_runs.train(sys.argv[3], pathlib.Path(sys.argv[4]))
 """
 
 
@@ -287,12 +285,12 @@ def test_train(stage, trained, tmp_path, monkeypatch):
     killed(stage, TRAIN, folder, tmp_path / "run")
     if (tmp_path / "run/best.weights.h5").exists():
         sources.find(tmp_path / "run/best.weights.h5", "rgb").read()
-    test_training.train(folder, tmp_path / "run")
-    expected = test_training.state(whole)
-    for name, value in test_training.state(tmp_path / "run").items():
+    tiny_runs.train(folder, tmp_path / "run")
+    expected = tiny_runs.state(whole)
+    for name, value in tiny_runs.state(tmp_path / "run").items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert test_training.losses(tmp_path / "run") == test_training.losses(whole)
-    assert test_training.curves(tmp_path / "run") == test_training.logged(tmp_path / "run")
+    assert tiny_runs.losses(tmp_path / "run") == tiny_runs.losses(whole)
+    assert tiny_runs.curves(tmp_path / "run") == tiny_runs.logged(tmp_path / "run")
     for name in ("best.weights.h5", "best.weights.h5.sha256", "labels.txt"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
     found = {name for name in contents(tmp_path / "run") if not name.startswith("tensorboard/")}

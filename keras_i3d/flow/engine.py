@@ -87,13 +87,13 @@ def pair_solver(params=TVL1Params()):
 
     Frames are as `pairs.prepare` returns them. Flow is exactly zero where the two frames are identical.
     """
-    kernels = _kernels()
+    compiled = _kernels()
     solvers = {}
 
     def solve(previous, following):
         if previous.shape not in solvers:
             solvers.clear()
-            solvers[previous.shape] = _Solver(previous.shape, params, kernels)
+            solvers[previous.shape] = _Solver(previous.shape, params, compiled)
         return solvers[previous.shape](previous, following)
 
     return solve
@@ -102,17 +102,17 @@ def pair_solver(params=TVL1Params()):
 class _Solver:
     """Flow between frames of one shape, in buffers that it allocates once; one thread at a time."""
 
-    def __init__(self, shape, params, kernels):
-        self.kernels = kernels
+    def __init__(self, shape, params, compiled):
+        self.kernels = compiled
         self.params = params
         self.sizes = _pyramid(shape, params)
         h, w = shape
         self.first, self.second, self.u, self.v = ([_plane(*size) for size in self.sizes] for _ in range(4))
         self.dual = [_plane(h, w) for _ in range(4)]
         self.data = [_plane(h, w) for _ in range(4)]
-        self.aprons = [_zeros(kernels.apron_size(h, w)) for _ in range(3)]
-        line = w + kernels.LANES
-        self.sampling = _zeros(2, line), _zeros(5 * kernels.RUN), _zeros(5 * kernels.RUN), _zeros(3, line)
+        self.aprons = [_zeros(compiled.apron_size(h, w)) for _ in range(3)]
+        line = w + compiled.LANES
+        self.sampling = _zeros(2, line), _zeros(5 * compiled.RUN), _zeros(5 * compiled.RUN), _zeros(3, line)
         self.filtering = _plane(h, w), _zeros(5, w + 4)
 
     def __call__(self, previous, following):
@@ -205,7 +205,7 @@ def _load_kernels():
     return kernels
 
 
-def _announced(kernels):
+def _announced(compiled):
     """A context in which the first compilation says so; reading compiled kernels from the cache is silent."""
     from numba.core import event
 
@@ -214,7 +214,7 @@ def _announced(kernels):
 
         def on_start(self, _):
             if not self.made:
-                often = "once" if kernels.is_kept() else "each time, until NUMBA_CACHE_DIR is a folder to keep them in"
+                often = "once" if compiled.is_kept() else "each time, until NUMBA_CACHE_DIR is a folder to keep them in"
                 notice(f"compiling the TV-L1 kernels (about 5 s, {often})")
             self.made = True
 

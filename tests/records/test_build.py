@@ -343,7 +343,7 @@ def _relabel(folder):
         (_edit(labels=lambda labels: labels[:1]), ["label index 1, there are 1 labels"]),
         (_edit(spec=lambda spec: {**spec, "flow_method": "dis"}), ["flow method 'tvl1', 'dis' in the manifest"]),
         (_edit(spec=lambda spec: {**spec, "fps": 5, "short_side": 9}), ["25 fps, 5 in", "short side 32, 9 in"]),
-        (_edit(shards=lambda shards: [{**shards[0], "ids": shards[0]["ids"][1:]}, *shards[1:]]), ["in the manifest"]),
+        (_edit(shards=lambda of: [{**of[0], "ids": of[0]["ids"][1:]}, *of[1:]]), ["in the manifest"]),
         (_relabel, ["label 'walk'", "rgb images [1] are not those", "flow fields for"]),
     ],
     ids=["flipped bit", "removed shard", "no manifest", "labels", "too few labels", "method", "spec", "ids", "record"],

@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
-from made import ROOT, tiny
+from made import ROOT, tiny, tiny_runs
 
 from keras_i3d import cli, locks, training
 from keras_i3d.errors import TrainingError
@@ -26,21 +26,12 @@ RECIPE = training.Recipe(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    tiny.shorten(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    tiny.write(folder)
-    return tiny.write(folder, "test", videos=6)
+pytestmark = pytest.mark.usefixtures("short")
 
 
 def train(records, output, recipe=RECIPE, **settings):
-    settings = {"weights": None, "seed": 3, "progress": False, **settings}
-    return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
+    """A run without validation, unless `settings` name one."""
+    return tiny_runs.train(records, output, recipe, **{"validation": None, **settings})
 
 
 @pytest.fixture(scope="module")
