@@ -29,6 +29,12 @@ def test_the_table(tool, monkeypatch, capsys):
     assert "| manifests | 4 | 1 | 1 | 2 |" in capsys.readouterr().out
 
 
+def test_two_targets_never_count_under_one_name(tool):
+    targets = [tool(name) for name in ("fuzz_records", "fuzz_files", "fuzz_requests")]
+    names = [kind for target in targets for kind in target.KINDS]
+    assert len(names) == len(set(names))
+
+
 def test_a_case_of_records_is_fixed_by_its_seed_and_number(tool, tmp_path):
     records = tool("fuzz_records")
     for case in range(6):

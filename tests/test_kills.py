@@ -9,7 +9,7 @@ import pytest
 from made import films, small_exports, small_records, small_runs, tiny, tiny_runs
 from made.killing import killed
 
-from keras_i3d import atomic, cli, evaluation
+from keras_i3d import cli, evaluation
 from keras_i3d.records import distribute, shards
 from keras_i3d.weights import conversion, download, h5_files, registry, sources
 from keras_i3d.weights.cache import published
@@ -296,15 +296,3 @@ def test_train(stage, trained, tmp_path, monkeypatch):
     found = {name for name in contents(tmp_path / "run") if not name.startswith("tensorboard/")}
     assert found == {name for name in contents(whole) if not name.startswith("tensorboard/")}
     assert len(list((tmp_path / "run/tensorboard").glob("*/*"))) == len(list((whole / "tensorboard").glob("*/*")))
-
-
-def test_a_temporary_file_of_a_process_of_the_same_number(tmp_path):
-    """A container that starts again gives its process the number that the killed one had."""
-    final = tmp_path / "x.txt"
-    with atomic.replacing(final) as mine:
-        left = mine.with_name(mine.name.replace(mine.name.split("-")[2], "000000"))
-        for path in (mine, left):
-            path.write_text("x")
-        atomic.clean(tmp_path)
-        assert [path for path in tmp_path.iterdir() if path.is_file()] == [mine]
-    assert final.read_text() == "x"

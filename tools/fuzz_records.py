@@ -19,7 +19,7 @@ import tempfile
 
 import fuzz_process
 
-KINDS = ("record files", "manifests")
+KINDS = ("record files", "manifests of records")
 EXTREME = (0, 1, 15, 16, 17, 21, 1 << 31, 1 << 32, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 NUMBERS = (-1, 0, 1, 2**31, 2**63, 1e308, float("nan"), float("inf"))
 VALUES = (*NUMBERS, None, True, "", "x", "../x", "/x", "\u2028", [], {}, [1])
@@ -58,7 +58,7 @@ def write(seed, case, folder):
     rng, kind, _ = drawn(seed, case)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(manifest)
-    if kind == "manifests":
+    if kind == KINDS[1]:
         text = _manifest(rng, json.loads(text))
         content = b"".join(map(framed, records))
     else:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_i3d import beforehand, locks, networks, paths, probabilities
-from keras_i3d.errors import ExportError
+from keras_i3d.errors import ExportError, system_error, system_line
 from keras_i3d.export import archive as archives
 from keras_i3d.export import card as cards
 from keras_i3d.export import server_files, warmup
@@ -364,7 +364,10 @@ def _told(folder):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+        known = system_error(error)
+        reason = known and system_line(known)
+        if not reason:
+            reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
         raise ExportError(f"Writing or trying the export in {folder} failed: {reason.splitlines()[0]}") from error
 
 
