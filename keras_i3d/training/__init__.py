@@ -6,7 +6,7 @@ _HOMES = {
     "RECIPES": "keras_i3d.recipes",
     "FitCheck": "keras_i3d.training.fit_check",
     "Recipe": "keras_i3d.recipes",
-    "TrainingError": "keras_i3d.training.workers",
+    "TrainingError": "keras_i3d.errors",
     "fit_check": "keras_i3d.training.fit_check",
     "for_training": "keras_i3d.training.faster_step",
     "train": "keras_i3d.training.run",
