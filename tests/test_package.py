@@ -106,7 +106,7 @@ def test_a_saved_model_loads_where_the_package_is_only_imported(tmp_path, order)
 
 
 def test_every_module_that_registers_a_class_is_known():
-    """And may be imported while any other one of the package is half imported: it takes names from models and errors alone."""
+    """And may be imported while another one of the package is half imported: it takes names from models and errors."""
     package = ROOT / "keras_i3d"
     named = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path

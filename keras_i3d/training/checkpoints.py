@@ -61,7 +61,10 @@ class Checkpoints:
                 file.flush()
                 os.fsync(file.fileno())
             _read(temporary)
-        for old in _all(self.folder)[:-KEPT]:
+        self._remove_old()
+
+    def _remove_old(self):
+        for old in _all(self.folder)[:-KEPT] if self.writes else ():
             old.unlink()
 
     def restore(self, saved):
@@ -76,6 +79,7 @@ class Checkpoints:
             raise ValueError(f"{saved.path} belongs to another model or optimizer. They differ in: {differing[0]}")
         for variable, value in zip(variables(self.model), saved.arrays, strict=True):
             variable.assign(value)
+        self._remove_old()  # what a run that was killed between two steps of `save` left
 
 
 @dataclasses.dataclass(frozen=True)
