@@ -55,7 +55,7 @@ def _video(source):
     from keras_i3d import flow, specs, video
 
     frames = video.read(source, start=FLAGS.start, end=FLAGS.start + FLAGS.seconds)
-    fields = None if FLAGS.flow == "none" else flow.tvl1(frames, FLAGS.flow, progress=True)
+    fields = None if FLAGS.flow == "none" else flow.compute(frames, FLAGS.flow, progress=True)
     title = f"{os.path.basename(source)}, {len(frames)} frames, flow: {FLAGS.flow}"
     return frames, fields, title, specs.FPS
 

@@ -23,7 +23,7 @@ METHODS = {
 }
 
 
-def tvl1(frames, method="tvl1", params=None, workers=None, progress=False):
+def compute(frames, method="tvl1", params=None, workers=None, progress=False):
     """Computes the optical flow of a clip.
 
     Args:
@@ -63,6 +63,14 @@ def tvl1(frames, method="tvl1", params=None, workers=None, progress=False):
     return np.stack(list(fields))
 
 
+def tvl1(frames, params=None, workers=None, progress=False):
+    """Computes the optical flow of a clip by TV-L1, with the package's own engine: `compute` with method="tvl1".
+
+    Args, returns, errors: as for `compute`.
+    """
+    return compute(frames, "tvl1", params, workers, progress)
+
+
 def stream(frames, method="tvl1", params=None, workers=None):
     """Yields the flow from each frame of an iterable to the next, in order, in bounded memory.
 
@@ -70,14 +78,14 @@ def stream(frames, method="tvl1", params=None, workers=None):
     flow that waits to be taken 8 more.
 
     Args:
-        frames: an iterable of frames of one shape, each as in `tvl1` without its time axis.
-        method, params, workers: as in `tvl1`.
+        frames: an iterable of frames of one shape, each as in `compute` without its time axis.
+        method, params, workers: as in `compute`.
 
     Yields:
         float32 (H, W, 2): dx, dy in pixels per frame, the same to the bit whatever the number of workers.
 
     Raises:
-        ValueError, ImportError: as `tvl1`, when the first flow is asked for or a bad frame comes.
+        ValueError, ImportError: as `compute`, when the first flow is asked for or a bad frame comes.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}. Received: method={method!r}")

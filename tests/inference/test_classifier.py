@@ -115,7 +115,7 @@ def test_the_whole_path_is_what_its_parts_are(both, models, mp4):
     """decode, flow, centre crop, scale, model, sum, softmax: once by hand."""
     result = both(mp4, top=6)
     frames = video.read(mp4)
-    clips = {"rgb": frames, "flow": flow.tvl1(frames, "dis")}
+    clips = {"rgb": frames, "flow": flow.compute(frames, "dis")}
     expected = {}
     for stream, clip in clips.items():
         crop = clip[:, 16:240, 58:282]
