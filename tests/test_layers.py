@@ -7,8 +7,8 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
-    {"version", "errors", "paths", "backend", "atomic", "precision", "probabilities"},
-    {"specs", "locks", "stored"},
+    {"version", "errors", "paths", "backend", "atomic", "precision", "probabilities", "markup"},
+    {"specs", "locks", "stored", "progress"},
     {"models", "recipes"},
     {"facts"},
     {"weights", "video", "flow", "visualize"},

@@ -42,7 +42,12 @@ ERRNOS = {
 }
 # Flags that are not called like the argument that a message speaks of.
 OTHERWISE = {
-    "classify": {"weights": "rgb_weights= or --flow_weights"},
+    "classify": {
+        "weights": "rgb_weights= or --flow_weights",
+        "rgb": "rgb_weights",
+        "flow": "flow_weights",
+        "flow_method": "flow",
+    },
     "evaluate": {"weights": "rgb= or --flow"},
     "export": {"weights": "rgb= or --flow", "version": "version"},
     "records": {"number": "split_number"},

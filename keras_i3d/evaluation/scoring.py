@@ -1,6 +1,5 @@
 """One network, whether it and the records belong together, and its scores of each video."""
 
-import contextlib
 import dataclasses
 import itertools
 
@@ -15,6 +14,7 @@ from keras_i3d.inference import chunks
 from keras_i3d.models.inception import HEAD
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
+from keras_i3d.progress import Bar
 from keras_i3d.records.manifest import check_same
 from keras_i3d.records.sequence_example import RecordSpec
 from keras_i3d.specs import CHANNELS, CLIP_FRAMES, FLOW_BOUND
@@ -46,8 +46,6 @@ class Stream:
 
     def score(self, source, views_at_once, progress):
         """Yields (id, class, logits float32 (classes,)) of each video."""
-        from tqdm import tqdm
-
         protocol, views = self.protocol, self.protocol.views
         dataset = pipeline.load(
             source,
@@ -62,8 +60,8 @@ class Stream:
         )
         end = self.network.get_layer("Logits" if views else HEAD).output
         model = optimize_for_inference(keras.Model(self.network.input, end))
-        bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
-        with contextlib.closing(bar), readable_errors():
+        bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
+        with bar, readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
             for (id, y), elements in itertools.groupby(dataset.as_numpy_iterator(), lambda e: (e[2][0], e[1][0])):
                 clips = (x[0] for x, _, _ in elements)

@@ -15,6 +15,7 @@ import threading
 import numpy as np
 
 from keras_i3d.flow import engine, opencv
+from keras_i3d.progress import Bar
 
 METHODS = {
     "tvl1": engine.pair_solver,  # the package's own engine
@@ -33,7 +34,7 @@ def compute(frames, method="tvl1", params=None, workers=None, progress=False):
             still and not what the weights saw.
         params: a `TVL1Params`; OpenCV's defaults if None. Not for "dis".
         workers: frame pairs computed at once; by default one for each core this process may use.
-        progress: whether to show a progress bar.
+        progress: whether to show how many pairs are done.
 
     Returns:
         float32 (T - 1, H, W, 2): dx, dy in pixels per frame, unclipped. The scene at (x, y) of a frame is found
@@ -55,12 +56,8 @@ def compute(frames, method="tvl1", params=None, workers=None, progress=False):
         )
     if len(frames) < 2:
         raise ValueError(f"Flow needs at least 2 frames. Received: {len(frames)}.")
-    fields = stream(frames, method, params, workers)
-    if progress:
-        from tqdm import tqdm
-
-        fields = tqdm(fields, total=len(frames) - 1, unit="pair", desc=f"flow ({method})", leave=False, disable=None)
-    return np.stack(list(fields))
+    with Bar(f"flow ({method})", len(frames) - 1, "pairs", shown=progress) as bar:
+        return np.stack(list(bar.over(stream(frames, method, params, workers))))
 
 
 def tvl1(frames, params=None, workers=None, progress=False):

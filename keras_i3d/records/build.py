@@ -17,7 +17,7 @@ from keras_i3d import paths
 from keras_i3d.flow.engine import TVL1Params
 from keras_i3d.flow.pairs import METHODS, cores
 from keras_i3d.records import distribute, manifest, sequence_example
-from keras_i3d.records.build_state import Work, plan, sidecar
+from keras_i3d.records.build_state import Work, counted, plan, sidecar
 from keras_i3d.records.video_files import is_text, printable
 from keras_i3d.video import MAX_SECONDS, Reader
 
@@ -78,7 +78,7 @@ def build(
         runner: a Beam runner's name; None for local processes. Another runner's workers need this package, and see
             the videos and the output under the same paths.
         beam_args: further flags for Beam, such as "--project=x".
-        progress: whether to show a progress bar.
+        progress: whether to show how many videos are done.
         max_seconds: seconds that a video, or its part, may last, as for `video.Reader`.
 
     Returns:
@@ -126,7 +126,7 @@ def write_shard(folder, offset):
     aside = os.path.join(folder, f"{name}.{uuid.uuid4().hex[:8]}.part")
     done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}
     with tf.io.TFRecordWriter(aside) as writer:
-        for example in line["videos"]:
+        for example in counted(folder, number, line["videos"]):
             video = {"id": printable(example["id"]), "path": printable(example["path"])}
             if not is_text(example["id"] + example["path"]):
                 done["failed"].append({**video, "reason": "its name is not UTF-8: rename the file or its folder"})
