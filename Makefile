@@ -5,13 +5,15 @@
 #                   3.10 to 3.13, 3 GB of disk, a quarter of an hour
 # make test-lowest  the fast tests in .venv-lowest, on the lowest versions that setup.py admits, tests/lowest.txt. Takes
 #                   Python 3.10: PYTHON=python3.10
-# make test-compat  the fast tests, and those of s3:// and RandAugment, in .venv-compat: TensorFlow 2.16 with tensorflow-io
-#                   and tf-models-official. Takes Python 3.10 or 3.11, 4 GB of disk, a quarter of an hour
+# make test-compat  the fast tests in two more environments. .venv-compat-io: TensorFlow 2.16 with tensorflow-io, and the
+#                   tests of s3://. .venv-compat-official: TensorFlow 2.20 with tf-models-official, and the tests of
+#                   RandAugment. Takes Python 3.11 or 3.12, 8 GB of disk, half an hour
+# make test-compat-io, make test-compat-official  one of the two; Python 3.10 to 3.12, and 3.11 to 3.13
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
-# make bench-training  a training step beside the same network in torch, which it installs
-# make bench-serving   an export beside the plain model, OpenVINO and torch, which it installs
+# make bench-training  a training step next to the same network in torch, which it installs
+# make bench-serving   an export next to the plain model, OpenVINO and torch, which it installs
 # Each sets up .venv, or the environment that it names, when that is missing or when setup.py changed.
 
 PYTHON ?= python3
@@ -20,11 +22,11 @@ BIN := .venv/bin
 READY := .venv/ready
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 OTHER := .venv-python$(lastword $(VERSION))
-COMPAT := .venv-compat/bin
 PIP := python -m pip install --quiet --disable-pip-version-check
 FAST := python -m pytest -m "not slow and not compat"
 
-.PHONY: demo test test-slow test-python test-lowest test-compat fuzz check bench bench-training bench-serving clean
+.PHONY: demo test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz check bench
+.PHONY: bench-training bench-serving clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -41,9 +43,12 @@ test-python: $(OTHER)/ready
 test-lowest: .venv-lowest/ready
 	.venv-lowest/bin/$(FAST)
 
-# All of the fast suite runs there. Where OpenCV is the oracle, tests/flow/test_flow_layer.py says what OpenCV 4 cannot judge.
-test-compat: .venv-compat/ready
-	$(COMPAT)/python -m pytest -m "not slow"
+# All of the fast suite runs there. Where OpenCV is the oracle, tests/flow/test_flow_layer.py says what OpenCV 4 cannot
+# judge.
+test-compat: test-compat-io test-compat-official
+
+test-compat-io test-compat-official: test-%: .venv-%/ready
+	.venv-$*/bin/python -m pytest -m "not slow"
 
 fuzz: $(READY)
 	$(BIN)/python tools/fuzz.py --seconds=600 --seed=$(SEED) --output=fuzz.md
@@ -89,12 +94,20 @@ $(READY) $(OTHER)/ready: setup.py
 	$(@D)/bin/$(PIP) --editable '.[lowest]' --constraint tests/lowest.txt
 	touch $@
 
-# tf-models-official brings opencv-python-headless, which writes the same folder as the package with TV-L1: that comes
-# last. The imports are tried here, since a test of a stack that is not there would be skipped.
-.venv-compat/ready: setup.py
-	$(call environment,3.10 3.11,test-compat)
-	$(@D)/bin/$(PIP) --editable '.[io,official,compat]'
-	$(@D)/bin/$(PIP) --no-deps --force-reinstall opencv-contrib-python-headless==4.11.0.86
+# The imports are tried here, since a test of a stack that is not there would be skipped.
+.venv-compat-io/ready: setup.py
+	$(call environment,3.10 3.11 3.12,test-compat-io)
+	$(@D)/bin/$(PIP) --editable '.[io,compat-io]'
 	$(@D)/bin/python -m pip check
-	$(@D)/bin/python -c 'import boto3, moto.server, tensorflow_io, cv2; from official.vision.ops import augment; cv2.optflow'
+	$(@D)/bin/python -c 'import boto3, moto.server, tensorflow_io, cv2; cv2.optflow'
+	touch $@
+
+# tf-models-official brings opencv-python-headless, which writes the same folder as the package with TV-L1: that comes
+# last.
+.venv-compat-official/ready: setup.py
+	$(call environment,3.11 3.12 3.13,test-compat-official)
+	$(@D)/bin/$(PIP) --editable '.[official,compat-official]'
+	$(@D)/bin/$(PIP) --no-deps --force-reinstall opencv-contrib-python-headless==5.0.0.93
+	$(@D)/bin/python -m pip check
+	$(@D)/bin/python -c 'import cv2; from official.vision.ops import augment; cv2.optflow'
 	touch $@

@@ -10,11 +10,15 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (HERE / "keras_i3d/version.py").read_text(encoding="utf-8"), re.MULTILINE
 )[1]
 
-# The last releases of tensorflow-io (0.37.1, a plug-in that loads into the TensorFlow of its build alone) and of
-# tf-models-official that is no nightly (2.16) go with TensorFlow 2.16. It brings numpy < 2, protobuf < 5 and
-# ml-dtypes 0.3 by itself, has wheels for Python 3.9 to 3.12, and runs with today's Keras 3. tensorflow-text 2.16, which
-# tf-models-official asks for, has none for Python 3.12.
-TF_216 = ["tensorflow>=2.16.2,<2.17"]  # 2.16.2: the last of 2.16
+# tensorflow-io 0.37.1, its last release, is a plug-in that loads only into the TensorFlow that it was built with: 2.16.
+# That one brings numpy < 2, protobuf < 5 and ml-dtypes 0.3 by itself, has wheels for Python 3.9 to 3.12, and runs with
+# today's Keras 3.
+IO = ["tensorflow>=2.16.2,<2.17", "tensorflow-io==0.37.1"]  # 2.16.2: the last of 2.16
+# tf-models-official 2.20.0 asks for TensorFlow 2.20 and its tensorflow-text. It also brings opencv-python-headless,
+# which has no TV-L1 and writes the same folder, cv2, as opencv-contrib-python-headless: the one installed last stays.
+# Who wants method="opencv" next to RandAugment installs that one last:
+# pip install --no-deps --force-reinstall opencv-contrib-python-headless
+OFFICIAL = ["tensorflow>=2.20.0,<2.21", "tf-models-official==2.20.0"]
 
 # From the lowest version that the tests ran on (tests/lowest.txt, `make test-lowest`) to below the next major version,
 # since majors break; CONTRIBUTING.md has the table. Keras: what a stranger's .keras or .h5 file could do was closed
@@ -53,11 +57,8 @@ setup(
     install_requires=CORE,
     extras_require={
         "opencv": [OPENCV],  # flow by method="opencv" and "dis"
-        # s3://, az:// and hdfs://.
-        "io": [*TF_216, "tensorflow-io==0.37.1"],
-        # RandAugment. tensorflow-datasets, which it imports, asks for any tensorflow-metadata; from 1.21 on its
-        # modules import google.protobuf.runtime_version, which is in protobuf 5 and not in TensorFlow 2.16's 4.25.
-        "official": [*TF_216, "tf-models-official==2.16.0", "tensorflow-metadata<1.18"],
+        "io": IO,  # s3://, az:// and hdfs://
+        "official": OFFICIAL,  # RandAugment; not in one environment with `io`
         "beam": [BEAM],  # records at scale
         "tensorboard": ["tensorboard>=2.16.2,<3"],  # to look at the logs of training, which are written without it
         "report": [REPORT],  # pictures and report.html of `evaluate`
@@ -69,12 +70,14 @@ setup(
         ],
         # What `make test-lowest` adds, with the versions of tests/lowest.txt. OpenCV 5 needs numpy 2.
         "lowest": ["pytest", "jax", "build", BEAM, OPENCV, REPORT, SVM, SERVING, "openvino", "tensorflow-hub"],
-        # What `make test-compat` adds to `io` and `official`: an S3 service; the last jax for TensorFlow 2.16's
-        # ml-dtypes 0.3; the last OpenCV for numpy < 2.
-        "compat": [
+        # What `make test-compat` adds to `io`: an S3 service; the last jax for TensorFlow 2.16's ml-dtypes 0.3; the
+        # last OpenCV for numpy < 2.
+        "compat-io": [
             *("pytest", "moto[server]", "boto3", "jax==0.4.30", "opencv-contrib-python-headless==4.11.0.86"),
             *(SERVING, "openvino"),
         ],
+        # What it adds to `official`.
+        "compat-official": ["pytest", "jax", "opencv-contrib-python-headless==5.0.0.93", SERVING, "openvino"],
     },
     entry_points={"console_scripts": ["keras-i3d = keras_i3d.cli:run"]},
     classifiers=[

@@ -23,8 +23,9 @@ def write(folder):
     import tensorflow as tf
 
     from keras_i3d.records import manifest, sequence_example
+    from keras_i3d.specs import RecordSpec
 
-    spec = sequence_example.RecordSpec()
+    spec = RecordSpec()
     example = tf.train.SequenceExample.FromString(sequence_example.encode(video(), spec, id="v", label="run", index=0))
     shards = []
     for number in range(4):

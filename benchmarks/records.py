@@ -81,7 +81,7 @@ def timed(listing, output, spec, workers):
 def main(argv):
     del argv
     from keras_i3d.records import annotations
-    from keras_i3d.records.sequence_example import RecordSpec
+    from keras_i3d.specs import RecordSpec
 
     spec = RecordSpec()
     folder = pathlib.Path(tempfile.mkdtemp())

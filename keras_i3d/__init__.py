@@ -1,27 +1,41 @@
 """I3D video action recognition (Carreira & Zisserman, arXiv 1705.07750) in Keras 3."""
 
-from keras_i3d import backend
-from keras_i3d.errors import BuildError, KerasI3DError, VideoError, WeightsError, WeightsUnreachableError
+from keras_i3d import on_first_use
+from keras_i3d.errors import (
+    BuildError,
+    KerasI3DError,
+    ServerError,
+    VideoError,
+    WeightsError,
+    WeightsUnreachableError,
+)
 from keras_i3d.version import __version__
 
-_problem = backend.problem()
-if _problem is None:
-    from keras_i3d import data, evaluation, export, facts, flow, training, video, visualize
-    from keras_i3d.applications import I3D, TwoStreamI3D, decode_predictions
-    from keras_i3d.evaluation import EvaluationError
-    from keras_i3d.export import ExportError
-    from keras_i3d.inference import Classification, Classifier, Prediction, classify
-    from keras_i3d.optimize import optimize_for_inference
-    from keras_i3d.specs import preprocess_input
-    from keras_i3d.training import TrainingError
-    from keras_i3d.weights.inflation import boring_video_error, inflate
-else:
-    # The command line, which is part of this package, says it in a line; so does the first use of anything here.
-    def __getattr__(name):
-        if name in __all__:
-            raise ImportError(_problem)
-        raise AttributeError(f"module 'keras_i3d' has no attribute {name!r}")
-
+# Loaded when they are first used, so that whoever needs a part of the package waits for that part alone.
+_HOMES = {
+    "Classification": "keras_i3d.inference",
+    "Classifier": "keras_i3d.inference",
+    "EvaluationError": "keras_i3d.evaluation.reading_errors",
+    "ExportError": "keras_i3d.export",
+    "I3D": "keras_i3d.applications",
+    "Prediction": "keras_i3d.inference",
+    "TrainingError": "keras_i3d.training",
+    "TwoStreamI3D": "keras_i3d.applications",
+    "boring_video_error": "keras_i3d.weights.inflation",
+    "classify": "keras_i3d.inference",
+    "decode_predictions": "keras_i3d.applications",
+    "inflate": "keras_i3d.weights.inflation",
+    "optimize_for_inference": "keras_i3d.optimize",
+    "preprocess_input": "keras_i3d.specs",
+}
+_MODULES = ("data", "evaluation", "export", "facts", "flow", "training", "video", "visualize")
+# What `keras.models.load_model` has to find after a plain `import keras_i3d`: every module that registers a class.
+_REGISTERED = (
+    "keras_i3d.flow.layer",
+    "keras_i3d.models.blocks",
+    "keras_i3d.training.faster_step",
+    "keras_i3d.training.objective",
+)
 
 __all__ = [
     "I3D",
@@ -32,6 +46,7 @@ __all__ = [
     "ExportError",
     "KerasI3DError",
     "Prediction",
+    "ServerError",
     "TrainingError",
     "TwoStreamI3D",
     "VideoError",
@@ -53,3 +68,5 @@ __all__ = [
     "video",
     "visualize",
 ]
+__getattr__, __dir__ = on_first_use.names(__name__, _HOMES, _MODULES)
+on_first_use.register_with_keras(_REGISTERED)

@@ -4,10 +4,9 @@ import numbers
 
 import numpy as np
 
-from keras_i3d import facts as facts_lib
-from keras_i3d import runs
+from keras_i3d import facts, runs
 from keras_i3d.errors import notice
-from keras_i3d.models.inception import inception_i3d
+from keras_i3d.models import families
 from keras_i3d.models.two_stream import fuse
 from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.weights import download, registry, sources
@@ -51,11 +50,11 @@ def I3D(
         classes: size of the head. None takes the weights' own (400 without weights). Any other number with
             pretrained weights loads the body and draws a new head, and a line says so.
         classifier_activation: applied to the averaged logits; None returns the logits. "own" takes what the weights
-            were trained with, and "softmax" where they do not say.
+            were trained with, and "softmax" if they do not say.
         dropout: the share dropped before the last convolution in training (the paper keeps 0.5).
         depth_multiplier: scales every layer's width, at least 8; below 1 for experiments without weights. None takes
             the weights' own, and 1 without weights.
-        bn_momentum: of the moving statistics. The original's 0.999 suits 100,000 steps; in a run of a few
+        bn_momentum: momentum of the moving statistics. The original's 0.999 suits 100,000 steps; in a run of a few
             hundred they would never arrive: use 0.9.
         name: the model's name.
 
@@ -66,23 +65,113 @@ def I3D(
         ValueError: an argument out of its range.
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
     """
-    check_stream(stream)
-    source = _find(weights, stream, depth_multiplier)
-    model = inception_i3d(
+    return build(
+        "I3D",
         include_top,
+        weights,
         input_shape,
         stream,
         pooling,
-        _classes(classes, source),
-        _activation(classifier_activation, source),
+        classes,
+        classifier_activation,
         dropout,
-        _width(depth_multiplier, source),
+        depth_multiplier,
         bn_momentum,
         name,
+    )
+
+
+def build(
+    family,
+    include_top=True,
+    weights=None,
+    input_shape=None,
+    stream="rgb",
+    pooling=None,
+    classes=None,
+    classifier_activation=OWN,
+    dropout=0.0,
+    depth_multiplier=None,
+    bn_momentum=0.999,
+    name=None,
+):
+    """Builds a network by its name, with weights; the other arguments are those of `I3D`.
+
+    Args:
+        family: a key of `models.families.FAMILIES`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: no network of that name, or an argument out of its range.
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched, or of another network.
+    """
+    check_stream(stream)
+    row = families.find(family)
+    source = _find(weights, stream, depth_multiplier)
+    model = row.build(
+        include_top=include_top,
+        input_shape=input_shape,
+        stream=stream,
+        pooling=pooling,
+        classes=_classes(classes, source),
+        classifier_activation=_activation(classifier_activation, source),
+        dropout=dropout,
+        depth_multiplier=_width(depth_multiplier, source),
+        bn_momentum=bn_momentum,
+        name=name,
     )
     if source is not None:
         sources.load(model, source)
     return model
+
+
+def S3D(
+    include_top=True,
+    weights=None,
+    input_shape=None,
+    stream="rgb",
+    pooling=None,
+    classes=None,
+    classifier_activation=OWN,
+    dropout=0.0,
+    depth_multiplier=None,
+    bn_momentum=0.999,
+    name=None,
+):
+    """S3D (Xie et al. 2018, arXiv 1712.04851) in the form of torchvision.
+
+    It is I3D with convolutions parted into space and time. It has 8,320,048 trainable parameters at 400 classes,
+    two thirds of I3D's, and takes 13 frames or more (5 without the top). Its endpoints have the names of I3D's.
+
+    Args:
+        weights: None (fresh), or a path as for `I3D`: weights are not published by name yet, and torchvision's own
+            files are not read yet.
+        include_top, input_shape, stream, pooling, classes, classifier_activation, dropout, depth_multiplier,
+        bn_momentum, name: as for `I3D`. torchvision drops a share of 0.2.
+
+    Returns:
+        A functional `keras.Model`: float32 (B, T, H, W, C) in [-1, 1] to float32 (B, classes).
+
+    Raises:
+        ValueError: an argument out of its range.
+        keras_i3d.WeightsError: weights that cannot be read or matched, or of another network.
+    """
+    return build(
+        "S3D",
+        include_top,
+        weights,
+        input_shape,
+        stream,
+        pooling,
+        classes,
+        classifier_activation,
+        dropout,
+        depth_multiplier,
+        bn_momentum,
+        name,
+    )
 
 
 def TwoStreamI3D(
@@ -134,7 +223,7 @@ def TwoStreamI3D(
         I3D(weights=by_stream[s], input_shape=shapes[s], stream=s, classes=classes, **settings) for s in CHANNELS
     )
     if classifier_activation == OWN:
-        own = {facts_lib.activation(stream) for stream in (rgb, flow)}
+        own = {facts.activation(stream) for stream in (rgb, flow)}
         own = {_activation(OWN, whole)} if whole else own
         if len(own) > 1:
             raise ValueError(f"Both streams must end in one activation. Received: {' and '.join(sorted(own))}")
@@ -208,12 +297,12 @@ def _width(depth_multiplier, source):
 
 
 def _activation(wanted, source):
-    """What a new model ends in; a line where it is not what its weights were trained with."""
+    """What a new model ends in; a line if it is not what its weights were trained with."""
     own = source.facts.activation if source else None
     if wanted == OWN:
         if source and source.facts.classes and not own:
             notice(f"{source.name} does not say what it ends in; softmax is taken")
-        return own or facts_lib.SOFTMAX
+        return own or facts.SOFTMAX
     if own and wanted not in (own, None):
         notice(f"{source.name} was trained with {own}; the model ends in {wanted}, as asked")
     return wanted

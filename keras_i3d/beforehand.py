@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from keras_i3d import paths, runs
+from keras_i3d import facts, paths, runs
 from keras_i3d.errors import WeightsError
 from keras_i3d.weights import h5_files, registry, sources
 from keras_i3d.weights.labels import read_labels
@@ -23,8 +23,7 @@ def classes(weights, stream):
     if weights is None:
         return None
     if isinstance(weights, keras.Model):
-        layers = {layer.name: layer for layer in weights.layers}
-        return layers["Logits"].output.shape[-1] if "Logits" in layers else None
+        return facts.classes(weights)
     if registry.is_name(weights):
         return None if weights == "imagenet" else registry.find(weights, stream).classes
     if runs.is_run(weights):
@@ -50,7 +49,7 @@ def label_count(labels):
 
 
 def check(weights, labels=None):
-    """Raises ValueError where weights are not there, or not for as many classes as each other or as labels.
+    """Raises ValueError if weights are not there, or not for as many classes as each other or as labels.
 
     Args:
         weights: {stream: what `classes` takes}. Models are loaded already, and left to those who take them.

@@ -19,7 +19,7 @@ class VideoError(KerasI3DError):
 
 
 class BuildError(KerasI3DError):
-    """A build of records that could not run to its end. What is complete is kept; the same command goes on."""
+    """A build of records that could not run to its end. What is complete is kept; the same command resumes."""
 
 
 class WeightsError(KerasI3DError):
@@ -28,6 +28,10 @@ class WeightsError(KerasI3DError):
 
 class WeightsUnreachableError(WeightsError):
     """Weights whose host or mirror could not be reached, or does not have the file."""
+
+
+class ServerError(KerasI3DError):
+    """A model server that does not answer, or refuses."""
 
 
 _wording = []  # functions that reword a notice, the last one in use
@@ -50,7 +54,7 @@ def worded(reword):
 
 
 def missing_package(module, install, why):
-    """Returns the ImportError to raise where the optional package `module` is needed and absent."""
+    """Returns the ImportError to raise if the optional package `module` is needed and absent."""
     return ImportError(f"{why} needs the package {module}, which is not installed. Run: pip install {install}")
 
 

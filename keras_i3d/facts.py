@@ -11,9 +11,11 @@ import numbers
 
 import numpy as np
 
-from keras_i3d.specs import CHANNELS, CLIPS, LABEL_LISTS, ClipSpec
+from keras_i3d.models import families, two_stream
+from keras_i3d.models.family import clip_check
+from keras_i3d.specs import CHANNELS, LABEL_LISTS, ClipSpec
 
-HEAD_DIGEST = "head"  # in a model, beside the record: of the head that it was noted of
+HEAD_DIGEST = "head"  # in a model, next to the record: digest of the head that it was noted of
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
 SOFTMAX = "softmax"
 
@@ -25,13 +27,14 @@ class Facts:
     Attributes:
         stream: "rgb" or "flow".
         classes: size of the head; None for a body without one.
-        labels: class names in the order of the classes; the name of a published list; or None where nobody said.
+        labels: class names in the order of the classes; the name of a published list; or None if nobody said.
         activation: name of what makes probabilities of the logits, such as "softmax" or "sigmoid"; "linear" for a model
-            that ends in its logits; None where nobody said.
-        depth_multiplier: scale of the layers' widths; None where nobody said.
-        precision: the Keras policy that it was trained in; None where nobody said.
-        clip: the ClipSpec of its clips; None where nobody said.
+            that ends in its logits; None if nobody said.
+        depth_multiplier: scale of the layers' widths; None if nobody said.
+        precision: the Keras policy that it was trained in; None if nobody said.
+        clip: the ClipSpec of its clips; None if nobody said.
         source: where the weights are from, for people.
+        family: which network it is: the name of a row of `models.families`.
     """
 
     stream: str
@@ -42,6 +45,7 @@ class Facts:
     precision: str | None = None
     clip: ClipSpec | None = None
     source: str = ""
+    family: str = families.DEFAULT
 
     def record(self):
         """Returns plain numbers, strings, lists and dictionaries, as JSON and Keras's configurations hold them."""
@@ -54,8 +58,30 @@ class Facts:
 
     @property
     def sees(self):
-        """The ClipSpec of its clips; that of the published weights where nobody said."""
-        return self.clip or CLIPS[self.stream]
+        """The ClipSpec of its clips; that of its family where nobody said."""
+        return self.clip or families.find(self.family).clips[self.stream]
+
+    def build(self, **settings):
+        """Builds such a network with fresh weights, for clips of any length and size.
+
+        Args:
+            settings: further arguments of its family's builder.
+        """
+        return families.find(self.family).build(
+            classifier_activation=self.activation or SOFTMAX,
+            input_shape=(None, None, None, CHANNELS[self.stream]),
+            **self.arguments,
+            **settings,
+        )
+
+    @property
+    def arguments(self):
+        """What its family builds such a network of, but for the activation: {argument: value}."""
+        return {
+            "stream": self.stream,
+            "classes": self.classes or 400,
+            "depth_multiplier": self.depth_multiplier or 1.0,
+        }
 
 
 def parse(record, stream=None):
@@ -65,8 +91,8 @@ def parse(record, stream=None):
     one. A path is never taken from a file.
 
     Args:
-        record: a dictionary. What this version does not know is left out, for a later one may have written it.
-        stream: the one to take where the record names none.
+        record: a dictionary. What this version does not know is left out, because a later one may have written it.
+        stream: the one to take if the record names none.
 
     Raises:
         ValueError: it is no such record.
@@ -111,7 +137,7 @@ def _is_text(value):
 
 
 SIZE = 1 << 14  # pixels: no network sees more, and a file could ask for any
-RULES = {  # what each fact is where it is said, in words and as a test
+RULES = {  # what each fact is if it is said, in words and as a test
     "stream": ("rgb or flow", lambda value: isinstance(value, str) and value in CHANNELS),
     "classes": ("a number of classes", _whole(1 << 24)),
     "labels": (f"a list of names, or {' or '.join(LABEL_LISTS)}; never a path", _is_labels),
@@ -120,6 +146,7 @@ RULES = {  # what each fact is where it is said, in words and as a test
     "precision": ("the name of a Keras policy", _is_text),
     "clip": ("a table of facts", lambda value: isinstance(value, ClipSpec)),
     "source": ("text", _is_text),
+    "family": ("the name of a network", lambda value: isinstance(value, str) and value in families.FAMILIES),
     "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
     "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
     "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),
@@ -134,7 +161,7 @@ OPTIONAL = {field.name for kind in (Facts, ClipSpec) for field in dataclasses.fi
 
 
 def _checked(content, scope=""):
-    """Returns the facts; raises ValueError for one that breaks its rule. What nobody said is None, where it may be."""
+    """Returns the facts; raises ValueError for one that breaks its rule. What nobody said is None, if it may be."""
     for name, value in content.items():
         rule, holds = RULES[name]
         unsaid = value is None and (name in OPTIONAL or (name, scope) == ("stream", ""))
@@ -156,11 +183,12 @@ def of(model):
     was trained since, or got a head of its own: the record is of another network then, and None is returned. A body
     without a head keeps what is true of it.
     """
-    layer = _holder(model)
+    layer = clip_check(model)
     found = layer and parse(layer.facts)
     if not found:
         return None
-    if _layer(model, "Logits") is None:
+    found = dataclasses.replace(found, family=families.of(model).name)
+    if classes(model) is None:
         return dataclasses.replace(found, classes=None, labels=None, activation=None)
     if layer.facts.get(HEAD_DIGEST) != _head_digest(model):
         return None
@@ -180,12 +208,13 @@ def note(model, facts):
     Raises:
         ValueError: a model that is not this package's, which has no place for them, or facts out of their range.
     """
-    layer = _holder(model)
+    layer = clip_check(model)
     if layer is None:
         raise ValueError(f"Facts are noted in a model of one stream that this package made. Received: {model.name}")
     layer.facts = None
     if facts is not None:
         own = {"classes": classes(model), "activation": _own_activation(model) or facts.activation}
+        own["family"] = families.of(model).name
         record = dataclasses.replace(facts, **own).record()
         parse(record)
         layer.facts = {**record, HEAD_DIGEST: _head_digest(model)}
@@ -194,11 +223,10 @@ def note(model, facts):
 
 def _head_digest(model):
     """The sha256 of a head's arrays; None without a head."""
-    if _layer(model, "Logits") is None:
+    if classes(model) is None:
         return None
-    head = [layer for layer in model.layers if layer.weights][-1]
     digest = hashlib.sha256()
-    for weight in head.get_weights():
+    for weight in model.get_layer(families.of(model).head).get_weights():
         digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
     return digest.hexdigest()
 
@@ -211,22 +239,20 @@ def _own_activation(model):
 
 def classes(model):
     """Returns the size of a model's head; None without one."""
-    logits = _layer(model, "Logits")
+    logits = _layer(model, "logits")
     return None if logits is None else int(logits.output.shape[-1])
 
 
 def activation(model):
     """Returns the name of what a model makes of its logits; None for one that ends before."""
-    layer = _layer(model, "Predictions")
+    layer = _layer(model, "predictions")
     if layer is None:
         return None
     name = layer.get_config().get("activation", type(layer).__name__.lower())
     return name if isinstance(name, str) else "a function of its own"
 
 
-def _layer(model, name):
+def _layer(model, role):
+    """The layer that is a model's "logits" or "predictions", of one stream or of two; None without one."""
+    name = getattr(families.of(model) or two_stream, role)
     return next((layer for layer in model.layers if layer.name == name), None)
-
-
-def _holder(model):
-    return next((layer for layer in model.layers if hasattr(layer, "facts")), None)

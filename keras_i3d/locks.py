@@ -54,7 +54,7 @@ def hold(path, busy=None, waiting=None):
 
 
 def _locks_work(folder):
-    """Whether files in a folder can be locked. filelock finds out too, but by waiting for ever where they cannot."""
+    """Whether files in a folder can be locked. filelock finds out too, but by waiting for ever if they cannot."""
     try:
         import fcntl
     except ImportError:  # Windows, which locks in another way

@@ -6,18 +6,15 @@ import os
 import keras
 import numpy as np
 
-from keras_i3d import facts as facts_lib
-from keras_i3d import paths, runs
+from keras_i3d import facts, paths, runs
 from keras_i3d.errors import notice
-from keras_i3d.facts import Facts
-from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.models import families
 from keras_i3d.precision import PRECISIONS, policy
 from keras_i3d.runs import Run
-from keras_i3d.specs import CHANNELS, ClipSpec
+from keras_i3d.specs import STREAMS, ClipSpec
 from keras_i3d.weights import by_name, download, keras_files, registry, sources
 from keras_i3d.weights.labels import read_labels
-
-OTHER_NAMES = {number: stream for stream, number in CHANNELS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +23,13 @@ class Network:
 
     Attributes:
         model: a functional keras.Model: float32 (B, T, H, W, C) in `clip.value_range`, any T, H and W, to
-            (B, classes). Its layer "Logits" gives what the activation is applied to.
+            (B, classes).
         facts: what it was trained on. Its classes and its activation are those of `model`.
         origin: what messages call it.
         clip: the ClipSpec of what it takes: the facts'. Where nobody said, that of the published weights, with the size
             and length of the model's input if these are fixed.
         run: the training run that it is of; None for all else.
+        family: what is known of such networks.
     """
 
     model: keras.Model
@@ -44,11 +42,26 @@ class Network:
     def stream(self):
         return self.facts.stream
 
+    @property
+    def family(self):
+        return families.find(self.facts.family)
+
+    def to_logits(self):
+        """Returns the model up to its logits: float32 (B, T, H, W, C) to (B, classes)."""
+        return self._up_to(self.family.logits)
+
+    def to_rows(self):
+        """Returns the model up to its rows of logits: float32 (B, T, H, W, C) to (B, rows, ..., classes)."""
+        return self._up_to(self.family.head)
+
+    def _up_to(self, layer):
+        return keras.Model(self.model.input, self.model.get_layer(layer).output, name=self.model.name)
+
     def say_what_is_assumed(self, spec=None):
         """Says in a line how its clips are taken, where nobody noted how those were made that it was trained on.
 
         Args:
-            spec: the RecordSpec of the records that clips are taken from; None where they are made of videos.
+            spec: the RecordSpec of the records that clips are taken from; None if they are made of videos.
         """
         if self.facts.clip is None:
             clip = self.clip if spec is None else spec.clip(self.stream, self.clip.crop)
@@ -56,9 +69,9 @@ class Network:
 
     def require_trained(self):
         """Raises ValueError if its head was never trained: its bias is exactly zero only as it was drawn."""
-        bias = np.asarray(self.model.get_layer(HEAD).get_weights()[1])
+        bias = np.asarray(self.model.get_layer(self.family.head).get_weights()[-1])
         if not np.any(bias):
-            if len(bias) == 1 and self.facts.activation == facts_lib.SOFTMAX:
+            if len(bias) == 1 and self.facts.activation == SOFTMAX:
                 raise ValueError(
                     f"The head of {self.origin} has one class, and its softmax says 1 for every video, so training "
                     "cannot change it. Train it on at least two classes, such as one of videos of something else."
@@ -77,9 +90,9 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
             TensorFlow checkpoint anywhere else; a model that this package made, of any fixed size or none; or None for
             a network that was never trained.
         stream: "rgb" or "flow"; None takes what `weights` is of.
-        precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 where
+        precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 if
             nobody said.
-        attempts: connections to try where weights have to be fetched.
+        attempts: connections to try if weights have to be fetched.
 
     Returns:
         A Network.
@@ -91,7 +104,7 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
     wanted = precision and PRECISIONS[precision]
     weights = paths.expand(weights)
     if isinstance(weights, keras.Model):
-        network = _of_model(weights, facts_lib.of(weights), f"the model {weights.name}", wanted)
+        network = _of_model(weights, facts.of(weights), f"the model {weights.name}", wanted)
     elif runs.is_run(weights):
         run = runs.read(weights)
         _check_stream(run.stream, stream, f"{weights}, a run")  # before its model is read
@@ -99,7 +112,7 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
         network = dataclasses.replace(_of_model(model, run.facts, os.fspath(weights), None), run=run)
     elif _is_keras(weights):
         model = keras_files.load(weights)
-        network = _of_model(model, facts_lib.of(model), os.fspath(weights), wanted)
+        network = _of_model(model, facts.of(model), os.fspath(weights), wanted)
     else:
         network = _built(weights, stream, wanted, attempts)
     _check_stream(network.stream, stream, network.origin)
@@ -111,63 +124,54 @@ def _built(weights, stream, policy_name, attempts):
     if weights is not None and not registry.is_name(weights) and os.path.isdir(weights):
         raise ValueError(f"A training run is a folder with a {runs.FACTS}. Received: {weights}, which has none.")
     source = None if weights is None else sources.find(weights, stream, attempts)
-    facts = source.facts if source else Facts(stream)
-    _check_stream(facts.stream, stream, str(weights))
-    if facts.classes and not facts.activation:
+    known = source.facts if source else Facts(stream)
+    _check_stream(known.stream, stream, str(weights))
+    if known.classes and not known.activation:
         notice(f"{weights} does not say what it ends in; softmax is taken")
-    with policy(policy_name or facts.precision or "float32"):
-        model = _any_size(facts)
+    with policy(policy_name or known.precision or "float32"):
+        model = known.build()
     if source is not None:
         sources.load(model, source)
-    return Network(model, _seen_in(model, facts), str(weights), facts.sees)
+    return Network(model, _seen_in(model, known), str(weights), known.sees)
 
 
-def _of_model(model, facts, origin, policy_name):
+def _of_model(model, known, origin, policy_name):
     """A network of a model that is there; made anew if it takes clips of one size, or another precision is wanted."""
+    family = families.of(model)
     names = {layer.name for layer in model.layers}
-    if not {HEAD, "Logits"} <= names or not hasattr(model.input, "shape"):
-        raise ValueError(f"A network is a model of one stream that I3D made, with its top. Received: {origin}")
+    if family is None or not {family.head, family.logits} <= names or not hasattr(model.input, "shape"):
+        raise ValueError(f"A network is a model of one stream that this package made, with its top. Received: {origin}")
     *sizes, channels = model.input_shape[1:]
-    own = OTHER_NAMES.get(channels)
+    own = STREAMS.get(channels)
     if own is None:
         raise ValueError(f"A stream has 3 channels (rgb) or 2 (flow). Received: {origin}, for {channels}")
     frames, height, width = sizes
     if height != width:
         raise ValueError(f"A network takes square clips, or any. Received: {origin}, for {height} x {width} pixels")
-    facts = _seen_in(model, facts or Facts(own))
-    clip = facts.sees
-    if facts.clip is None:  # its input is all that tells
+    known = _seen_in(model, known or Facts(own, family=family.name))
+    clip = known.sees
+    if known.clip is None:  # its input is all that tells
         clip = dataclasses.replace(clip, crop=height or clip.crop, frames=frames or clip.frames)
     computed_in = next(layer for layer in model.layers if layer.weights).dtype_policy.name
     if policy_name not in (None, computed_in):
         arrays = by_name.layer_weights(model)
         shapes = {name: [array.shape for array in layer] for name, layer in arrays.items()}
-        width = sources.width_of(shapes, facts.depth_multiplier)
+        width = family.depth_multiplier_of(shapes, known.depth_multiplier)
         with policy(policy_name):
-            model = _any_size(dataclasses.replace(facts, depth_multiplier=width))
+            model = dataclasses.replace(known, depth_multiplier=width).build()
         by_name.assign(model, arrays, origin)
-        facts_lib.note(model, facts)
+        facts.note(model, known)
     elif any(size is not None for size in sizes):
         fixed, model = model, keras.models.clone_model(model, keras.Input((None, None, None, channels), name=own))
         model.set_weights(fixed.get_weights())
-    return Network(model, dataclasses.replace(facts, precision=facts.precision or computed_in), origin, clip)
+    return Network(model, dataclasses.replace(known, precision=known.precision or computed_in), origin, clip)
 
 
-def _any_size(facts):
-    return inception_i3d(
-        stream=facts.stream,
-        classes=facts.classes or 400,
-        classifier_activation=facts.activation or facts_lib.SOFTMAX,
-        depth_multiplier=facts.depth_multiplier or 1.0,
-        input_shape=(None, None, None, CHANNELS[facts.stream]),
-    )
-
-
-def _seen_in(model, facts):
+def _seen_in(model, known):
     """Facts whose classes and activation are those of the model itself, if it does not end in its logits."""
-    own = facts_lib.activation(model) or "linear"
-    activation = (facts.activation or own) if own == "linear" else own
-    return dataclasses.replace(facts, classes=facts_lib.classes(model), activation=activation)
+    own = facts.activation(model) or "linear"
+    activation = (known.activation or own) if own == "linear" else own
+    return dataclasses.replace(known, classes=facts.classes(model), activation=activation)
 
 
 def _is_keras(weights):
@@ -180,7 +184,7 @@ def _check_stream(own, wanted, origin):
 
 
 def flow_method(wanted, clip: ClipSpec):
-    """The method to compute flow by; a line where it is not what the weights were trained on."""
+    """The method to compute flow by; a line if it is not what the weights were trained on."""
     if wanted not in (None, clip.flow_method) and {wanted, clip.flow_method} != {"tvl1", "opencv"}:
         notice(f"flow by {wanted}; the weights were trained on {clip.flow_method}")
     return wanted or clip.flow_method
@@ -193,7 +197,7 @@ def label_list(labels, networks, attempts=download.ATTEMPTS):
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, "none" for class indices, or
             None for those that belong to the weights.
         networks: {stream: Network}.
-        attempts: connections to try where the list has to be fetched.
+        attempts: connections to try if the list has to be fetched.
 
     Raises:
         ValueError: networks of different classes, or a list of another number.
@@ -220,7 +224,7 @@ def activation(networks):
     found = one_value({stream: network.facts.activation for stream, network in networks.items()}, "activation")
     if found in (None, "linear"):
         notice("the network ends in its logits and does not say what it was trained with; softmax is taken")
-        return facts_lib.SOFTMAX
+        return SOFTMAX
     return found
 
 

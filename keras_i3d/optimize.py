@@ -40,7 +40,7 @@ def optimize_for_inference(model):
         if isinstance(layer, keras.Model):
             return optimize_for_inference(layer)
         if layer.name in gone:
-            return _Gone()
+            return _Placeholder()
         if layer.name in units:
             new, values, earlier = units[layer.name].folded()
         else:
@@ -51,7 +51,7 @@ def optimize_for_inference(model):
         return new
 
     def call(layer, x, *args, **kwargs):
-        if isinstance(layer, _Gone):
+        if isinstance(layer, _Placeholder):
             return x
         earlier = before.get(layer.name)
         return layer(x if earlier is None else earlier(x), *args, **kwargs)
@@ -73,8 +73,8 @@ def _check_finite(layer):
         )
 
 
-class _Gone(keras.layers.Layer):
-    """Stands where a layer was whose work another does."""
+class _Placeholder(keras.layers.Layer):
+    """Placeholder for a layer whose work another layer does."""
 
 
 class _Unit:
@@ -154,7 +154,7 @@ def _readers(model):
     for layer in config["layers"]:
         note(layer["inbound_nodes"], layer["name"])
     for name in keras.tree.flatten(config["output_layers"]):
-        if isinstance(name, str):  # beside it, the indices of node and tensor
+        if isinstance(name, str):  # next to it, the indices of node and tensor
             readers[name].append("")
     return readers
 

@@ -99,8 +99,8 @@ class Bar:
             self._say(f"{self.what}: {self._counted()} in {duration(time.monotonic() - self._began)}")
 
     def seconds_left(self):
-        """Returns an estimate in seconds, or None as long as there is none to be trusted."""
-        if self.total is None or self._first is None:
+        """Returns an estimate in seconds; None as long as there is none to be trusted, and when nothing is left."""
+        if self.total is None or self._first is None or self.done >= self.total:
             return None
         begin, before = self._first
         if self.done <= before or time.monotonic() - begin < SETTLED:

@@ -5,8 +5,6 @@ import dataclasses
 import types
 import typing
 
-from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
-
 KINETICS_BATCH = 384  # 64 replicas of 6 clips; that 6 is per replica is implied by the released README, not stated
 
 
@@ -19,17 +17,17 @@ class Recipe:
         batch_size: clips an update, over all devices and accumulated parts.
         reference_batch: the batch that `learning_rate`, `steps` and `boundaries` are meant for; `scaled` adapts them to
             `batch_size`. None leaves them.
-        learning_rate: of the first updates.
+        learning_rate: learning rate of the first updates.
         boundaries, rates: after `boundaries[i]` updates the learning rate is `rates[i]`.
         warmup_steps: updates over which the learning rate rises from nothing.
-        momentum: of SGD.
+        momentum: SGD momentum.
         weight_decay: L2 penalty on kernels, as the gradient `weight_decay * w`.
         dropout, label_smoothing: shares in [0, 1).
         clip_norm: bound on the norm of the whole gradient, or None.
         accumulate: batches whose gradients are averaged into one update; each has batch_size / accumulate clips.
         part: "all", or "head" to leave the body, moving statistics included, as it is.
         freeze_bn: whether batch norms keep their statistics and offsets.
-        bn_momentum: of the moving statistics; None chooses by the number of steps.
+        bn_momentum: momentum of the moving statistics; None chooses by the number of steps.
         remat: whether activations are computed a second time for the gradient instead of kept: less memory for about
             a third more time.
         sync_bn: whether batch norms take their statistics over all devices; the released weights did not.
@@ -37,7 +35,7 @@ class Recipe:
             weights, 1 without any.
         precision: "float32", "mixed_bfloat16", "mixed_float16", or None to choose for the device.
         clip_frames, frame_stride, size, short_sides, color_jitter: how clips are drawn, as in `data.load`.
-        flip: whether half of the clips are mirrored; False where left and right mean different things.
+        flip: whether half of the clips are mirrored; False if left and right mean different things.
         validate_every, save_every: updates between two validations (None: one pass over the data), two checkpoints.
     """
 
@@ -91,9 +89,9 @@ class Recipe:
             ("short_sides", self.short_sides is None or len(self.short_sides) == 2, "(low, high), or None"),
             ("validate_every", self.validate_every is None or self.validate_every >= 1, "at least 1, or None"),
             ("save_every", self.save_every >= 1, "at least 1"),
-            ("clip_frames", self.clip_frames >= MIN_FRAMES, f"at least {MIN_FRAMES}"),
+            ("clip_frames", self.clip_frames >= 1, "at least 1"),
             ("frame_stride", self.frame_stride >= 1, "at least 1"),
-            ("size", self.size >= MIN_SIZE, f"at least {MIN_SIZE} pixels"),
+            ("size", self.size >= 1, "at least 1 pixel"),
         ):
             if not holds:
                 raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")

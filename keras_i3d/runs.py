@@ -8,14 +8,14 @@ import json
 import os
 import pathlib
 
-from keras_i3d import facts as facts_lib
-from keras_i3d import paths
+from keras_i3d import facts, paths
 from keras_i3d.errors import WeightsError, one_line
-from keras_i3d.facts import Facts
-from keras_i3d.models.inception import inception_i3d, layout
+from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.models import families
 from keras_i3d.precision import policy
-from keras_i3d.records.sequence_example import RecordSpec
-from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.recipes import Recipe
+from keras_i3d.specs import CHANNELS, RecordSpec, check_stream
+from keras_i3d.version import __version__
 from keras_i3d.weights import by_name, keras_files, sources
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
@@ -23,44 +23,47 @@ FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a training run says about itself.
+    """What a training run was asked to do: what its `run.json` holds, and what another start of it is compared with.
+
+    Paths are as they were given. What they name is known by its digest, so that a start from another working directory,
+    or after a folder was moved, is of the same run.
 
     Attributes:
-        folder: where it lies.
         stream: "rgb" or "flow".
         labels: class names, the place in the list being the class index.
         spec: the RecordSpec of the videos that it was trained on.
-        clip_frames, frame_stride, size: how its clips were taken: frames, the distance from one to the next, pixels.
-        depth_multiplier: of the model's widths.
-        precision: the Keras policy that it was trained in.
-        records, validation, weights: what it was trained on, measured on, and started from.
+        recipe: the Recipe, what was left open in it decided.
+        records, validation: paths of what it was trained on, and measured on.
+        weights: path or name of what it started from.
         clips: how many records it was trained on.
-        seed: of its draws.
-        recipe: {setting: value}, all of them.
+        seed: seed of its draws.
         version: the package's, when it was started.
+        family: the network's name, a row of `models.families`.
+        records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
+        weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
+        folder: where it lies; None before it was written.
     """
 
-    folder: pathlib.Path
     stream: str
     labels: tuple
     spec: RecordSpec
-    clip_frames: int
-    frame_stride: int
-    size: int
-    depth_multiplier: float
-    precision: str
-    records: str
-    validation: str | None
-    weights: str | None
-    clips: int
-    seed: int
-    recipe: dict
-    version: str
+    recipe: Recipe
+    records: str = ""
+    validation: str | None = None
+    weights: str | None = None
+    clips: int = 0
+    seed: int = 0
+    version: str = __version__
+    family: str = families.DEFAULT
+    records_digest: str | None = None
+    validation_digest: str | None = None
+    weights_digest: str | None = None
+    folder: pathlib.Path | None = dataclasses.field(default=None, compare=False)
 
     @property
     def clip(self):
         """The ClipSpec of what its model takes."""
-        return self.spec.clip(self.stream, self.size, self.clip_frames, self.frame_stride)
+        return self.spec.clip(self.stream, self.recipe.size, self.recipe.clip_frames, self.recipe.frame_stride)
 
     @property
     def facts(self):
@@ -69,12 +72,19 @@ class Run:
             stream=self.stream,
             classes=len(self.labels),
             labels=self.labels,
-            activation=facts_lib.SOFTMAX,
-            depth_multiplier=self.depth_multiplier,
-            precision=self.precision,
+            activation=SOFTMAX,
+            depth_multiplier=self.recipe.depth_multiplier or 1.0,
+            precision=self.recipe.precision or "float32",
             clip=self.clip,
-            source=f"training run {self.folder.resolve().name}",
+            source=f"training run {self.folder.resolve().name}" if self.folder else "",
+            family=self.family,
         )
+
+    def text(self):
+        """Returns what `run.json` holds, as JSON."""
+        content = dataclasses.asdict(self)
+        del content["folder"]
+        return json.dumps(content, indent=1) + "\n"
 
     def log(self):
         """Returns the rows of `log.csv`, one an epoch, as {column: float or None}; [] before the first epoch ended.
@@ -115,40 +125,34 @@ def read(folder):
     found = _folder(folder)
     if found is None:
         raise ValueError(f"A training run is a folder with a {FACTS}. Received: {folder}, which has none.")
-    path = found / FACTS
+    path, content = found / FACTS, None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in content["recipe"].items()}
-        run = Run(
-            folder=found,
-            stream=check_stream(content["stream"]),
-            labels=tuple(content["labels"]),
-            spec=RecordSpec(**content["spec"]),
-            clip_frames=recipe["clip_frames"],
-            frame_stride=recipe.get("frame_stride", 1),
-            size=recipe["size"],
-            depth_multiplier=recipe.get("depth_multiplier", 1.0),
-            precision=recipe.get("precision") or "float32",
-            records=content.get("records", ""),
-            validation=content.get("validation"),
-            weights=content.get("weights"),
-            clips=content.get("clips", 0),
-            seed=content.get("seed", 0),
-            recipe=recipe,
-            version=content.get("version", ""),
-        )
+        known = {field.name for field in dataclasses.fields(Run)} - {"folder"}
+        given = {name: value for name, value in content.items() if name in known}
+        given |= {
+            "spec": RecordSpec(**content["spec"]),
+            "recipe": Recipe(**recipe),
+            "version": content.get("version", ""),
+        }
+        run = Run(**{**given, "labels": tuple(content["labels"]), "folder": found})
         _check(run, content["labels"])
         return run
     except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
         said = f"{type(error).__name__}: {one_line(error)}"
+        version = content.get("version") if isinstance(content, dict) else None
+        if version not in (None, __version__):
+            said += f". keras_i3d {version} wrote it: read it by that version"
         raise ValueError(f"{path} is not of a run that this version reads: {said}") from error
 
 
 def _check(run, labels):
     """Raises ValueError or TypeError for a value of another kind than a run writes, and for sizes of no network."""
+    check_stream(run.stream)
     if not isinstance(labels, list) or not labels:
         raise ValueError("labels are a list of names")
-    facts_lib.parse(run.facts.record())
+    facts.parse(run.facts.record())
     for name, kind in (("records", str), ("validation", str), ("weights", str), ("version", str), ("clips", int)):
         value = getattr(run, name)
         if not (isinstance(value, kind) or (value is None and name in ("validation", "weights"))):
@@ -182,8 +186,7 @@ def load_model(folder, best=None, precision=None):
         precision: a Keras policy to compute in; by default the one it was trained in.
 
     Returns:
-        A functional keras.Model: float32 (B, T, H, W, C) in [-1, 1], any T, H and W, to probabilities (B, classes). Its
-        layer "Logits" gives what the softmax is taken of.
+        A functional keras.Model: float32 (B, T, H, W, C) in [-1, 1], any T, H and W, to probabilities (B, classes).
 
     Raises:
         ValueError: no run, or a run that has no such file yet.
@@ -193,7 +196,7 @@ def load_model(folder, best=None, precision=None):
     best = path.name == BEST
     if best:
         source = sources.find(path, run.stream)
-        model = _built(run, precision or run.precision, source.read(), path)
+        model = _built(run, precision, source.read(), path)
         sources.load(model, source)
     else:
         model = keras_files.load(path)
@@ -203,23 +206,18 @@ def load_model(folder, best=None, precision=None):
             f"{path} does not fit the {FACTS} beside it: that says {run.stream}, {len(run.labels)} classes; the model "
             f"has {channels} channels, {classes} classes."
         )
-    if not best and precision not in (None, run.precision):
+    if not best and precision not in (None, run.facts.precision):
         trained, model = model, _built(run, precision, by_name.layer_weights(model), path)
         model.set_weights(trained.get_weights())
-    return facts_lib.note(model, run.facts)
+    return facts.note(model, run.facts)
 
 
 def _built(run, precision, weights, path):
     """The network that a run describes, for weights that it is compared with before any memory is taken for it."""
-    shapes = layout(stream=run.stream, classes=len(run.labels), depth_multiplier=run.depth_multiplier)
-    by_name.check_match(weights, shapes, path)
-    with policy(precision):
-        return inception_i3d(
-            stream=run.stream,
-            classes=len(run.labels),
-            depth_multiplier=run.depth_multiplier,
-            input_shape=(None, None, None, CHANNELS[run.stream]),
-        )
+    known = run.facts
+    by_name.check_match(weights, families.find(run.family).layout(**known.arguments), path)
+    with policy(precision or known.precision):
+        return known.build()
 
 
 def _folder(path):

@@ -5,10 +5,9 @@ Carreira & Zisserman 2017, section 2.5 and 3).
 """
 
 import dataclasses
+import math
 
-import keras
 import numpy as np
-from keras import ops
 
 FPS = 25
 CLIP_FRAMES = 64  # of a clip in training
@@ -18,6 +17,10 @@ FLOW_BOUND = 20.0  # pixels per frame; flow beyond it is clamped
 MIN_FRAMES = 9  # the head averages pairs of Mixed_5c steps, and 9 frames give the first two
 MIN_SIZE = 32  # pixels; Mixed_5c is then one position
 CHANNELS = {"rgb": 3, "flow": 2}
+STREAMS = {channels: stream for stream, channels in CHANNELS.items()}  # by the channels of a clip
+QUALITY = 95  # of the JPEGs of records
+FLOW_METHODS = ("tvl1", "opencv", "dis")  # what they are is in `flow.pairs`
+FLOW_SCHEMES = ("exact", "rounded", "mediapipe")  # what they mean is in `flow.quantize`
 LABEL_LISTS = {"kinetics400": 400, "kinetics600": 600}  # published lists of class names, and how many each has
 
 
@@ -29,12 +32,12 @@ class ClipSpec:
         stream: "rgb" or "flow".
         fps: frames per second.
         short_side, crop: pixels; flow is computed after scaling to the short side and before cropping.
-        value_range: of what the model takes.
+        value_range: lowest and highest value of what the model takes.
         flow_method, flow_bound: "tvl1", and the pixels per frame that become the ends of the range.
         flow_scheme: how 8-bit levels of its records read back, a key of `flow.quantize.SCHEMES`.
-        frames: of a clip in training; None where clips had no one length, or nobody said.
-        frame_stride: from a frame of a clip to the next one, in frames at `fps`; likewise for fields of flow, each of
-            which is still between neighbouring frames.
+        frames: frames of a clip in training; None if clips had no one length, or nobody said.
+        frame_stride: distance from a frame of a clip to the next one, in frames at `fps`. Fields of flow are as far
+            apart, and each is still the motion between neighbouring frames.
     """
 
     stream: str
@@ -80,6 +83,51 @@ class ClipSpec:
                 )
 
 
+@dataclasses.dataclass(frozen=True)
+class RecordSpec:
+    """How the frames and fields of a record were made; the same for every record of a data set.
+
+    Attributes:
+        fps: frames per second.
+        short_side: pixels of the shorter side; flow is computed after this scaling.
+        quality: of the JPEGs.
+        flow_method: "tvl1", "opencv" or "dis"; None for records without flow.
+        flow_bound: pixels per frame that become the ends of the 8-bit range.
+        flow_scheme: how levels read back, one of FLOW_SCHEMES, see `flow.quantize`.
+    """
+
+    fps: float = FPS
+    short_side: int = SHORT_SIDE
+    quality: int = QUALITY
+    flow_method: str | None = "tvl1"
+    flow_bound: float = FLOW_BOUND
+    flow_scheme: str = "exact"
+
+    def __post_init__(self):
+        for name, holds, rule in (
+            ("fps", 0 < self.fps < math.inf, "above 0"),
+            ("short_side", self.short_side >= 1, "at least 1 pixel"),
+            ("quality", 1 <= self.quality <= 100, "in 1..100"),
+            ("flow_method", self.flow_method in (None, *FLOW_METHODS), f"None or one of {', '.join(FLOW_METHODS)}"),
+            ("flow_bound", 0 < self.flow_bound < math.inf, "above 0"),
+            ("flow_scheme", self.flow_scheme in FLOW_SCHEMES, f"one of {', '.join(FLOW_SCHEMES)}"),
+        ):
+            if not holds:
+                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+
+    def clip(self, stream, crop, frames=None, frame_stride=1):
+        """The ClipSpec of clips of such records.
+
+        Args:
+            stream: "rgb" or "flow".
+            crop: pixels.
+            frames, frame_stride: as `data.load` takes clip_frames and frame_stride.
+        """
+        names = ("flow_method", "flow_bound", "flow_scheme") if stream == "flow" else ()
+        flow = {name: getattr(self, name) for name in names}
+        return ClipSpec(stream, self.fps, self.short_side, crop, frames=frames, frame_stride=frame_stride, **flow)
+
+
 RGB_CLIP = ClipSpec("rgb", frames=CLIP_FRAMES)
 FLOW_CLIP = ClipSpec("flow", flow_method="tvl1", flow_bound=FLOW_BOUND, flow_scheme="exact", frames=CLIP_FRAMES)
 CLIPS = {"rgb": RGB_CLIP, "flow": FLOW_CLIP}  # what the released weights take
@@ -112,7 +160,7 @@ def preprocess_input(x, stream="rgb"):
 
     Raises:
         ValueError: wrong channel count, or values that were scaled already. The values of arrays are looked
-            at; those of tensors are not, for inside a graph there are none.
+            at; those of tensors are not, because inside a graph there are none.
     """
     channels = CHANNELS[check_stream(stream)]
     if not hasattr(x, "shape"):
@@ -127,6 +175,9 @@ def preprocess_input(x, stream="rgb"):
         _check_range(x, stream)
         x = x.astype("float32")
         return x / np.float32(127.5) - 1 if stream == "rgb" else np.clip(x / np.float32(FLOW_BOUND), -1, 1)
+    import keras  # here: what reads videos or records needs the numbers above alone
+    from keras import ops
+
     _check_float_flow(keras.backend.standardize_dtype(x.dtype), stream)
     x = ops.cast(x, "float32")
     return x / 127.5 - 1 if stream == "rgb" else ops.clip(x / FLOW_BOUND, -1, 1)

@@ -43,7 +43,7 @@ def reason(path, error):
 
 
 def check_size(declared, stored, what):
-    """Raises ValueError where far more bytes are declared than stored ones can unpack to."""
+    """Raises ValueError if far more bytes are declared than stored ones can unpack to."""
     if declared > max(SPARE, RATIO * stored):
         raise ValueError(f"{what} declares {declared} bytes, and {stored} are stored")
 
@@ -81,7 +81,7 @@ def read_npz(path):
 
 
 def _check_header(file, member):
-    """Raises ValueError where the shape of an array is not that of its bytes."""
+    """Raises ValueError if the shape of an array is not that of its bytes."""
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:

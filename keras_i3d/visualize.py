@@ -188,7 +188,7 @@ def _cell(frame, field, time, width, bound):
 
 
 def _text_line(text, width):
-    """Black on white, uint8 (h, width, 3); text that does not fit goes on in further lines."""
+    """Black on white, uint8 (h, width, 3); text that does not fit continues in further lines."""
     image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
     size = max((width - 4) // 6, 1)  # characters of the built-in font in a line
     lines = textwrap.wrap(text, size) or [""]

@@ -1,6 +1,5 @@
 """Fixtures: a cache of the test's own, synthetic checkpoints, a repository that can misbehave."""
 
-import importlib.util
 import json
 import os
 import types
@@ -86,11 +85,10 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def client():
-    """tools/serving_client.py as a module; once, for its flags are the process's."""
-    spec = importlib.util.spec_from_file_location("serving_client", ROOT / "tools/serving_client.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """What `keras-i3d ask` asks by."""
+    from keras_i3d import client
+
+    return client
 
 
 @pytest.fixture
@@ -102,5 +100,5 @@ def full_repository(full_mirror, monkeypatch):
 @pytest.fixture
 def repository(narrow_mirror, monkeypatch):
     """The narrow mirror in use, and every I3D built as narrow: for what does not depend on the width."""
-    mirrors.narrow(monkeypatch.setattr)
+    mirrors.narrow(monkeypatch.setitem)
     return mirrors.use(narrow_mirror, monkeypatch)

@@ -1,5 +1,6 @@
-"""What only the TensorFlow 2.16 stack of the extras `io` and `official` can do: s3:// and RandAugment."""
+"""What needs the extra `io`, s3:// on TensorFlow 2.16, or `official`, RandAugment on 2.20: each in its environment."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,8 +12,19 @@ import pytest
 import tensorflow as tf
 
 pytestmark = pytest.mark.compat
-for package in ("tensorflow_io", "official", "moto", "boto3"):
-    pytest.importorskip(package, reason="needs the TensorFlow 2.16 stack: make test-compat", exc_type=ImportError)
+
+
+def needed(package, extra):
+    """Returns the module, or skips the test where the extra is not installed; the Makefile tries the imports."""
+    return pytest.importorskip(package, reason=f"needs the extra {extra}: make test-compat", exc_type=ImportError)
+
+
+def test_tensorflow_is_the_one_that_the_extra_is_tested_on():
+    wanted = {"tensorflow_io": "2.16", "official": "2.20"}
+    found = {name: release for name, release in wanted.items() if importlib.util.find_spec(name)}
+    if not found:
+        pytest.skip("needs the extra io or official: make test-compat")
+    assert set(found.values()) == {tf.__version__.rpartition(".")[0]}
 
 
 # Records from S3.
@@ -21,10 +33,9 @@ for package in ("tensorflow_io", "official", "moto", "boto3"):
 @pytest.fixture(scope="module")
 def s3():
     """(client, environment of a reader): an S3 service on localhost."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    needed("tensorflow_io", "io")
+    boto3, moto = needed("boto3", "io"), needed("moto.server", "io")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_REGION": "us-east-1"}
@@ -105,9 +116,7 @@ def test_more_files_on_s3_than_one_answer_lists(s3):
 
 @pytest.fixture(scope="module")
 def augment():
-    from official.vision.ops import augment
-
-    return augment
+    return needed("official.vision.ops.augment", "official")
 
 
 @pytest.fixture(scope="module")

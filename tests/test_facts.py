@@ -9,19 +9,19 @@ import keras
 import numpy as np
 import pytest
 from made import films, small_exports, small_runs, tiny
+from made.tiny import i3d
 
 import keras_i3d
 from keras_i3d import evaluation, export, facts, networks, runs, video
 from keras_i3d.flow import tvl1
 from keras_i3d.models import inception
-from keras_i3d.models.inception import inception_i3d
 from keras_i3d.probabilities import averaged, probabilities
 from keras_i3d.records import manifest, sequence_example
-from keras_i3d.specs import CLIPS
+from keras_i3d.specs import CLIPS, RecordSpec
 from keras_i3d.weights import h5_files
 
 # Nothing here is what the published weights have.
-SPEC = sequence_example.RecordSpec(fps=12, short_side=40, flow_bound=3.0)
+SPEC = RecordSpec(fps=12, short_side=40, flow_bound=3.0)
 RECIPE = {"clip_frames": 9, "frame_stride": 2, "size": 32, "depth_multiplier": 0.05, "precision": "float32"}
 FORMS = ("run", "best in its run", "moved .weights.h5", "moved .keras", "in memory")
 STREAMS = ("rgb", "flow")
@@ -38,7 +38,7 @@ def made(tmp_path_factory):
         for seed, stream in enumerate(STREAMS):
             run = small_runs.run(folder / stream, stream, spec=dataclasses.asdict(SPEC), network=False, **RECIPE)
             keras.utils.set_random_seed(seed)
-            model = inception_i3d(True, (None, None, None, 3 - seed), stream, classes=3, depth_multiplier=0.05)
+            model = i3d(True, (None, None, None, 3 - seed), stream, classes=3, depth_multiplier=0.05)
             _spread(model, stream, clips["videos"], seed)
             facts.note(model, runs.read(run).facts).save(run / "model.keras")
             h5_files.save_h5(model, run / "best.weights.h5", **runs.read(run).facts.record())
@@ -281,7 +281,7 @@ def sigmoid(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sigmoid")
     with small_exports.small():
         keras.utils.set_random_seed(3)
-        model = inception_i3d(classes=3, depth_multiplier=0.05, classifier_activation="sigmoid")
+        model = i3d(classes=3, depth_multiplier=0.05, classifier_activation="sigmoid")
         head = model.get_layer("Logits_Conv3d_0c_1x1_conv_3d")
         head.set_weights([np.random.default_rng(4).normal(0, 9, w.shape) for w in head.get_weights()])
         clip = SPEC.clip("rgb", 32, 9, 2)
@@ -380,7 +380,7 @@ def test_streams_of_two_activations_do_not_answer_together(made, sigmoid):
 
 def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
-    model = inception_i3d(classes=3, depth_multiplier=0.05)
+    model = i3d(classes=3, depth_multiplier=0.05)
     assert facts.of(model) is None
     noted = facts.Facts(
         "rgb", 3, small_runs.LABELS, "softmax", 0.05, "float32", SPEC.clip("rgb", 32, 9, 2), "somewhere"
@@ -401,7 +401,7 @@ def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
 
 def test_notes_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
-    model = inception_i3d(classes=3, depth_multiplier=0.05)
+    model = i3d(classes=3, depth_multiplier=0.05)
     for broken in ({"clip": {"fps": 3}}, {"clip": "no"}, {"clip": {"stream": "rgb", "value_range": [0, 1]}}):
         h5_files.save_h5(model, tmp_path / "a.weights.h5", **broken)
         (tmp_path / "a.weights.h5.sha256").unlink()

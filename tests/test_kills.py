@@ -11,6 +11,7 @@ from made.killing import killed
 from training import test_training
 
 from keras_i3d import atomic, cli, evaluation
+from keras_i3d.models import families
 from keras_i3d.records import build as build_lib
 from keras_i3d.records import distribute
 from keras_i3d.weights import conversion, download, h5_files, registry, sources
@@ -130,7 +131,7 @@ def test_records(stage, videos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
     monkeypatch.setattr(distribute, "local", local)
-    command = "records", f"--source={videos}", "--split=train", "--short_side=32", "--flow=none", "--shards=2"
+    command = "records", f"--source={videos}", "--split=train", "--short_side=32", "--flow_method=none", "--shards=2"
     assert here(*command, f"--output={tmp_path / 'whole'}") == 0
     killed(stage, IN_PROCESS + BY_COMMAND, *command, f"--output={tmp_path / 'out'}")
     assert here(*command, f"--output={tmp_path / 'out'}") == 0
@@ -142,7 +143,7 @@ NARROW = """
 import pathlib; from made import mirrors
 from keras_i3d.weights import conversion, registry
 from keras_i3d.weights.cache import published
-mirrors.narrow(setattr)
+mirrors.narrow()
 mirrors.register(pathlib.Path(sys.argv[3]), registry, lambda entries, key, value: entries.__setitem__(key, value))
 """
 PUBLISHED = f"import sys{NARROW}published(registry.CHECKPOINTS['kinetics', 'rgb'])"
@@ -174,7 +175,7 @@ def test_conversion(stage, repository, tmp_path):
     output.parent.mkdir()
     conversion.convert_sonnet(checkpoint, output)
     old = dataclasses.replace(h5_files.facts_of(output), source="the old one")
-    h5_files.write_h5(h5_files.read_h5(output), output, **old.record())
+    h5_files.write_h5(h5_files.read_h5(output), output, families.find("I3D").groups(), **old.record())
     killed(stage, CONVERTED, repository, checkpoint, output)
     found = sources.find(output, "rgb")
     found.read()

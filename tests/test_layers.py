@@ -2,12 +2,14 @@
 
 import ast
 import pathlib
+import sys
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
     {"version", "errors", "paths", "backend", "atomic", "precision", "probabilities", "markup"},
+    {"on_first_use", "jpeg"},
     {"specs", "locks", "stored", "progress"},
     {"models", "recipes"},
     {"facts"},
@@ -16,7 +18,7 @@ FLOORS = (
     {"data", "runs"},
     {"applications", "optimize"},
     {"networks", "beforehand"},
-    {"inference", "training"},
+    {"inference", "training", "client"},
     {"evaluation", "export"},
     {"cli"},
     {"__init__", "__main__"},
@@ -25,13 +27,13 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 # What only some modules may import at all, wherever the import stands.
 RESERVED = {
-    "tensorflow": {"weights", "records", "data", "training", "evaluation", "export"},
+    "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "client"},
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
-    "PIL": {"records", "visualize"},
+    "PIL": {"jpeg", "visualize"},
     "apache_beam": {"records"},
-    "requests": {"weights"},
+    "requests": {"weights", "client"},
     "matplotlib": {"evaluation"},
     "sklearn": {"evaluation"},
 }
@@ -68,7 +70,8 @@ def test_every_module_has_a_floor():
 
 
 def test_models_know_keras_alone():
-    allowed = {"keras", "math", "numbers", "keras_i3d"}
+    files_and_network = {"io", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
+    allowed = {"keras", "keras_i3d"} | (sys.stdlib_module_names - files_and_network)
     for path, part, module in imports():
         if part == "models":
             assert module.split(".")[0] in allowed, f"{path.name} imports {module}"
@@ -128,3 +131,23 @@ VAGUE |= {"files", "pictures", "helpers", "misc"}
 
 def test_modules_are_named_after_what_they_hold():
     assert not {path.stem for path in PACKAGE.rglob("*")} & VAGUE
+
+
+def test_no_argument_hides_a_module():
+    """Nor is a module imported under another name because an argument is called like it."""
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        modules = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "keras_i3d":
+                for alias in node.names:
+                    if (PACKAGE.parent / node.module.replace(".", "/") / f"{alias.name}.py").is_file() or (
+                        PACKAGE.parent / node.module.replace(".", "/") / alias.name
+                    ).is_dir():
+                        modules.add(alias.asname or alias.name)
+                        if alias.asname:
+                            wrong.append(f"{path.name} imports {alias.name} as {alias.asname}")
+        hidden = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} & modules
+        wrong += [f"{path.name} has an argument {name}, and imports a module of that name" for name in hidden]
+    assert not wrong, "\n".join(wrong)

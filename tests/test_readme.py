@@ -1,11 +1,21 @@
-"""The script of the README, as it stands there but for its sizes."""
+"""The README and the pages of docs/: links, code, sizes, the table of networks, and the script that trains."""
 
+import ast
+import functools
+import importlib
+import math
 import re
 
 import keras
+import numpy as np
+import pytest
 from made import ROOT, tiny
 
+import keras_i3d
 from keras_i3d import facts
+
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *(ROOT / "weights").glob("*.md"), *DOCS})
 
 SMALLER = (
     ("clip_frames=64", "clip_frames=9, size=32"),
@@ -17,14 +27,112 @@ SMALLER = (
 )
 
 
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page, language):
+    """Returns the fenced blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.+?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def headings(page):
+    """Returns the anchors of a page, as GitHub makes them of its headings."""
+    text = re.sub(r"^```.+?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_resolve(page):
+    text = re.sub(r"^```.+?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    for target in targets:
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in headings(linked), target
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES} - {ROOT / "CHANGELOG.md"}), ids=name)
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"`((?:keras_i3d|tests|tools|benchmarks|docs)/[\w/.]+)`", page.read_text(encoding="utf-8"))
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
+def test_python_compiles(page):
+    for block in blocks(page, "python"):
+        compile(block, name(page), "exec")
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name)
+def test_pages_say_what_they_are_for(page):
+    title, blank, first, *_ = page.read_text(encoding="utf-8").splitlines()
+    assert title.startswith("# ")
+    assert not blank
+    assert first.startswith("This page is for ")
+
+
+def test_the_readme_is_a_front_door():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 130
+    linked = "\n".join(lines)
+    for page in DOCS:
+        assert f"(docs/{page.name})" in linked
+    (picture,) = re.findall(r"!\[[^]]+\]\((\S+)\)", linked)
+    assert (ROOT / picture).stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
+def test_lines_fit(page):
+    for line in page.read_text(encoding="utf-8").splitlines():
+        assert len(line) <= 120 or line.startswith("|") or "https://" in line, line
+
+
+def test_the_table_of_networks_counts_right():
+    """Each row: | network | `builder` | input | trainable parameters at 400 classes | ..."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]+\| `(\w+)\((.*)\)` \|[^|]+\| ([\d,]+) \|", text, re.MULTILINE)
+    assert len(rows) >= 3
+    for builder, arguments, count in rows:
+        call = ast.parse(f"_({arguments})", mode="eval").body
+        settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        model = getattr(keras_i3d, builder)(weights=None, **settings)
+        assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == int(count.replace(",", ""))
+
+
+def test_the_picture_shows_the_demos_own_scene(monkeypatch):
+    """Drawn larger and averaged, it is the demo's video up to the noise and half a pixel of the camera."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    demo_videos, readme_picture = map(importlib.import_module, ("demo_videos", "readme_picture"))
+    draw = functools.partial(demo_videos.frames, shape="cross", motion="slides")
+    small, large = (np.float32(draw(np.random.default_rng(8), scale=scale)) for scale in (1, 3))
+    assert large.shape == (32, 192, 240, 3)
+    averaged = large.reshape(32, 64, 3, 80, 3, 3).mean(axis=(2, 4))
+    assert abs(averaged - small).mean() < 8
+    assert abs(averaged - small[::-1]).mean() > 12  # of other moments it is not
+    fields = np.random.default_rng(0).normal(0, 3, (31, 192, 240, 2)).astype("float32")
+    shares = dict.fromkeys(("rgb", "flow", "both"), np.float32([0.2, 0.7, 0.1]))
+    page = readme_picture.draw(np.uint8(large), fields, ["a", "b", "c"], shares, "b")
+    assert page.size == (1600, 472)
+    assert {readme_picture.COLORS[stream] for stream in shares} <= {
+        "#{:02x}{:02x}{:02x}".format(*color) for _, color in page.getcolors(1 << 20)
+    }
+
+
 def test_fifteen_lines_train(tmp_path, monkeypatch, capsys):
     tiny.shorten(monkeypatch)
     (tmp_path / "records").mkdir()
     for split in ("train", "test"):
         tiny.write(tmp_path / "records", split, videos=6)
     monkeypatch.chdir(tmp_path)
-    scripts = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (script,) = [text for text in scripts if "model.fit" in text]
+    (script,) = [text for page in DOCS for text in blocks(page, "python") if "model.fit" in text]
     assert len([line for line in script.splitlines() if line]) <= 15
     for full, small in SMALLER:
         assert full in script

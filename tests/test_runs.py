@@ -8,7 +8,7 @@ import pytest
 from made import small_runs
 
 from keras_i3d import WeightsError, runs
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,9 @@ def folder(tmp_path_factory):
 
 def test_read(folder):
     run = runs.read(folder)
-    assert (run.stream, run.labels, run.clip_frames, run.size) == ("flow", ("left", "right", "up"), 9, 32)
+    assert (run.stream, run.labels, run.recipe.clip_frames, run.recipe.size) == ("flow", ("left", "right", "up"), 9, 32)
     assert run.spec == RecordSpec(short_side=40, flow_method="dis")
-    assert (run.folder, run.depth_multiplier, run.precision) == (folder, 0.01, "float32")
+    assert (run.folder, run.facts.depth_multiplier, run.recipe.precision) == (folder, 0.01, "float32")
     assert run.log()[1]["val_top1"] == pytest.approx(0.7)
     assert runs.read(folder / "best.weights.h5") == run
     assert runs.is_run(folder)

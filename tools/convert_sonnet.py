@@ -20,7 +20,7 @@ _LABELS = flags.DEFINE_string("labels", None, "Name or file of the label list to
 
 def main(argv):
     if len(argv) > 1:
-        raise app.UsageError(f"no arguments beside the flags. Received: {argv[1:]}")
+        raise app.UsageError(f"no arguments besides the flags. Received: {argv[1:]}")
     from keras_i3d.errors import KerasI3DError
     from keras_i3d.weights.conversion import convert_sonnet
     from keras_i3d.weights.download import sha256

@@ -3,7 +3,7 @@
   make demo
 
 Every step but the first is a command that it prints before it runs it: from the demo's folder the same commands do
-the same by hand. What it finds is in results.json, the pictures and the report beside it.
+the same by hand. What it finds is in results.json, the pictures and the report next to it.
 """
 
 import contextlib
@@ -15,10 +15,8 @@ import shutil
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import demo_videos  # noqa: E402
-from absl import app, flags, logging  # noqa: E402
+import demo_videos
+from absl import app, flags, logging
 
 _OUTPUT = flags.DEFINE_string("output", "demo", "Folder for all of it; emptied first.")
 _TRAIN = flags.DEFINE_integer("train", 45, "Videos of each of the nine labels to train on.", lower_bound=2)
@@ -81,7 +79,7 @@ def main(argv):
             train(stream)
         run("evaluate", "--records=records/test-*", "--rgb=runs/rgb", "--flow=runs/flow", "--output=report")
         held_out = "videos/test/disc slides/000.mp4"
-        run("classify", held_out, "--rgb_weights=runs/rgb", "--flow_weights=runs/flow", "--top=3")
+        run("classify", held_out, "--rgb=runs/rgb", "--flow=runs/flow", "--top=3")
         results = _results()
         pathlib.Path("results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\nAccuracy on {results['n']} held-out videos (chance {results['chance']:.1%}):")

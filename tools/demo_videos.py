@@ -24,15 +24,27 @@ def make(folder, per_class, seed):
             write(path, frames(np.random.default_rng((seed, number, i)), shape, motion))
 
 
-def frames(rng, shape, motion):
-    """Returns uint8 (32, 64, 80, 3): one video."""
-    margin = 8  # of ground around the picture, for the camera to shake in
-    ys, xs = np.mgrid[: HEIGHT + 2 * margin, : WIDTH + 2 * margin].astype(np.float32)
-    ground = _texture(rng, ys.shape, cell=6) * 60 + rng.uniform(20, 60, 3)
+def frames(rng, shape, motion, scale=1):
+    """Draws one video.
+
+    Args:
+        rng: NumPy generator; the same state gives the same scene at every scale.
+        shape, motion: one of SHAPES, one of MOTIONS.
+        scale: integer, how many times as large the scene is drawn; the demo uses 1.
+
+    Returns:
+        uint8 (32, 64 * scale, 80 * scale, 3), RGB.
+    """
+    margin = 8  # pixels of ground around the picture, in which the camera shakes
+    sides = HEIGHT + 2 * margin, WIDTH + 2 * margin
+    # Coordinates stay those of the small picture: a larger one has more points between them.
+    ys, xs = np.mgrid[: sides[0] * scale, : sides[1] * scale].astype(np.float32) / scale
+    ground = _texture(rng, sides, 6, scale) * 60 + rng.uniform(20, 60, 3)
     centre = rng.uniform((margin + 6, margin + 6), (margin + HEIGHT - 6, margin + WIDTH - 6))
-    _paint(ground, ys, xs, centre, rng.choice(SHAPES), rng.uniform(10, 13), rng.uniform(160, 255, 3), rng)  # at rest
+    at_rest = rng.choice(SHAPES), rng.uniform(10, 13), rng.uniform(160, 255, 3)
+    _paint(ground, ys, xs, centre, *at_rest, _texture(rng, sides, 4, scale), scale)
     radius, color = rng.uniform(10, 13), rng.uniform(160, 255, 3)
-    skin = _texture(rng, ys.shape, cell=4)
+    skin = _texture(rng, sides, 4, scale)
     middle = rng.uniform((margin + 26, margin + 30), (margin + HEIGHT - 26, margin + WIDTH - 30))
     reach, turns, phase = rng.uniform(12, 15), rng.uniform(1.4, 1.9), rng.uniform(0, 2 * np.pi)
     spin = rng.choice([-1, 1])
@@ -44,9 +56,11 @@ def frames(rng, shape, motion):
         away = {"slides": (0, np.cos(angle)), "bounces": (np.sin(angle), 0), "circles": (np.sin(angle), np.cos(angle))}
         image = ground.copy()
         at = middle + reach * np.array(away[motion])
-        _paint(image, ys, xs, at, shape, radius, color, skin=skin)
-        top, left = np.rint(margin + shake[t]).astype(int)
-        image = image[top : top + HEIGHT, left : left + WIDTH] + rng.normal(0, 6, (HEIGHT, WIDTH, 1))
+        moved = np.roll(skin, np.rint(at * scale).astype(int), (0, 1))  # the skin moves with its shape
+        _paint(image, ys, xs, at, shape, radius, color, moved, scale)
+        top, left = np.rint((margin + shake[t]) * scale).astype(int)
+        height, width = HEIGHT * scale, WIDTH * scale
+        image = image[top : top + height, left : left + width] + rng.normal(0, 6, (height, width, 1))
         video.append(np.clip(image, 0, 255).astype(np.uint8))
     return np.stack(video)
 
@@ -64,7 +78,7 @@ def write(path, video):
         container.mux(stream.encode())
 
 
-def _paint(image, ys, xs, centre, shape, radius, color, rng=None, skin=None):
+def _paint(image, ys, xs, centre, shape, radius, color, skin, scale):
     """Paints a shape with a soft edge onto an image, float (H, W, 3), in place."""
     dy, dx = ys - centre[0], xs - centre[1]
     distance = {
@@ -72,15 +86,14 @@ def _paint(image, ys, xs, centre, shape, radius, color, rng=None, skin=None):
         "cross": np.maximum(np.minimum(abs(dy), abs(dx)) - 0.35 * radius, np.maximum(abs(dy), abs(dx)) - 1.1 * radius),
         "triangle": np.maximum(dy - 0.7 * radius, abs(dx) * 0.87 - dy * 0.5 - 0.6 * radius),
     }[shape]
-    cover = np.clip(0.5 - distance, 0, 1)[..., None]
-    skin = _texture(rng, ys.shape, cell=4) if skin is None else np.roll(skin, np.rint(centre).astype(int), (0, 1))
+    cover = np.clip(0.5 - distance * scale, 0, 1)[..., None]
     image += cover * (color * (0.6 + 0.4 * skin) - image)
 
 
-def _texture(rng, shape, cell):
-    """Smooth noise in [0, 1], (H, W, 1)."""
-    small = rng.uniform(0, 1, [side // cell + 2 for side in shape]).astype(np.float32)
-    y, x = (np.arange(side, dtype=np.float32) / cell for side in shape)
+def _texture(rng, sides, cell, scale):
+    """Smooth noise in [0, 1], (H * scale, W * scale, 1) for sides H and W; a cell has `cell * scale` pixels."""
+    small = rng.uniform(0, 1, [side // cell + 2 for side in sides]).astype(np.float32)
+    y, x = (np.arange(side * scale, dtype=np.float32) / (cell * scale) for side in sides)
     rows, columns = y.astype(int), x.astype(int)
     py, px = (y - rows)[:, None], (x - columns)[None]
     top = small[rows][:, columns] * (1 - px) + small[rows][:, columns + 1] * px

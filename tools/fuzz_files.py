@@ -145,12 +145,12 @@ def _model():
 def _network():
     """An I3D cut short, of few weights."""
     from made import tiny
+    from made.tiny import i3d
 
     from keras_i3d import facts
-    from keras_i3d.models.inception import inception_i3d
 
     tiny.shorten()
-    made = inception_i3d(classes=3, depth_multiplier=0.01, input_shape=(None, None, None, 3))
+    made = i3d(classes=3, depth_multiplier=0.01, input_shape=(None, None, None, 3))
     return facts.note(made, facts.Facts("rgb", 3, ("a", "b", "c"), "softmax", 0.01, "float32", facts.CLIPS["rgb"]))
 
 
@@ -184,10 +184,10 @@ def read_keras(folder):
 def make_checkpoints(folder):
     from made import synthetic
 
-    from keras_i3d.models.inception import layout
+    from keras_i3d.models import families
 
     _network()
-    shapes = synthetic.sonnet_shapes(layout(classes=3, depth_multiplier=0.01))
+    shapes = synthetic.sonnet_shapes(families.find("I3D").layout(classes=3, depth_multiplier=0.01))
     synthetic.write(shapes, 1, _made(folder / "second") / "x")
     synthetic.write_first_format(shapes, 1, _made(folder / "first") / "x")
     return folder / "second", folder / "first"
@@ -227,19 +227,18 @@ def make_runs(folder):
 
 def read_runs(folder):
     from keras_i3d import runs
-    from keras_i3d.training import run_start
 
     found = runs.read(folder)
     found.log(), found.facts.record()
-    run_start.read_plan(folder)
 
 
 def make_manifests(folder):
-    from keras_i3d.records import manifest, sequence_example
+    from keras_i3d.records import manifest
+    from keras_i3d.specs import RecordSpec
 
     shard = manifest.Shard("train-00000-of-00001.tfrecord", ("a", "b"), 100)
     failed = ({"id": "c", "path": "c.mp4", "reason": "none"},)
-    made = manifest.Manifest("train", ("x", "y"), sequence_example.RecordSpec(), (shard,), failed=failed)
+    made = manifest.Manifest("train", ("x", "y"), RecordSpec(), (shard,), failed=failed)
     made.write(_made(folder / "records"))
     return (folder / "records",)
 

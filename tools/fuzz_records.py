@@ -82,7 +82,7 @@ def write(seed, case, folder):
     else:
         content = _records(rng, list(records))
         if rng.random() < 0.3:
-            text = None  # a foreign file
+            text = None  # a third-party file
     (folder / name).write_bytes(content)
     if text is not None:
         (folder / "test.json").write_text(text, encoding="utf-8", errors="surrogatepass")

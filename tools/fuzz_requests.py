@@ -68,6 +68,7 @@ def images():
     from PIL import Image
 
     from keras_i3d.records import sequence_example
+    from keras_i3d.specs import RecordSpec
 
     def encoded(image, form, **settings):
         buffer = io.BytesIO()
@@ -76,7 +77,7 @@ def images():
 
     clips = film(2, FRAMES, *SIZE)
     fields = np.random.default_rng(0).normal(0, 2, (2, FRAMES - 1, *FIELD, 2))
-    spec = sequence_example.RecordSpec(short_side=SHORT_SIDE)
+    spec = RecordSpec(short_side=SHORT_SIDE)
     return {
         "JPEG": [[encoded(image, "JPEG", quality=90) for image in clip] for clip in clips],
         "progressive JPEG": [[encoded(image, "JPEG", progressive=True) for image in clip] for clip in clips],
@@ -148,18 +149,22 @@ def signatures():
 
     from keras_i3d.export import signatures as lib
     from keras_i3d.flow import layer
-    from keras_i3d.records import sequence_example
     from keras_i3d.specs import CHANNELS, CLIPS
 
     layer.QUALITIES["opencv"] = LIGHT
     keras.utils.set_random_seed(0)
+    from keras_i3d.models.families import find
+    from keras_i3d.specs import RecordSpec
+
     clips, models = {}, {}
     for stream, spec in CLIPS.items():
-        clips[stream] = sequence_example.RecordSpec(short_side=SHORT_SIDE, fps=spec.fps).clip(stream, CROP)
+        clips[stream] = RecordSpec(short_side=SHORT_SIDE, fps=spec.fps).clip(stream, CROP)
         x = keras.Input((None, CROP, CROP, CHANNELS[stream]))
         models[stream] = keras.Model(x, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling3D()(x)))
-    spec = sequence_example.RecordSpec(short_side=SHORT_SIDE)
-    held, found = lib.module(models, lib.Contract(clips, ("a", "b", "c"), spec, None))
+    spec = RecordSpec(short_side=SHORT_SIDE)
+    held, found = lib.module(
+        models, lib.Contract(clips, ("a", "b", "c"), spec, None, families=dict.fromkeys(clips, find("I3D")))
+    )
     return held, models, found
 
 

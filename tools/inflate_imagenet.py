@@ -18,7 +18,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write; ends in .weights.
 
 def main(argv):
     if len(argv) > 1:
-        raise app.UsageError(f"no arguments beside the flags. Received: {argv[1:]}")
+        raise app.UsageError(f"no arguments besides the flags. Received: {argv[1:]}")
     import keras_i3d
     from keras_i3d.weights.conversion import convert_inception_v1
     from keras_i3d.weights.download import sha256

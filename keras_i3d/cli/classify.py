@@ -1,22 +1,22 @@
 """keras-i3d classify VIDEO...: names what happens in each video: files, folders or quoted globs.
 
+  --rgb=WEIGHTS               weights of each stream: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras,
+  --flow=WEIGHTS              a TensorFlow checkpoint, or the folder of a training run; default: kinetics
   --streams=both|rgb|flow     which streams vote; their logits are summed; default: those whose weights are given, else
                               both
-  --rgb_weights=NAME|PATH     kinetics, kinetics-scratch, kinetics600, or a .weights.h5, a .keras, a TensorFlow
-  --flow_weights=NAME|PATH    checkpoint, or the folder of a training run
   --labels=NAME|FILE|none     kinetics400, kinetics600, or a file with a name a line; default: the weights' own
-  --top=5                     how many classes to print
-  --flow=tvl1|opencv|dis      tvl1 is what the weights were trained on; opencv is its slow reference;
-                              dis is faster and something else; default: what the weights were trained on
+  --top=N                     how many classes to print; default: 5
+  --flow_method=tvl1|opencv|dis    tvl1 is what the published weights were trained on; opencv is its slow reference; dis
+                              is faster and something else; default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
-  --chunk_frames=512          frames that go through a network at once: fewer take less memory
-  --max_seconds=14400         how long a video may last: a small file may claim any length
-  --json                      one JSON object a video, even for one that fails
+  --chunk_frames=N            frames that go through a network at once: fewer take less memory; default: 512
+  --max_seconds=S             how long a video may last, because a small file may claim any length; default: 14400
+  --json                      one JSON object a video, even for one that fails; default: text
 
 Examples:
   keras-i3d classify clip.mp4
   keras-i3d classify --streams=rgb --json videos/ > labels.jsonl
-  keras-i3d classify --rgb_weights=mine.weights.h5 --labels=mine.txt 'clips/*.avi'
+  keras-i3d classify --rgb=mine.weights.h5 --labels=mine.txt 'clips/*.avi'
 """
 
 import glob
@@ -24,20 +24,19 @@ import json
 import os
 import pathlib
 import sys
-import traceback
 
 from absl import flags
 
 from keras_i3d import paths
-from keras_i3d.cli import UsageError, failures
+from keras_i3d.cli import UsageError, failures, start
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
-flags.DEFINE_string("rgb_weights", None, "", FLAGS)
-flags.DEFINE_string("flow_weights", None, "", FLAGS)
+flags.DEFINE_string("rgb", None, "", FLAGS)
+flags.DEFINE_string("flow", None, "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_enum("flow", None, ["tvl1", "opencv", "dis"], "", FLAGS)
+flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
@@ -62,6 +61,8 @@ def main(arguments):
         except Exception as error:  # one bad video must not stop the rest
             failed += 1
             if FLAGS.verbose:
+                import traceback
+
                 traceback.print_exception(error)
             message = failures.said(error, "classify", FLAGS)
             message = message if video in message else f"{video}: {message}"
@@ -77,15 +78,16 @@ def main(arguments):
 
 def _classifier(videos):
     """The Classifier that the flags describe."""
+    start()
     from keras_i3d.inference import Classifier
 
     try:
         return Classifier(
             FLAGS.streams,
-            rgb=FLAGS.rgb_weights,
-            flow=FLAGS.flow_weights,
+            rgb=FLAGS.rgb,
+            flow=FLAGS.flow,
             labels=FLAGS.labels,
-            flow_method=FLAGS.flow,
+            flow_method=FLAGS.flow_method,
             precision=FLAGS.precision,
             chunk_frames=FLAGS.chunk_frames,
             progress=True,

@@ -2,16 +2,19 @@
 
   --records=PATH              a folder of one split, or a quoted glob such as 'ucf101/test-*'
   --rgb=RUN --flow=RUN        one or both: a folder of `train`, or weights as for classify
-  --protocol=whole            or views:10x3, views:25x10, any views:NxM: N clips of a video, M crops of each
-  --fusion=sum|mean|weights|svm
-  --fit_on=SCORES             scores.npz of another split, for weights and svm
-  --output=DIR                scores.npz, results.json, per_class.csv, pictures and report.html
-  --noreport                  the first three alone
-  --size=N --clip_frames=N    by default those of the training
-  --views_at_once=4           views that go through a network at once, and with the protocol "whole"
-  --chunk_frames=512          frames of a video: fewer take less memory, and give the same result
-  --labels=NAME|FILE          for records by others, which bring no list
-  --errors=raise|count        stop at a damaged record, or drop and count it
+  --protocol=whole|views:NxM  whole videos, or N clips of a video and M crops of each: views:10x3, views:25x10;
+                              default: whole
+  --fusion=sum|mean|weights|svm    default: sum
+  --fit_on=SCORES             scores.npz of another split; weights and svm need it
+  --output=DIR                takes scores.npz, results.json, per_class.csv, pictures and report.html; default: none of
+                              them is written
+  --noreport                  writes the first three alone; default: --report
+  --size=N --clip_frames=N    default: those of the training
+  --views_at_once=N           views that go through a network at once; default: 4
+  --chunk_frames=N            frames of a whole video that do: fewer take less memory, and give the same result;
+                              default: 512
+  --labels=NAME|FILE          for third-party records, which bring no list; default: the records' own
+  --errors=raise|count        stop at a damaged record, or drop and count it; default: raise
   --scores=SCORES[,SCORES...] fuses and measures again what --output wrote, without the networks
 
 Examples:
@@ -24,7 +27,7 @@ import sys
 
 from absl import flags
 
-from keras_i3d.cli import UsageError
+from keras_i3d.cli import UsageError, start
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("records", None, "", FLAGS)
@@ -53,6 +56,7 @@ def main(arguments):
         raise UsageError("evaluate --scores=SCORES takes no --records, --rgb or --flow.")
     if not FLAGS.scores and not (models and FLAGS.records):
         raise UsageError("evaluate takes --records and at least one of --rgb and --flow; or --scores.")
+    start()
     from keras_i3d import evaluation
 
     settings = {"fusion": FLAGS.fusion, "fit_on": FLAGS.fit_on, "output": FLAGS.output, "report": FLAGS.report}

@@ -3,15 +3,15 @@
   --rgb=WEIGHTS --flow=WEIGHTS    one or both: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras, a
                                   TensorFlow checkpoint, or the folder of a training run
   --output=DIR                the model's folder; its last part is the name that the server knows it by
-  --version=N                 writes DIR/N; one that is there is refused without --force
+  --version=N                 writes DIR/N
   --precision=float32|bfloat16|float16    default: that of a run, else float32; outputs are float32
-  --frames=64                 of a clip; 0 for any number, which a server cannot batch; default: a run's, else 64
-  --flow_quality=opencv|fast|fastest      of the flow that the graph computes
-  --labels=NAME|FILE|none     as for classify
-  --archive                   also writes NAME-VERSION.tar.gz and SHA256SUMS beside DIR
-  --force                     replaces a version that is there, once the new one is verified
+  --frames=N                  of a clip; 0 for any number, which a server cannot batch; default: a run's, else 64
+  --flow_quality=opencv|fast|fastest      of the flow that the graph computes; default: opencv
+  --labels=NAME|FILE|none     as for classify; default: the weights' own
+  --archive                   also writes NAME-VERSION.tar.gz and SHA256SUMS next to DIR; default: off
+  --force                     replaces a version that is there, once the new one is verified; default: it is refused
 
-Beside DIR come models.config, batching.config and serve.sh, the docker command, where they are not there yet.
+Next to DIR come models.config, batching.config and serve.sh, the docker command, where they are not there yet.
 
 Examples:
   keras-i3d export --rgb=kinetics --flow=kinetics --output=models/i3d --version=1 --precision=bfloat16
@@ -20,7 +20,7 @@ Examples:
 
 from absl import flags
 
-from keras_i3d.cli import UsageError
+from keras_i3d.cli import UsageError, start
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("rgb", None, "", FLAGS)
@@ -41,6 +41,7 @@ def main(arguments):
         raise UsageError(f"export takes flags alone. Received: {arguments}")
     if not (FLAGS.rgb or FLAGS.flow) or not FLAGS.output or FLAGS.version is None:
         raise UsageError("export takes --output, --version, and at least one of --rgb and --flow.")
+    start()
     from keras_i3d import export
 
     print(
@@ -48,7 +49,7 @@ def main(arguments):
             FLAGS.output,
             FLAGS.version,
             FLAGS.rgb,
-            FLAGS["flow"].value,
+            FLAGS.flow,
             labels=FLAGS.labels,
             precision=FLAGS.precision,
             frames=FLAGS.frames,

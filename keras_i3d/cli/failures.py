@@ -16,6 +16,7 @@ FAULT = "This looks like a fault of keras_i3d: --verbose shows the traceback, wh
 LESS_MEMORY = {
     "classify": "Lower --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
     "records": "Lower --workers= or --short_side=.",
+    "ask": "Lower --short_side=, or ask about a shorter video.",
     "show": "Lower --seconds=, or show another record.",
     "train": "Lower --set=batch_size=, or raise --set=accumulate= to split a batch; --set=remat=true keeps less; "
     "or lower --set=clip_frames= or --set=size=.",
@@ -42,15 +43,11 @@ ERRNOS = {
 }
 # Flags that are not called like the argument that a message speaks of.
 OTHERWISE = {
-    "classify": {
-        "weights": "rgb_weights= or --flow_weights",
-        "rgb": "rgb_weights",
-        "flow": "flow_weights",
-        "flow_method": "flow",
-    },
+    "classify": {"weights": "rgb= or --flow"},
     "evaluate": {"weights": "rgb= or --flow"},
     "export": {"weights": "rgb= or --flow", "version": "version"},
     "records": {"number": "split_number"},
+    "show": {"method": "flow_method"},
 }
 
 

@@ -3,17 +3,20 @@
   --source=PATH|KIND:PATH     a folder of class folders, a .csv, or KIND: kinetics, ucf101, hmdb51, folder, csv
   --annotations=PATH          kinetics: its CSV; ucf101, hmdb51: the folder of lists; csv: the CSV
   --labels=FILE               the classes in order, a name a line
+                              default: the folders' names in order, or those of the annotations
   --split=NAME                which split of the data set; a folder or CSV is called so
-  --split_number=1            ucf101, hmdb51: which of the three published divisions
+  --split_number=N            ucf101, hmdb51: which of the three published divisions; default: 1
   --output=DIR                one folder for all splits; DIR/failed.jsonl lists the videos that could not be read
-  --flow=tvl1|dis|opencv|none
-  --shards=N                  files; by default of 64 videos each, at least 8 (or one a video)
-  --workers=N                 processes; by default one a core
-  --short_side=256 --fps=25 --quality=95    smaller ones for experiments
-  --max_seconds=14400         how long a video, or its part, may last: a small file may claim any length
-  --runner=NAME               a Beam runner other than local processes; its flags follow after --
-                              Stopped at any point, the same command does what is missing.
+  --flow_method=tvl1|dis|opencv|none    default: tvl1
+  --shards=N                  files; default: of 64 videos each, at least 8 (or one a video)
+  --workers=N                 processes; default: one a core
+  --short_side=N --fps=N --quality=N    pixels, frames per second, of the JPEGs; default: 256, 25, 95
+  --max_seconds=S             how long a video, or its part, may last, because a small file may claim any length;
+                              default: 14400
+  --runner=NAME               a Beam runner; its flags follow after --; default: local processes
   --check=DIR                 reads every byte of such a folder instead; prints a line for each problem
+
+If it is stopped at any point, the same command does what is missing.
 
 Examples:
   keras-i3d records --source=videos --output=records
@@ -27,7 +30,7 @@ import sys
 
 from absl import flags
 
-from keras_i3d.cli import UsageError
+from keras_i3d.cli import UsageError, start
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("source", None, "", FLAGS)
@@ -36,7 +39,7 @@ flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_string("split", None, "", FLAGS)
 flags.DEFINE_integer("split_number", 1, "", 1, 3, FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
-flags.DEFINE_enum("flow", "tvl1", ["tvl1", "opencv", "dis", "none"], "", FLAGS)
+flags.DEFINE_enum("flow_method", "tvl1", ["tvl1", "opencv", "dis", "none"], "", FLAGS)
 flags.DEFINE_integer("shards", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("workers", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("short_side", 256, "", 1, flag_values=FLAGS)
@@ -52,6 +55,7 @@ def main(arguments):
     if FLAGS.check is not None:
         if arguments or FLAGS.source or FLAGS.output:
             raise UsageError("records --check=DIR takes no --source, --output or further words.")
+        start()
         from keras_i3d.records.check import check
 
         checked = check(FLAGS.check, progress=True)
@@ -63,14 +67,15 @@ def main(arguments):
         raise UsageError("records takes --source and --output, or --check=DIR.")
     if any(not word.startswith("--") for word in arguments) or (arguments and not FLAGS.runner):
         raise UsageError(f"records takes flags alone; those of a --runner follow after --. Received: {arguments}")
+    start()
     from keras_i3d.records import annotations, build
-    from keras_i3d.records.sequence_example import RecordSpec
+    from keras_i3d.specs import RecordSpec
 
     spec = RecordSpec(
         fps=FLAGS.fps,
         short_side=FLAGS.short_side,
         quality=FLAGS.quality,
-        flow_method=None if FLAGS.flow == "none" else FLAGS.flow,
+        flow_method=None if FLAGS.flow_method == "none" else FLAGS.flow_method,
     )
     listing = annotations.find(FLAGS.source, FLAGS.annotations, FLAGS.labels, FLAGS.split, FLAGS.split_number)
     report = build.build(

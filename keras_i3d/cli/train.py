@@ -1,28 +1,31 @@
-"""keras-i3d train ...: trains one stream on records, or goes on with a run that was stopped or killed.
+"""keras-i3d train ...: trains one stream on records, or resumes a run that was stopped or killed.
 
   --records=PATH              a folder of one split, or a quoted glob such as 'records/train-*'
-  --validation=PATH           records to measure on after each pass; default none
-  --stream=rgb|flow
-  --recipe=NAME               full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow
-  --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing
-  --output=RUN                the run's folder; the same command again goes on where it was stopped
-  --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated
-  --seed=0
-  --errors=raise|count        stop at a damaged record, or drop it and count it
-  --fit_check                 instead of a run: whether the model can learn a handful of clips by heart
-  --recipes                   prints the recipes, their settings and what to expect of them
+  --validation=PATH           records to measure on after each pass; default: none
+  --stream=rgb|flow           default: rgb
+  --recipe=NAME               full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow;
+                              default: full-ft
+  --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
+                              default: kinetics
+  --output=RUN                the run's folder; the same command again resumes a run that was stopped
+  --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated; default: the recipe's own
+  --seed=N                    default: 0
+  --errors=raise|count        stop at a damaged record, or drop it and count it; default: raise
+  --fit_check                 instead of a run: whether the model can learn a handful of clips by heart; default: off
+  --recipes                   prints a table of the recipes and what to expect of them; default: off
 
 Examples:
   keras-i3d train --records='ucf101/train-*' --validation='ucf101/test-*' --stream=rgb --output=runs/rgb
   keras-i3d train --records='ucf101/train-*' --stream=flow --recipe=fixed --output=runs/flow --set=batch_size=16
 """
 
-import dataclasses
+import itertools
+import re
 import textwrap
 
 from absl import flags
 
-from keras_i3d.cli import UsageError
+from keras_i3d.cli import UsageError, start
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("records", None, "", FLAGS)
@@ -37,17 +40,21 @@ flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
 flags.DEFINE_bool("fit_check", False, "", FLAGS)
 flags.DEFINE_bool("recipes", False, "", FLAGS)
 
+# Of the table of --recipes: {head: characters of the column}.
+COLUMNS = {"recipe": 13, "what for": 28, "steps": 7, "batch": 5, "learning rate": 21, "accuracy to expect": 32}
+FOOT = """\
+Steps are updates of the weights, each by a batch of clips. With --set=batch_size=N, steps and learning rate are adapted
+to it. --set=FIELD=VALUE replaces any other setting: `python -m pydoc keras_i3d.training.Recipe` lists them."""
+
 
 def main(arguments):
     """Trains; returns 0, or 1 if a fit check fails."""
     if arguments:
         raise UsageError(f"train takes flags alone. Received: {arguments}")
-    from keras_i3d import training
-
     if FLAGS.recipes:
-        for name, recipe in training.RECIPES.items():
-            print(f"{name}: {textwrap.dedent(recipe.__doc__).strip()}")
-            print(textwrap.fill(f"  {dataclasses.asdict(recipe())}\n", 118, subsequent_indent="  "))
+        from keras_i3d.recipes import RECIPES
+
+        print(_table(RECIPES))
         return 0
     if not FLAGS.records or not (FLAGS.output or FLAGS.fit_check):
         raise UsageError("train takes --records and --output.")
@@ -57,6 +64,9 @@ def main(arguments):
         if not equals:
             raise UsageError(f"--set takes FIELD=VALUE. Received: --set={text}")
         settings[name] = value
+    start()
+    from keras_i3d import training
+
     common = {
         "stream": FLAGS.stream,
         "recipe": FLAGS.recipe,
@@ -71,3 +81,33 @@ def main(arguments):
     training.train(FLAGS.records, FLAGS.output, validation=FLAGS.validation, errors=FLAGS.errors, **common)
     print(f"trained: {FLAGS.output}/model.keras")
     return 0
+
+
+def _table(recipes):
+    """Returns recipes, {name: a function of recipes.py}, as a table of lines up to 120 characters."""
+    rows = []
+    for name, make in recipes.items():
+        recipe, (purpose, expected) = make(), _described(make)
+        changes = [f"{rate:g} from {step:,}" for step, rate in zip(recipe.boundaries, recipe.rates)]
+        rates = "\n".join([f"{recipe.learning_rate:g}", *changes])
+        rows.append([name, purpose, f"{recipe.steps:,}", str(recipe.batch_size), rates, expected])
+    rule = ["-" * width for width in COLUMNS.values()]
+    return "\n\n".join(["\n".join([_row(COLUMNS), _row(rule), _row(rows[0])]), *map(_row, rows[1:]), FOOT])
+
+
+def _described(make):
+    """Returns (what a recipe is for, what accuracy to expect of it), from its docstring."""
+    text = " ".join(make.__doc__.split())
+    first, _, rest = text.partition("Expect ")
+    return re.split(r"[.:] ", first)[0].rstrip("."), rest.rstrip(".")
+
+
+def _row(cells):
+    """Returns the lines of a row: each cell broken to the width of its column."""
+    broken = []
+    for cell, width in zip(cells, COLUMNS.values()):
+        broken.append([part for line in cell.splitlines() for part in textwrap.wrap(line, width)])
+    lines = itertools.zip_longest(*broken, fillvalue="")
+    return "\n".join(
+        "  ".join(part.ljust(width) for part, width in zip(line, COLUMNS.values())).rstrip() for line in lines
+    )

@@ -38,7 +38,7 @@ def draw(seed, name, low, high):
 
 
 def starts(available, frames, stride, seed=None, clips=1):
-    """Where clips start in a video, so that they end within it where they can.
+    """Where clips start in a video, so that they end within it if they can.
 
     Args:
         available: scalar int32 tensor, frames (or fields, or pairs of both) of the video.
@@ -46,7 +46,7 @@ def starts(available, frames, stride, seed=None, clips=1):
         seed: for a random start; None for `clips` starts evenly spaced, or the centred one.
 
     Returns:
-        int32 (clips,); zeros where the video is too short.
+        int32 (clips,); zeros if the video is too short.
     """
     last = tf.maximum(available - ((frames - 1) * stride + 1), 0)
     if seed is not None:
@@ -65,7 +65,7 @@ def side(height, width, size, short_side=None):
     """Returns the side of the square window which, scaled to `size`, shows what a crop of a scaled frame shows.
 
     The rule for all sizes: a frame is scaled to the short side `short_side` and cropped to `size`. Without one it
-    keeps its size, and is scaled up where its short side is below `size`. Cropping comes first, which costs less.
+    keeps its size, and is scaled up if its short side is below `size`. Cropping comes first, which costs less.
     """
     short = tf.minimum(height, width)
     if short_side is None:
@@ -90,16 +90,19 @@ def windows(height, width, side, crops):
 
 
 def mirror(clip, flipped=True):
-    """Mirrors frames or fields (..., H, W, C) left to right; of fields `signs` has to be taken into account too.
+    """Mirrors frames or fields left to right. Mirrored flow must also be multiplied by `signs`.
 
     Args:
-        clip: a tensor; uint8 costs least.
-        flipped: a Python or scalar bool tensor.
+        clip: tensor (..., H, W, C) of any dtype; uint8 costs least.
+        flipped: whether to mirror, a Python bool or a scalar bool tensor.
+
+    Returns:
+        A tensor of the same shape and dtype.
     """
 
     def mirrored():
         shape = tf.shape(clip)
-        rows = tf.reshape(clip, (-1, shape[-2], clip.shape[-1]))  # of rank 3, for which TensorFlow has a fast way
+        rows = tf.reshape(clip, (-1, shape[-2], clip.shape[-1]))  # of rank 3, which TensorFlow reverses fast
         return tf.reshape(tf.reverse(rows, [1]), shape)
 
     if isinstance(flipped, bool):
@@ -108,7 +111,7 @@ def mirror(clip, flipped=True):
 
 
 def signs(flipped=True):
-    """Returns float32 (2,), what to multiply mirrored flow by: what moved right moves left, so dx changes its sign."""
+    """Returns float32 (2,), the factors of mirrored flow: what moved right moves left, so dx changes its sign."""
     return tf.where(flipped, [-1.0, 1.0], [1.0, 1.0])
 
 
@@ -116,7 +119,7 @@ def resize(clip, size, stream):
     """Scales a clip (T, h, w, C) to (T, size, size, C), bilinear; flow is scaled in its values as well.
 
     Returns:
-        float32; as it was, but for the type, where it has that size.
+        float32; of the same values if it has that size already.
     """
     shape = tf.shape(clip)
 

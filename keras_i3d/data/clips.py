@@ -92,7 +92,15 @@ class Clips:
     """From a record to its clip."""
 
     def __init__(self, settings, wanted, errors, short_side, classes):
-        """`short_side` is that of all records, where their manifests tell it, else None; `classes` how many, or 0."""
+        """Settles what is the same for every record.
+
+        Args:
+            settings: the Settings of the clips.
+            wanted: NumPy array with the names or indices of the classes to use, or None for all.
+            errors: "raise" or "count".
+            short_side: pixels of the shorter side of all records if their manifests tell it, else None.
+            classes: number of classes, or 0 if it is not known.
+        """
         self.settings, self.wanted, self.errors, self.classes = settings, wanted, errors, classes
         self.randaugment = settings.randaugment and augment.rand_augment(*settings.randaugment)
         # The streams that stay 8-bit up to `scaled`: those whose values neither a change of size nor of colour mixes.
@@ -175,7 +183,7 @@ class Clips:
 
         def one(order):
             used, order = tf.unique(order)
-            images = {  # none, where the record is gone
+            images = {  # none, if the record is gone
                 stream: tf.gather(images, used[: tf.size(images)]) for stream, images in element["images"].items()
             }
             return {**element, "order": order[None], "images": images}
@@ -344,7 +352,7 @@ class Clips:
         return tf.debugging.Assert(holds, [tf.strings.join([*facts, tf.strings.join(words, " ")], ": ")])
 
     def _sound(self, status, facts):
-        """Returns the status; raises where it is not 0 and errors are not counted."""
+        """Returns the status; raises if it is not 0 and errors are not counted."""
         if self.errors == "count":
             return status
         reason = tf.gather(["", *REASONS.values()], status)

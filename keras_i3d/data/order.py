@@ -34,20 +34,20 @@ class Reading:
 
     @property
     def records(self):
-        """How many examples an epoch has; None where that is not known."""
+        """How many examples an epoch has; None if that is not known."""
         if self.source.records is None or self.clips.wanted is not None:
             return None
         return self.source.records * self.clips.settings.clips
 
     def count(self):
-        """Counts the examples of an epoch, reading them where no manifest tells."""
+        """Counts the examples of an epoch, reading them if no manifest tells."""
         if self.records is None:
             notice(f"counting the records of {len(self.source.files)} files, for start_batch")
             return int(self.epoch(0, shuffled=False).reduce(np.int64(0), lambda count, _: count + 1))
         return self.records
 
     def epoch(self, number=None, shuffled=True):
-        """Returns the elements of one epoch, not decoded; `number` is None where nothing is random."""
+        """Returns the elements of one epoch, not decoded; `number` is None if nothing is random."""
         shuffled = shuffled and number is not None
         rows, read = self.rows, self.cached
         if read is None and shuffled:
@@ -73,13 +73,14 @@ class Reading:
         return _shuffled(read, self.buffer, augment.seed_of(self.seed, number, -1)) if shuffled else read
 
     def _file(self, row):
-        """Returns the records of one file; what damage hides is there as an element of its own.
+        """Returns the records of one file, and an element for each record that damage hides.
 
-        `ignore_errors` ends a file at its first damaged record, "whole" before a length beyond its end, at which
-        TensorFlow's reader could end the process. A manifest tells how many should have followed. In a foreign file
-        the bytes read tell that something is missing, though not how many records.
+        `ignore_errors` ends a file at its first damaged record. row["whole"] ends it before a length that lies beyond
+        the end of the file, because TensorFlow's reader could end the process there. A manifest tells how many records
+        should have followed. Without one, the number of bytes read tells that something is missing, but not how many
+        records.
         """
-        # Where a file cannot be opened, ignore_errors would try for ever: this raises.
+        # If a file cannot be opened, ignore_errors would try for ever: this raises.
         opened = tf.data.FixedLengthRecordDataset(row["file"], 1).take(1).filter(lambda _: False)
         read = tf.data.TFRecordDataset(row["file"], buffer_size=READ_BYTES)
         read = read.take(row["whole"]).ignore_errors(log_warning=True)

@@ -51,33 +51,36 @@ def load(
 ):
     """Loads records as batches of clips, for `model.fit`, `evaluate` and `predict`.
 
-    Not training: the order of the files and of the records in them, and of each video its centred clip, centre crop.
-    Training: shuffled; a clip at a random start, a random crop, half of the videos mirrored (arXiv 1705.07750,
-    section 2.5). A crop, a flip and a start are drawn once for a video, for all its frames and both streams. Every
-    iteration over the data set is another epoch, with another order and other draws, in `fit` too.
+    Without training, records come in the order of the files, and each video gives its central clip and centre crop.
+    In training, records are shuffled, a clip has a random start and a random crop, and half of the videos are mirrored
+    (arXiv 1705.07750, section 2.5). Start, crop and flip are drawn once for a video, for all its frames and both
+    streams. Every iteration over the data set is another epoch with another order and other draws, in `fit` too.
 
-    Flow i belongs to the frames i and i + 1: "both" gives as many frames as fields, and starts where both exist. A
-    video that is too short for its clip starts over from its first frame, and from its first field at the same time.
+    Flow i belongs to the frames i and i + 1. "both" gives as many frames as fields, and starts at a frame that has
+    both. A video that is too short for its clip starts over from its first frame, and from its first field at the same
+    time.
 
-    Before TensorFlow reads a local file, the length of each record in it is compared with the file's: about a
-    microsecond a record, and no more than a read of 8 bytes where the file is not in memory. Remote files are trusted.
+    Before TensorFlow reads a local file, the length of each record in it is compared with the length of the file. This
+    takes about a microsecond a record, and a read of 8 bytes if the file is not in memory. Remote files are trusted.
 
-    A frame whose short side is below `size` is scaled up until it is `size` (flow is scaled in its values too); all
-    others keep their size.
+    A frame whose short side is below `size` is scaled up until it is `size`, flow in its values too. All others keep
+    their size.
 
     Args:
         pattern: a folder with the records of one split, a glob, or a list of files; or what `find` returned.
         stream: "rgb", "flow" or "both".
-        clip_frames: T, or None for the whole video, batch_size=1; that loops to 9 frames if it has fewer.
+        clip_frames: T; or None for the whole video, which needs batch_size=1 and is repeated up to 9 frames if it has
+            fewer.
         training: whether to shuffle and to augment.
-        batch_size: B. Batches run on over the end of an epoch with `repeat`.
+        batch_size: B. With `repeat` a batch may hold the end of one epoch and the start of the next.
         size: side of the crop in pixels.
         seed: integer that fixes the order and all draws, whatever the number of threads; None draws one from Python's
             `random`, which `keras.utils.set_random_seed` seeds.
-        repeat: whether to go on for ever; `fit` needs steps_per_epoch then.
-        start_batch: yields what the same call without it yields from this batch on, and decodes nothing before it;
-            counted over epochs. Exact unless errors="count" drops examples, as these have a place too. With `classes`
-            or files without manifest the records are counted first, which reads them once.
+        repeat: whether to continue for ever; `fit` needs steps_per_epoch then.
+        start_batch: number of batches to skip, counted over epochs, so that a run can resume. What comes is what the
+            same call without it yields from there on, and nothing before it is decoded. This is exact unless
+            errors="count" drops examples, because a dropped example has a place in the order too. With `classes`, or
+            with files that have no manifest, the records are counted first, which reads them once.
         drop_remainder: whether to leave out a last batch that is not full.
         views: (clips, crops) for evaluation: so many clips evenly spaced over the video, of each 1 crop (the centre),
             3 (along the long side) or 10 (corners and centre, and these mirrored; Simonyan and Zisserman 2014). The
@@ -91,20 +94,21 @@ def load(
         randaugment: (layers, magnitude) for training, rgb alone: RandAugment (arXiv 1909.13719) by tf-models-official,
             one draw for all frames; without Cutout, which would differ from frame to frame. Its draws cannot come from
             `seed`, which has to be None.
-        flip: for training, whether to mirror half of the videos; False where left and right mean different things.
+        flip: for training, whether to mirror half of the videos; False if left and right mean different things.
         classes: names or indices of the classes to use, which become 0..n-1 in this order; None for all.
-        flow_scheme: how flow by others reads back, a key of `flow.quantize.SCHEMES`; by default MediaPipe's.
+        flow_scheme: how third-party flow reads back, a key of `flow.quantize.SCHEMES`; by default MediaPipe's.
         cache: keeps the records (encoded) in memory, or in files that begin with this path. All of them are read in
             one order then, so that only `shuffle_buffer` mixes them.
         shuffle_buffer: clips (encoded) to draw the next one from; 64 frames of both streams take about 3 MB.
-        shard: (index, count): every count-th file from index on, for one of `count` processes. Data sets are not
-            sharded by themselves under a strategy.
-        worker: (index, count): for one of `count` processes that share each batch, every count-th example from index
-            on, of all that one process would decode in its order. The k-th batches of all of them, of `batch_size`
-            each, are together the k-th batch of one process with count * batch_size, draws included; in training this
-            needs a seed. Each process reads all files, so that `shard` reads less.
-        service: address of a tf.data service ("grpc://host:port") to do the work on. Order is not fixed then. Its
-            workers take files each, in training (which needs repeat=True) epochs each.
+        shard: (index, count), for one of `count` processes: it reads every count-th file from index on. A strategy
+            does not shard a data set by itself.
+        worker: (index, count), for one of `count` processes that share each batch: it decodes every count-th example
+            from index on, in the order of a single process. The k-th batches of all processes, of `batch_size` each,
+            make up the k-th batch of a single process with count * batch_size, draws included. In training this needs
+            a seed. Each process reads all files; with `shard` it reads less.
+        service: address of a tf.data service ("grpc://host:port") that does the work. The order is not fixed then.
+            Without training, each of its workers takes some of the files. In training, which needs repeat=True, each
+            takes whole epochs.
         errors: "raise", or "count" to drop what is damaged, with a line for each that names file and record, and to
             count it: see `dropped`. With `views`, a video may lose only those of its clips that cannot be decoded.
         with_ids: whether to give the ids too.
@@ -117,8 +121,8 @@ def load(
     Raises:
         FileNotFoundError, ImportError, ValueError: see `find`; an argument out of its range; flow asked of records
             without.
-        InvalidArgumentError: while iterating, a damaged record, named with its file; in a foreign file a record
-            without flow, or in training without a label.
+        InvalidArgumentError: while iterating, a damaged record, named with its file; in a third-party file a record
+            without flow or, in training, without a label.
     """
     settings = Settings(
         stream, clip_frames, training, size, views, frame_stride, short_sides, color_jitter, randaugment, flow_scheme,
@@ -227,7 +231,7 @@ def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, ca
     if "flow" in settings.streams and source.spec is not None and source.spec.flow_method is None:
         raise ValueError(
             f"The records hold no flow (flow_method=None in the manifest of {source.files[0]}). Received: "
-            f'stream={settings.stream!r}. Use stream="rgb", or build them with --flow=tvl1.'
+            f'stream={settings.stream!r}. Use stream="rgb", or build them with --flow_method=tvl1.'
         )
     if service and cache:
         raise ValueError("cache keeps records where they are read, and a service reads them elsewhere: use one of them")

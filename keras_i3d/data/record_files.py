@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_i3d import paths
 from keras_i3d.errors import missing_package, notice, tensorflow_message
 from keras_i3d.records import framing, manifest, sequence_example
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.tfrecord)?")
 IO_SCHEMES = ("s3://", "az://", "hdfs://")
@@ -23,10 +23,10 @@ class Source:
 
     Attributes:
         files: paths, in order.
-        ids: for each file, the ids of its records in order; None for a foreign file, which no manifest describes.
-        sizes: for each foreign file its size in bytes; None for the others.
-        spec: the RecordSpec of all records that have one; None if all files are foreign.
-        labels: class names in the order of the class indices; () if all files are foreign.
+        ids: for each file, the ids of its records in order; None for a third-party file, which no manifest describes.
+        sizes: for each third-party file its size in bytes; None for the others.
+        spec: the RecordSpec of all records that have one; None if no file has a manifest.
+        labels: class names in the order of the class indices; () if no file has a manifest.
     """
 
     files: tuple
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def records(self):
-        """How many records there are; None if a file is foreign."""
+        """How many records there are; None if a file has no manifest."""
         return None if None in self.ids else sum(map(len, self.ids))
 
     def shard(self, index, count):
@@ -55,7 +55,7 @@ class Source:
 
 
 def find(pattern):
-    """Finds files of records and reads the manifests beside them.
+    """Finds files of records and reads the manifests next to them.
 
     Args:
         pattern: a folder, which holds one split and nothing unfinished; a glob; or a list of files. Local, gs://, or,
@@ -126,7 +126,7 @@ def _first_split(pattern, which):
 
 
 def _each(source):
-    """Yields (file, number in it, id) of every record, from the manifests where there are some."""
+    """Yields (file, number in it, id) of every record, from the manifests if there are some."""
     for file, ids in zip(source.files, source.ids):
         if ids is None:
             ids = _ids(file)
@@ -134,7 +134,7 @@ def _each(source):
 
 
 def _ids(file):
-    """Yields the ids of a foreign file's records; "" for what is no SequenceExample. It ends where nothing is read."""
+    """Yields the ids of the records of a third-party file, "" for one that is no SequenceExample, up to damage."""
     for raw in framing.dataset(file).ignore_errors():
         try:
             yield sequence_example.parse(raw)["id"].numpy().decode(errors="replace")
@@ -156,7 +156,7 @@ _REMEDY = "Give a folder, a glob such as FOLDER/train-*, or a list of files; `ke
 
 
 def check_file_system(paths):
-    """Imports tensorflow-io where a path needs it, or raises ImportError with what to install."""
+    """Imports tensorflow-io if a path needs it, or raises ImportError with what to install."""
     needed = [path for path in paths if path.startswith(IO_SCHEMES)]
     if not needed:
         return
@@ -171,7 +171,7 @@ def check_file_system(paths):
 
 
 def _files(pattern):
-    """Returns the files of a folder or a glob, and their manifests where these were read for it."""
+    """Returns the files of a folder or a glob, and their manifests if these were read for it."""
     if not tf.io.gfile.isdir(pattern):
         there = tf.io.gfile.exists(pattern)
         files = [pattern] if there else tf.io.gfile.glob(paths.pattern(pattern, tf.io.gfile.isdir))
@@ -197,7 +197,7 @@ def _files(pattern):
 
 
 def _splits(folder):
-    """Returns {split, or name of a file by others: names of its files} of a folder, both in order."""
+    """Returns {split, or name of a third-party file: names of its files} of a folder, both in order."""
     splits = {}
     for name in sorted(tf.io.gfile.listdir(folder)):
         match = SHARD.fullmatch(name)

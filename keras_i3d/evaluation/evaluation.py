@@ -30,7 +30,7 @@ class Evaluation:
 
     Attributes:
         scores: the Scores of its videos.
-        metrics: {stream: Metrics}, and "fused" where there are several streams.
+        metrics: {stream: Metrics}, and "fused" if there are several streams.
         fused: float64 (N, classes), the scores of the fusion, or of the only stream.
         fusion: what was done for it, for people; "" with one stream.
     """
@@ -137,7 +137,7 @@ def evaluate(
         size: side of the crop in pixels. By default what the model was trained on (224 for published weights), and
             with 3 crops the short side of the records.
         clip_frames: frames of a view; by default what the model was trained on, 64 for published weights.
-        labels: class names, or where they are, for records by others, which have no manifest.
+        labels: class names, or where they are, for third-party records, which have no manifest.
         errors: "raise", or "count" to drop damaged records, which are counted.
         chunk_frames: frames of a whole video that go through a network at once; the result does not depend on it.
         views_at_once: views that go through a network at once.
@@ -208,7 +208,7 @@ def rescore(scores, fusion="sum", fit_on=None, output=None, *, report=True):
 
     Args:
         scores: a scores.npz, or several of one split and protocol, whose streams are all fused.
-        fusion, fit_on, output, report: as for `evaluate`. The report has curves and clips where the runs and the
+        fusion, fit_on, output, report: as for `evaluate`. The report has curves and clips if the runs and the
             records are still where they were.
 
     Returns:

@@ -59,7 +59,7 @@ def top_k(scores, y, k):
 
 
 def rank(scores, y):
-    """Returns int (N,): how many classes come before the right one; 0 where it comes first."""
+    """Returns int (N,): how many classes come before the right one; 0 if it comes first."""
     own = scores[np.arange(len(y)), y][:, None]
     before = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < y[:, None]))
     return before.sum(axis=1)

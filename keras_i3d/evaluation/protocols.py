@@ -23,7 +23,7 @@ class Protocol:
 
     Attributes:
         clips: how many clips are taken of a video; None for the whole of it.
-        crops: of each clip, 1, 3 or 10.
+        crops: crops of each clip, 1, 3 or 10.
     """
 
     clips: int | None = None

@@ -25,11 +25,11 @@ WORST = 20
 
 
 def write(evaluation, folder):
-    """Writes confusion.png, worst_confusions.png and report.html into a folder, each aside first.
+    """Writes confusion.png, worst_confusions.png and report.html into a folder, each as a temporary file first.
 
     Args:
-        evaluation: an Evaluation. Curves come from the `log.csv` of its runs, and clips from its records, where these
-            are still there; a line says so where they are not.
+        evaluation: an Evaluation. Curves come from the `log.csv` of its runs, and clips from its records, if these
+            are still there; a line says so if they are not.
         folder: a pathlib.Path.
 
     Raises:
@@ -87,7 +87,7 @@ def class_rows(evaluation):
 
 def choose_examples(evaluation, count=EXAMPLES):
     """Returns two lists of rows of the scores: videos named rightly, of classes spread over the list of labels; and
-    those named wrongly with the greatest conviction, each of another class where there are enough."""
+    those named wrongly with the greatest conviction, each of another class if there are enough."""
     y, named = evaluation.scores.y, evaluation.fused.argmax(axis=1)
     ordered = np.sort(evaluation.fused, axis=1)
     margin = ordered[:, -1] - (ordered[:, -2] if ordered.shape[1] > 1 else 0)
@@ -276,7 +276,7 @@ def _facts(evaluation):
     for stream, path in scores.models.items():
         if runs.is_run(path):
             recipe = runs.read(path).recipe
-            rows[f"{stream} recipe"] = ", ".join(f"{key}={value}" for key, value in recipe.items())
+            rows[f"{stream} recipe"] = ", ".join(f"{key}={value}" for key, value in dataclasses.asdict(recipe).items())
     body = markup.join(_fragments().fill("fact", name=name, value=value) for name, value in rows.items())
     lost = [
         *(("damaged record, dropped", id, "") for id in scores.dropped),

@@ -19,13 +19,13 @@ class Scores:
     """The scores of the videos of a split.
 
     Attributes:
-        ids: of the videos that every stream has scored, in the order of the records.
+        ids: ids of the videos that every stream has scored, in the order of the records.
         y: int64 (N,), their classes.
         labels: class names, the place in the list being the class index.
         logits: {stream: float32 (N, classes)}. With views it is the logarithm of the averaged softmax, whose softmax is
             that average again; likewise of another activation.
         protocol: its name.
-        split: of the records.
+        split: the split of the records.
         records: where these are.
         models: {stream: the weights, for people}.
         settings: {stream: what was scored of each video, for people}.
@@ -33,7 +33,7 @@ class Scores:
         failed: {"id", "path", "reason"} of each video that could not be used when the records were built.
         missing: {"id", "path"} of each video that was listed and not there when the records were built.
         damage: {kind: how many} of the dropped records, and of files without a manifest.
-        path: of the file, where it was read from or written to one.
+        path: the file that it was read from or written to, if any.
         activation: name of what makes probabilities of the logits.
         version: the package's.
     """
@@ -95,7 +95,9 @@ class Scores:
         return f"{len(self.ids)} videos, {self.not_scored} not scored: " + "; ".join(parts)
 
     def save(self, path):
-        """Writes a `.npz` of plain arrays, aside first: ids, y, labels, logits_STREAM, and the rest as JSON, about.
+        """Writes a `.npz` of plain arrays, by way of a temporary file.
+
+        Its arrays are ids, y, labels, logits_STREAM, and about: the rest, as JSON.
 
         Returns:
             The Scores, with their path.

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 
-import keras
 import numpy as np
 
 from keras_i3d import networks
@@ -11,13 +10,11 @@ from keras_i3d.data import pipeline
 from keras_i3d.errors import notice
 from keras_i3d.evaluation.reading_errors import readable_errors
 from keras_i3d.inference import chunks
-from keras_i3d.models.inception import HEAD
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
 from keras_i3d.progress import Bar
 from keras_i3d.records.manifest import check_same
-from keras_i3d.records.sequence_example import RecordSpec
-from keras_i3d.specs import CHANNELS, CLIP_FRAMES, FLOW_BOUND
+from keras_i3d.specs import CHANNELS, FLOW_BOUND, RecordSpec
 from keras_i3d.weights import registry
 from keras_i3d.weights.labels import read_labels
 
@@ -29,7 +26,7 @@ class Stream:
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
         self.damage = {}
         network = networks.load(weights, name if name in CHANNELS else None)
-        self.network, self.stream, self.origin = network.model, network.stream, network.origin
+        self.network, self.stream, self.origin = network, network.stream, network.origin
         _check_labels(network, labels)
         network.require_trained()
         network.say_what_is_assumed(source.spec)
@@ -40,7 +37,8 @@ class Stream:
             notice(f"the records have no manifest: that {self.origin} was trained on such frames is taken on trust")
         clip = network.clip
         self.stride = clip.frame_stride
-        self.frames = None if protocol.clips is None else clip_frames or clip.frames or CLIP_FRAMES
+        usual = network.family.clips[self.stream].frames
+        self.frames = None if protocol.clips is None else clip_frames or clip.frames or usual
         self.size = size or (source.spec.short_side if protocol.crops == 3 and source.spec else clip.crop)
         self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation)
 
@@ -58,8 +56,7 @@ class Stream:
             errors=self.errors,
             with_ids=True,
         )
-        end = self.network.get_layer("Logits" if views else HEAD).output
-        model = optimize_for_inference(keras.Model(self.network.input, end))
+        model = optimize_for_inference(self.network.to_logits() if views else self.network.to_rows())
         bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
         with bar, readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
@@ -72,7 +69,7 @@ class Stream:
                         for i in range(0, len(rows) - views + 1, views)
                     ]
                 else:
-                    scored = [chunks.score(model, clip, self.chunk_frames) for clip in clips]
+                    scored = [chunks.score(model, self.network.family, clip, self.chunk_frames) for clip in clips]
                 for logits in scored:  # one; none of a video without all its clips; two of records of the same id
                     yield id.decode(errors="replace"), int(y), logits
                 bar.update()
@@ -94,7 +91,7 @@ def _check_labels(network, labels):
     if classes != len(labels):
         raise ValueError(f"The records have {len(labels)} classes. Received: {network.origin}, for {classes}")
     if own is None:
-        notice(f"{network.origin} brings no label list: that its classes are those of the records is taken on trust")
+        notice(f"{network.origin} has no label list; its classes are taken to be those of the records, in their order")
         return
     own = read_labels(own)
     different = [i for i, (a, b) in enumerate(zip(own, labels)) if a != b]

@@ -1,4 +1,4 @@
-"""A version of an export as one file, the same bytes for the same folder, with its checksum beside it."""
+"""A version of an export as one file, the same bytes for the same folder, with its checksum next to it."""
 
 import gzip
 import re
@@ -11,7 +11,7 @@ SUMS = "SHA256SUMS"
 
 
 def pack(folder, final=None):
-    """Writes NAME-VERSION.tar.gz and its line in SHA256SUMS beside the model's folder, aside first.
+    """Writes NAME-VERSION.tar.gz and its line in SHA256SUMS next to the model's folder, as temporary files first.
 
     The files of the version are at the top of the archive, as TensorFlow Hub has them; unpacked into a folder
     NAME/VERSION it can be served. Names are sorted; times, owners and rights are the same everywhere.

@@ -1,5 +1,6 @@
 """The card of an export: what it was made of, how its clips are made, how far it is from the plain model."""
 
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -36,7 +37,7 @@ def provenance(weights, stream, model):
         made = {
             "records": ", ".join(map(_without_place, run.records.split(", "))),
             "weights": run.weights and _without_place(run.weights),
-            "recipe": run.recipe,
+            "recipe": dataclasses.asdict(run.recipe),
             "version": run.version,
         }
         return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **arrays}
@@ -52,7 +53,7 @@ def deviation(reference, exported, shapes, activation):
     """Compares an export with the plain float32 models on a few seeded clips.
 
     Args:
-        reference: {stream: keras.Model} whose layer "Logits" gives logits.
+        reference: {stream: Network}.
         exported: takes {stream: float32 (1, T, S, S, C)} and returns {"logits", "probabilities"}, (1, classes) each.
         shapes: {stream: (T, S, S, C)}.
         activation: name of what makes probabilities of the sum of logits. One reference alone, unless it ends in its
@@ -64,9 +65,10 @@ def deviation(reference, exported, shapes, activation):
     """
     errors, apart, agree = [], [], 0
     plain = {
-        s: keras.Model(model.input, [model.get_layer("Logits").output, model.output]) for s, model in reference.items()
+        s: keras.Model(network.model.input, [network.to_logits().output, network.model.output])
+        for s, network in reference.items()
     }
-    own = len(plain) == 1 and facts.activation(next(iter(reference.values()))) != "linear"
+    own = len(plain) == 1 and facts.activation(next(iter(reference.values())).model) != "linear"
     for seed in range(CLIPS):
         clips = {stream: clip(shape, seed)[None] for stream, shape in shapes.items()}
         told = [plain[s](clips[s], training=False) for s in clips]

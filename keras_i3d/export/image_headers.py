@@ -33,7 +33,7 @@ def read(images):
         images: string (N,), each of which `is_jpeg` or `is_png`.
 
     Returns:
-        (sizes, whole, scans): int64 (N, 2), height and width, 0 where the header is damaged; bool (N,), false where the
+        (sizes, whole, scans): int64 (N, 2), height and width, 0 if the header is damaged; bool (N,), false if the
         file is seen to be cut short; int64 (N,), the scans of a JPEG, counted up to `MAX_SCANS` + 1, 1 for a PNG.
     """
     jpeg = is_jpeg(images)
@@ -102,7 +102,7 @@ def _jpegs(images, jpeg):
 
 
 def _ends(data, jpeg):
-    """bool (N,): false where a JPEG has no end. What some programs append after it is no matter."""
+    """bool (N,): false if a JPEG has no end. What some programs append after it is no matter."""
     end = bytes([0xFF, EOI])
     last = tf.strings.substr(data, tf.maximum(tf.strings.length(data) - 2, 0), tf.fill(tf.shape(data), 2))
     there = ~jpeg | tf.equal(last, end)
@@ -110,7 +110,7 @@ def _ends(data, jpeg):
 
 
 def _count(data, which, part, most, skip=0):
-    """int64 (N,): how often strings hold a part from byte `skip` on, counted up to `most`; 0 where `which` is false."""
+    """int64 (N,): how often strings hold a part from byte `skip` on, counted up to `most`; 0 if `which` is false."""
     rows = tf.where(which)
     chosen = tf.gather_nd(data, rows)
     start = tf.minimum(skip, tf.strings.length(chosen))

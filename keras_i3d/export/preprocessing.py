@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from keras_i3d.export import image_headers
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import MIN_FRAMES, MIN_SIZE
 from keras_i3d.video.pixels import MAX_ASPECT, MAX_PIXELS
 
 SCANS = 10  # that a progressive JPEG commonly has; each takes as long as the pixels of another one
+LEAST_SIDE = 32  # pixels of a frame that is sent; scaled up, a smaller one shows nothing
 AT_ONCE = 32  # frames in flight while decoding and scaling
 MAX_ROWS = 64  # of a request for facts
 MAX_REQUEST = 1 << 29  # pixels of a request's frames; a clip of 64 frames of 3840 x 2160 is just below
@@ -40,10 +40,10 @@ def checked(x, name, what, sizes, remedies):
 
     Args:
         x: a tensor of a known rank.
-        name: of the input.
+        name: name of the input.
         what: its axes, for the message, such as "(batch, time, height, width, 3)".
         sizes: {axis: (least, most or None, noun)} of the axes that are bounded.
-        remedies: {axis: [a sentence]}; none where the rule says it all.
+        remedies: {axis: [a sentence]}; none if the rule says it all.
     """
     rank = len(x.shape)
     # Behind this operation TensorFlow knows no shape, so that none of the checks is taken for granted and left out.
@@ -63,7 +63,7 @@ def checked(x, name, what, sizes, remedies):
         return tf.identity(x)
 
 
-def time_rule(frames, least=MIN_FRAMES, noun="frames"):
+def time_rule(frames, least, noun="frames"):
     """Returns the entry of the time axis for `checked`, and its remedy."""
     if frames is None:
         return (least, None, noun), "Repeat the frames of a shorter video, or send a longer part of it."
@@ -85,7 +85,7 @@ def same_batch(inputs):
 def in_range(clip, stream):
     """Returns a clip (B, T, H, W, C) once it is seen to be finite, and scaled.
 
-    Whether it was scaled shows in a sample of its values; up to 2 pass, for resampling may overshoot.
+    Whether it was scaled shows in a sample of its values; up to 2 pass, because resampling may overshoot.
     """
     # In a sum of values near 1 nothing overflows, and NaN or infinity stays. It costs less than looking at each value.
     finite = require(
@@ -122,7 +122,7 @@ def encoded(images, short_side, stride=1, noun="frame"):
         row, column = _first(wrong)
         return (row, column), (column * stride, row)
 
-    # Before any is looked at, for there may be millions.
+    # Before any is looked at, because there may be millions.
     with tf.control_dependencies([few_enough(tf.size(images, tf.int64), short_side, f"{noun}s")]):
         images = tf.identity(images)
     known = image_headers.is_jpeg(images) | image_headers.is_png(images)
@@ -170,7 +170,7 @@ def few_enough(count, short_side, noun="frames", pixels=None):
         count: int64, how many there are.
         short_side: pixels, to which they will be scaled.
         noun: what to call them.
-        pixels: int64, of all of them; None where their sizes are not known yet.
+        pixels: int64, pixels of all of them; None if their sizes are not known yet.
     """
     known = pixels is not None
     pixels = pixels if known else count * short_side**2
@@ -195,7 +195,7 @@ def bounded(sizes, short_side, stride=1, noun="frame", passes=1):
     """
     pixels, short, long = tf.reduce_prod(sizes, -1), tf.reduce_min(sizes, -1), tf.reduce_max(sizes, -1)
     large = (pixels > MAX_PIXELS) | (long > MAX_ASPECT * short)
-    small = short < MIN_SIZE
+    small = short < LEAST_SIDE
     row, column = _first(large & ~small)
     fits = require(
         ~tf.reduce_any(large & ~small),
@@ -295,7 +295,7 @@ def decoded(function, images, sizes, shape, number=0, stride=1, noun="frame"):
     Args:
         function: uint8 (H, W, 3) to uint8 of one shape.
         images, sizes: string (B, T) and int32 (B, T, 2), as `encoded` gives them.
-        shape: what `function` gives, None where it is not known.
+        shape: shape of what `function` gives, None if it is not known.
         number: which of the request's clips is the first.
         stride: frame i was sent as frame `stride` i.
         noun: what to call them.
@@ -368,12 +368,12 @@ def same_sizes(sizes, stride=1):
 
 def large_enough(sizes, stride=1, noun="frame"):
     """Returns the check that frames, sizes (B, T, 2), are as large as the network takes them; as `same_sizes`."""
-    small = tf.reduce_any(sizes < MIN_SIZE, -1)
+    small = tf.reduce_any(sizes < LEAST_SIDE, -1)
     row, column = _first(small)
     return require(
         ~tf.reduce_any(small),
-        f"A {noun} must be at least {MIN_SIZE} pixels high and wide. Received: {{}} pixels (height, width) for {noun} "
-        "{} of clip {}.",
+        f"A {noun} must be at least {LEAST_SIDE} pixels high and wide. Received: {{}} pixels (height, width) for "
+        f"{noun} {{}} of clip {{}}.",
         *(sizes[row, column], column * stride, row),
     )
 

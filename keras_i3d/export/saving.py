@@ -1,4 +1,4 @@
-"""An export: weights loaded, signatures written aside, loaded again, compared with the model, then moved into place."""
+"""An export: its signatures are written to a temporary folder, loaded again, compared, then moved into place."""
 
 import contextlib
 import dataclasses
@@ -14,14 +14,13 @@ import tensorflow as tf
 
 from keras_i3d import beforehand, locks, networks, paths, probabilities
 from keras_i3d.errors import KerasI3DError
-from keras_i3d.export import archive as archives
-from keras_i3d.export import card as cards
-from keras_i3d.export import server_files, warmup
-from keras_i3d.export import signatures as signatures_lib
+from keras_i3d.export import server_files, signatures, warmup
+from keras_i3d.export.archive import pack
+from keras_i3d.export.card import ALLOWED, clip_shapes, deviation, provenance
+from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.progress import Bar
-from keras_i3d.records.sequence_example import RecordSpec
-from keras_i3d.specs import CLIP_FRAMES, MIN_FRAMES
+from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
 from keras_i3d.weights import download
 
@@ -81,9 +80,9 @@ def saved_model(
 ):
     """Writes OUTPUT/VERSION, a SavedModel as TensorFlow Serving takes it; `export.signatures` says what it answers.
 
-    It needs TensorFlow alone: no Python of this package, no custom operation. Beside OUTPUT come models.config,
-    batching.config and serve.sh, where they are not there yet. It is written aside, loaded again, compared with the
-    plain model, run on its own warm-up requests, and moved into place as the last step of all.
+    It needs TensorFlow alone: no Python of this package, no custom operation. It is written to a temporary folder,
+    loaded again, compared with the plain model, run on its own warm-up requests, and moved into place as the very last
+    step. models.config, batching.config and serve.sh are written next to OUTPUT, unless they are there already.
 
     Args:
         output: the model's folder; its last part is the name that the server knows it by.
@@ -91,16 +90,16 @@ def saved_model(
         rgb, flow: the weights of one or both streams: what `I3D(weights=)` takes, the folder of a training run, or a
             model of that stream.
         labels: as for `classify`; by default the list that belongs to the weights.
-        precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in where they say, and
+        precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in if they say, and
             float32 for all else. Outputs are float32 always.
         frames: that a network sees of a clip; 0 for any number from 9. By default what the weights were trained on
-            where they say, and 64 for all else: a server puts requests into one batch only where their shapes agree. A
+            if they say, and 64 for all else: a server puts requests into one batch only if their shapes agree. A
             request holds as many frames at the weights' rate as these cover: of every second one, 64 cover 127.
-        flow_quality: of the flow that the graph computes, as `flow.TVL1` takes it.
-        archive: whether to pack it too, beside OUTPUT; see `export.archive`.
+        flow_quality: quality of the flow that the graph computes, as `flow.TVL1` takes it.
+        archive: whether to pack it too, next to OUTPUT; see `export.archive`.
         force: whether a version that is there may be replaced.
         progress: whether to show how many of its steps are done.
-        attempts: connections to try where weights or labels have to be fetched.
+        attempts: connections to try if weights or labels have to be fetched.
 
     Returns:
         An Export.
@@ -125,7 +124,7 @@ def saved_model(
     path = output / str(version)
     _check_free(output, version, force)
     if frames is not None:
-        _check_frames(frames, given)
+        _check_frames(frames, given, FAMILIES.values())  # before weights are fetched
     beforehand.check(given, labels)
     with _Steps(progress) as steps:
         steps.begin("weights")
@@ -134,7 +133,7 @@ def saved_model(
             card = network.write(folder, output.name, version, steps)
             # All else comes first: once the version is there, the same command is refused.
             with _told(output.parent):
-                packed = archives.pack(folder, output.parent / f"{output.name}-{version}.tar.gz") if archive else None
+                packed = pack(folder, output.parent / f"{output.name}-{version}.tar.gz") if archive else None
                 command = server_files.write(output, network.contract.frames)
     return Export(path, card, command, packed)
 
@@ -149,7 +148,7 @@ class _Network:
         for stream, network in self.networks.items():
             network.require_trained()
             network.say_what_is_assumed()
-            self.models[stream] = optimize_for_inference(_logits(network.model))
+            self.models[stream] = optimize_for_inference(network.to_logits())
             self.reference[stream] = network
             if _precision(network.model) != "float32" and not isinstance(given[stream], keras.Model):
                 self.reference[stream] = networks.load(given[stream], stream, "float32", attempts)
@@ -166,22 +165,23 @@ class _Network:
             )
         if "flow" in clips:
             networks.flow_method("tvl1", clips["flow"])
-        self.contract = signatures_lib.Contract(
+        self.contract = signatures.Contract(
             clips,
             tuple(names),
             _record_spec(clips),
-            _frames(frames, clips),
+            _frames(frames, self.networks),
             flow_quality,
             probabilities.check(networks.activation(self.networks)),
+            {stream: network.family for stream, network in self.networks.items()},
         )
 
     def write(self, folder, name, version, steps):
         """Writes the SavedModel into an empty folder, verifies it, and returns its card."""
         contract = self.contract
-        frames = contract.frames or CLIP_FRAMES
+        frames = contract.frames or max(family.clips[s].frames for s, family in contract.families.items())
         steps.begin("signatures")
-        held, signatures = signatures_lib.module(self.models, contract)
-        steps.left(len(signatures))
+        held, functions = signatures.module(self.models, contract)
+        steps.left(len(functions))
         with contextlib.ExitStack() as after:
             asset = folder.parent / f"{folder.name}.labels" / "labels.txt"
             after.callback(shutil.rmtree, asset.parent, ignore_errors=True)
@@ -189,18 +189,18 @@ class _Network:
             asset.write_text("".join(f"{label}\n" for label in contract.labels), encoding="utf-8")
             steps.begin("saved_model.pb")
             held.labels = tf.saved_model.Asset(str(asset))
-            tf.saved_model.save(held, str(folder), signatures=signatures)
+            tf.saved_model.save(held, str(folder), signatures=functions)
         _without_chance(folder / "fingerprint.pb")
         extra = folder / EXTRA
         extra.mkdir()
-        inputs = warmup.requests(signatures, contract, frames)
+        inputs = warmup.requests(functions, contract, frames)
         warmup.write(extra / warmup.FILE, name, inputs)
-        card = self._card(name, version, signatures)
+        card = self._card(name, version, functions)
         card["deviation"] = self._verified(folder, inputs, frames, steps)
         (extra / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         return card
 
-    def _card(self, name, version, signatures):
+    def _card(self, name, version, functions):
         contract, spec = self.contract, self.contract.spec
         card = {
             "name": name,
@@ -213,14 +213,15 @@ class _Network:
             "frames": contract.frames,
             "frames_of_a_request": contract.sent,
             "precision": self.precision,
+            "networks": {stream: family.name for stream, family in contract.families.items()},
             "clip": {stream: dataclasses.asdict(clip) for stream, clip in contract.clips.items()},
-            "weights": {s: cards.provenance(w, s, self.reference[s].model) for s, w in self.given.items()},
+            "weights": {s: provenance(w, s, self.reference[s].model) for s, w in self.given.items()},
             "signatures": {
                 signature: {
-                    "inputs": {kind.name: _kind(kind) for kind in signatures_lib.inputs(function)},
+                    "inputs": {kind.name: _kind(kind) for kind in signatures.inputs(function)},
                     "outputs": {key: _kind(kind) for key, kind in sorted(function.structured_outputs.items())},
                 }
-                for signature, function in signatures.items()
+                for signature, function in functions.items()
             },
         }
         if "flow" in contract.streams:
@@ -241,13 +242,13 @@ class _Network:
                 raise ExportError(f"The signature {name} gives logits that are not finite. Check the weights.")
         steps.begin("comparing")
         serve = loaded.signatures["serving_default"]
-        found = cards.deviation(
-            {stream: network.model for stream, network in self.reference.items()},
+        found = deviation(
+            self.reference,
             lambda clips: serve(**{stream: tf.constant(clip) for stream, clip in clips.items()}),
-            cards.clip_shapes(self.contract.streams, frames, self.contract.crop),
+            clip_shapes(self.contract.streams, frames, self.contract.crop),
             self.contract.activation,
         )
-        allowed = cards.ALLOWED[self.precision]
+        allowed = ALLOWED[self.precision]
         if not found["relative_l2"] <= allowed:
             raise ExportError(
                 f"The export's logits must be within {allowed:g} of the plain model's (relative L2) in "
@@ -259,10 +260,6 @@ class _Network:
                 f"{found['probabilities']:.3g} apart, by {self.contract.activation}. Nothing was put in place."
             )
         return found
-
-
-def _logits(model):
-    return keras.Model(model.input, model.get_layer("Logits").output, name=model.name)
 
 
 def _without_chance(path):
@@ -277,8 +274,8 @@ def _without_chance(path):
 
 
 def _precision(model):
-    """What a model computes its convolutions in, but for the head's."""
-    return next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv3D)).compute_dtype
+    """What a model computes its body in; the head may be in float32 all the same."""
+    return next(layer for layer in model.layers if layer.weights).compute_dtype
 
 
 class _Steps:
@@ -294,9 +291,9 @@ class _Steps:
     def __exit__(self, *exception):
         self.bar.close()
 
-    def left(self, signatures):
+    def left(self, number):
         """Says how many signatures there will be to try."""
-        self.bar.expect(self.bar.total + signatures)
+        self.bar.expect(self.bar.total + number)
 
     def begin(self, what):
         """Begins a step, which ends the one before."""
@@ -306,23 +303,30 @@ class _Steps:
         self.bar.describe(f"export, {what}")
 
 
-def _frames(wanted, clips):
-    """The frames of a clip, or None for any number."""
+def _frames(wanted, loaded):
+    """The frames of a clip, or None for any number; `loaded` is {stream: Network}."""
     whose = ""
     if wanted is None:
         whose = ", the length of the clips that it was trained on"
-        trained = {stream: clip.frames or CLIP_FRAMES for stream, clip in clips.items()}
+        trained = {stream: _usual_frames(network) for stream, network in loaded.items()}
         if len(set(trained.values())) > 1:
             raise ValueError(
                 f"The streams were trained on clips of several lengths: {trained}. Pass frames= (--frames)."
             )
         wanted = next(iter(trained.values()))
-    _check_frames(wanted, clips, whose)
+    for network in loaded.values():
+        _check_frames(wanted, loaded, [network.family], whose)
     return wanted or None
 
 
-def _check_frames(frames, streams, whose=""):
-    least = MIN_FRAMES + ("flow" in streams)  # flow between frames is one field shorter
+def _usual_frames(network):
+    """The frames of the clips that a network was trained on; where nobody said, those that its family takes."""
+    return network.clip.frames or network.family.clips[network.stream].frames
+
+
+def _check_frames(frames, streams, rows, whose=""):
+    """Raises ValueError for clips too short for all of these families."""
+    least = min(family.min_frames for family in rows) + ("flow" in streams)  # flow between frames is one field shorter
     if frames != 0 and frames < least:
         raise ValueError(
             f"frames must be at least {least} here, or 0 for any number. Received: {frames}{whose}. Pass "
@@ -345,7 +349,7 @@ def _kind(kind):
 
 
 def _check_free(output, version, force):
-    """Raises ValueError where nothing could be written in the end, before anything is loaded."""
+    """Raises ValueError if the version could not be written in the end, before anything is loaded."""
     if not re.fullmatch(r"[\w.-]+", output.name, re.ASCII):
         raise ValueError(
             "The name of the output folder is that of the model: letters, digits, '_', '-' and '.'. Received: "

@@ -1,4 +1,4 @@
-"""What lies beside an export for whoever runs TensorFlow Serving: its model list, its batching, the command."""
+"""What lies next to an export for whoever runs TensorFlow Serving: its model list, its batching, the command."""
 
 import shlex
 
@@ -9,8 +9,8 @@ MODELS, BATCHING, COMMAND = "models.config", "batching.config", "serve.sh"
 
 BATCHING_TEXT = """\
 # Requests of one signature run together, if they come within the time below. Clips are large: few make a batch, and a
-# request of more is refused. One answer goes to all of a batch: where two have inputs of different shapes, or one is
-# bad, all are refused. Leave --enable_batching out of the command where clients send such requests.
+# request of more is refused. One answer goes to all of a batch: if two have inputs of different shapes, or one is
+# bad, all are refused. Leave --enable_batching out of the command if clients send such requests.
 max_batch_size { value: 4 }
 batch_timeout_micros { value: 10000 }
 max_enqueued_batches { value: 64 }
@@ -19,11 +19,11 @@ num_batch_threads { value: 2 }
 
 
 def write(folder, frames):
-    """Writes the three files beside a model's folder; of those that are there only the list of models gets a line.
+    """Writes the three files next to a model's folder. Of those that exist, only the list of models gets a line.
 
     Args:
         folder: the model's, with its versions inside; a pathlib.Path.
-        frames: of its clips; None for any number.
+        frames: frames of its clips; None for any number.
 
     Returns:
         The docker command, for this machine.
@@ -45,7 +45,7 @@ def write(folder, frames):
 
 
 def _list(path, name):
-    """Adds a model to the list that a server reads, or says what to add where the list is not as written here."""
+    """Adds a model to the list that a server reads, or says what to add if the list is not as written here."""
     begin, end = "model_config_list {\n", "}\n"
     line = f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n'
     text = path.read_text(encoding="utf-8") if path.exists() else begin + end

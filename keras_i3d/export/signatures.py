@@ -14,13 +14,13 @@ B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every out
 
 Frames come at the rate of the weights. A network that was trained on frames k apart takes every k-th of them in the
 graph, and every k-th field of those between neighbours: N is (T - 1) * k + 1, the larger of two streams'. The networks
-see N / k frames, rounded up, which is T where the streams agree.
+see N / k frames, rounded up, which is T if the streams agree.
 
 `serving_default` and `uint8` give logits (B, C) and probabilities (B, C); the others logits and, for the k best
 classes, best first, scores (B, k), their probabilities, and classes string (B, k). Probabilities are by the activation
 that the networks were trained with. Frames are scaled to the short side, cropped and put in range as `classify` does.
 Frames have limits, `export.frames.bounded`, which are checked before anything is decoded.
-Where both streams were exported, `uint8` and `jpeg` use the RGB stream alone; where flow alone was, they compute it.
+If both streams were exported, `uint8` and `jpeg` use the RGB stream alone; if flow alone was, they compute it.
 Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 """
 
@@ -30,9 +30,8 @@ import json
 import tensorflow as tf
 
 from keras_i3d.data import augment
-from keras_i3d.export import preprocessing as graph
-from keras_i3d.records.sequence_example import RecordSpec
-from keras_i3d.specs import CHANNELS, FLOW_BOUND, MIN_FRAMES, MIN_SIZE
+from keras_i3d.export import preprocessing
+from keras_i3d.specs import CHANNELS, FLOW_BOUND, RecordSpec
 
 TOP = 5
 PAIRS_AT_ONCE = 1  # frame pairs in a group of the TV-L1 layer
@@ -49,8 +48,9 @@ class Contract:
         labels: class names.
         spec: the RecordSpec of the videos that the weights were trained on.
         frames: that a network sees of a clip; None for any number from 9.
-        quality: of the flow computed in the graph, as `flow.TVL1` takes it.
+        quality: quality of the flow computed in the graph, as `flow.TVL1` takes it.
         activation: name of what makes probabilities of the summed logits.
+        families: {stream: the Family of its network}.
     """
 
     clips: dict
@@ -59,6 +59,12 @@ class Contract:
     frames: int | None
     quality: str = "opencv"
     activation: str = "softmax"
+    families: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def min_frames(self):
+        """The fewest frames that each network takes."""
+        return max(family.min_frames for family in self.families.values())
 
     @property
     def streams(self):
@@ -76,7 +82,7 @@ class Contract:
 
     def least(self, streams):
         """The fewest frames of a request of which every one of `streams` sees enough; flow is between frames."""
-        return max(self.clips[s].span(MIN_FRAMES) + (s == "flow") for s in streams)
+        return max(self.clips[s].span(self.families[s].min_frames) + (s == "flow") for s in streams)
 
     @property
     def takes_videos(self):
@@ -87,7 +93,8 @@ class Contract:
         """Returns what the signature `facts` answers: plain numbers, strings, lists and dictionaries.
 
         signature: the one to send a video's frames to; fps, short_side: how to decode it; frames: how many a request
-        takes, None for any number from `least`; labels; activation; clips, {stream: its ClipSpec}.
+        takes, None for any number from `least`; labels; activation; networks, {stream: its name}; clips, {stream: its
+        ClipSpec}.
         """
         first = next(iter(self.clips.values()))
         return {
@@ -98,6 +105,7 @@ class Contract:
             "least": self.least(self.streams),
             "labels": list(self.labels),
             "activation": self.activation,
+            "networks": {stream: family.name for stream, family in self.families.items()},
             "clips": {stream: dataclasses.asdict(clip) for stream, clip in self.clips.items()},
         }
 
@@ -149,23 +157,27 @@ def module(models, contract):
         return {"scores": scores, "classes": tf.gather(tf.constant(contract.labels), indices), "logits": logits}
 
     def raw(x, streams):
-        rule, remedy = graph.time_rule(contract.sent, contract.least(streams))
-        sizes = {1: rule, 2: (MIN_SIZE, None, "pixels of height"), 3: (MIN_SIZE, None, "pixels of width")}
+        rule, remedy = preprocessing.time_rule(contract.sent, contract.least(streams))
+        sizes = {
+            1: rule,
+            2: (preprocessing.LEAST_SIDE, None, "pixels of height"),
+            3: (preprocessing.LEAST_SIDE, None, "pixels of width"),
+        }
         sizes[4] = (3, 3, "channels")
-        frames = graph.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
-        with tf.control_dependencies([graph.bounded_frames(frames, short_side)]):
+        frames = preprocessing.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
+        with tf.control_dependencies([preprocessing.bounded_frames(frames, short_side)]):
             return tf.identity(frames)
 
     def images(x, streams, name="frames", least=None, frames=contract.sent, noun="frames"):
-        rule, remedy = graph.time_rule(frames, least or contract.least(streams), noun)
-        return graph.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
+        rule, remedy = preprocessing.time_rule(frames, least or contract.least(streams), noun)
+        return preprocessing.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
 
     def both(whole_clip, clips):
         """Logits of clips one after the other, whose full frames `whole_clip(clip, row)` gives: flow takes memory."""
 
         def one(row):
             full = whole_clip(clips[row], row)[None]  # uint8 (1, N, H, W, 3)
-            made = {s: graph.cropped(full if s == "rgb" else tvl1(full), crop) for s in streams}
+            made = {s: preprocessing.cropped(full if s == "rgb" else tvl1(full), crop) for s in streams}
             return {stream: scaled(seen(clip, stream), stream)[0] for stream, clip in made.items()}
 
         kinds = {s: tf.TensorSpec((None, crop, crop, CHANNELS[s]), tf.float32) for s in streams}
@@ -173,46 +185,48 @@ def module(models, contract):
         return network(tf.map_fn(one, rows, fn_output_signature=kinds, parallel_iterations=1))
 
     def whole_frames(clip, row):
-        return graph.whole_of_frames(clip, short_side)
+        return preprocessing.whole_of_frames(clip, short_side)
 
     def both_of_images(frames):
-        frames, sizes = graph.encoded(images(frames, streams), short_side)
-        with tf.control_dependencies([graph.same_sizes(sizes)]):
+        frames, sizes = preprocessing.encoded(images(frames, streams), short_side)
+        with tf.control_dependencies([preprocessing.same_sizes(sizes)]):
             frames = tf.identity(frames)
-        return both(lambda clip, row: graph.whole_of_encoded(clip, sizes[row], row, short_side), frames)
+        return both(lambda clip, row: preprocessing.whole_of_encoded(clip, sizes[row], row, short_side), frames)
 
     def clip(x, stream):
-        rule, remedy = graph.time_rule(contract.frames)
+        rule, remedy = preprocessing.time_rule(contract.frames, contract.min_frames)
         sizes = {1: rule, 2: (crop, crop, "pixels of height"), 3: (crop, crop, "pixels of width")}
         sizes[4] = (CHANNELS[stream], CHANNELS[stream], "channels")
         what = f"(batch, time, {crop}, {crop}, {CHANNELS[stream]})"
-        return graph.in_range(graph.checked(x, stream, what, sizes, {1: [remedy]}), stream)
+        return preprocessing.in_range(preprocessing.checked(x, stream, what, sizes, {1: [remedy]}), stream)
 
     def serving_default(**clips):
         clips = {stream: clip(x, stream) for stream, x in clips.items()}
-        with tf.control_dependencies(graph.same_batch(clips)):
+        with tf.control_dependencies(preprocessing.same_batch(clips)):
             return all_classes(network({stream: tf.identity(x) for stream, x in clips.items()}))
 
     def uint8(frames):
         if streams == ("flow",):
             return all_classes(both(whole_frames, raw(frames, streams)))
-        clips = graph.crops_of_frames(seen(raw(frames, ["rgb"]), "rgb"), short_side, crop)
+        clips = preprocessing.crops_of_frames(seen(raw(frames, ["rgb"]), "rgb"), short_side, crop)
         return all_classes(network({"rgb": scaled(clips, "rgb")}))
 
     def jpeg(frames):
         if streams == ("flow",):
             return best_classes(both_of_images(frames))
-        clips = graph.crops_of_encoded(images(frames, ["rgb"]), short_side, crop, contract.clips["rgb"].frame_stride)
+        clips = preprocessing.crops_of_encoded(
+            images(frames, ["rgb"]), short_side, crop, contract.clips["rgb"].frame_stride
+        )
         return best_classes(network({"rgb": scaled(clips, "rgb")}))
 
     def jpeg_two_stream(rgb, flow):
         rgb = images(rgb, ["rgb"], "rgb")
         flow = images(flow, ["flow"], "flow", contract.least(["flow"]) - 1, None, "fields")
-        with tf.control_dependencies(graph.same_batch({"rgb": rgb, "flow": flow})):
+        with tf.control_dependencies(preprocessing.same_batch({"rgb": rgb, "flow": flow})):
             rgb, flow = tf.identity(rgb), tf.identity(flow)
         strides = {stream: clip.frame_stride for stream, clip in contract.clips.items()}
-        clips = {"rgb": scaled(graph.crops_of_encoded(rgb, short_side, crop, strides["rgb"]), "rgb")}
-        clips["flow"] = scaled(graph.fields_of_encoded(flow, contract.spec, crop, strides["flow"]), "flow")
+        clips = {"rgb": scaled(preprocessing.crops_of_encoded(rgb, short_side, crop, strides["rgb"]), "rgb")}
+        clips["flow"] = scaled(preprocessing.fields_of_encoded(flow, contract.spec, crop, strides["flow"]), "flow")
         return best_classes(network(clips))
 
     def frames_two_stream(frames):
@@ -222,7 +236,7 @@ def module(models, contract):
         return best_classes(both_of_images(frames))
 
     def facts(about):
-        with tf.control_dependencies([graph.few_rows(about)]):
+        with tf.control_dependencies([preprocessing.few_rows(about)]):
             about = tf.identity(about)
         text = json.dumps(contract.description(), ensure_ascii=False)
         return {"facts": tf.fill(tf.shape(about)[:1], tf.constant(text))}

@@ -86,7 +86,7 @@ def to_grey(frames):
 def pair_solver(params=TVL1Params()):
     """Returns a function of two grey frames to float32 (H, W, 2), for one thread at a time.
 
-    Frames are as `pairs.prepare` returns them. Flow is exactly zero where the two frames are identical.
+    Frames are as `pairs.prepare` returns them. Flow is exactly zero if the two frames are identical.
     """
     kernels = _kernels()
     solvers = {}

@@ -36,7 +36,7 @@ _f32 = np.float32
 
 
 def kernel(function):
-    """Compiles at the first call and keeps the result on disk where any cache folder can be written."""
+    """Compiles at the first call and keeps the result on disk if any cache folder can be written."""
     compiled = numba.njit(**_OPTIONS)(function)
     with contextlib.suppress(RuntimeError):  # Numba found no folder to write to
         compiled._cache = _Cache(function)  # what cache=True would set, but for the failures below
@@ -44,7 +44,7 @@ def kernel(function):
 
 
 class _Cache(caching.FunctionCache):
-    """Numba's files of compiled kernels: a damaged one is made anew, and a line says where none can be written."""
+    """Numba's files of compiled kernels: a damaged one is made anew, and a line says if none can be written."""
 
     def load_overload(self, signature, target_context):
         try:

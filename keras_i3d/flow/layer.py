@@ -238,7 +238,7 @@ def _grey(frames):
 
 
 def _shrunk(side, step):
-    """The side of the next level: a number, or a tensor where TensorFlow does not know the size yet."""
+    """The side of the next level: a number, or a tensor if TensorFlow does not know the size yet."""
     if isinstance(side, int):
         return round(side * step)
     return ops.maximum(ops.cast(ops.round(ops.cast(side, "float32") * step), "int32"), 1)

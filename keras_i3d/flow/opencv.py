@@ -1,4 +1,4 @@
-"""Optical flow by OpenCV, where it is installed: DualTVL1 as the reference, and dense inverse search."""
+"""Optical flow by OpenCV, if it is installed: DualTVL1 as the reference, and dense inverse search."""
 
 import contextlib
 import threading
@@ -59,7 +59,7 @@ _streams = {"lock": threading.Lock(), "open": 0, "threads": None}
 
 @contextlib.contextmanager
 def one_thread_a_call():
-    """Keeps OpenCV to one thread while any stream is open, for the cores are used pair by pair, which is faster."""
+    """Keeps OpenCV to one thread while any stream is open: one pair a core is faster than all cores on one pair."""
     cv2 = _import("This flow method")
     with _streams["lock"]:
         if not _streams["open"]:

@@ -39,7 +39,7 @@ def dequantize_flow(levels, bound=FLOW_BOUND, scheme="exact"):
     Args:
         levels: uint8 (..., 2), an array; or a float32 tensor of such values, inside a graph.
         bound: as it was quantised with.
-        scheme: "exact", what `quantize_flow` writes; for foreign data "rounded", round((v + bound) * 255 / (2 *
+        scheme: "exact", what `quantize_flow` writes; for third-party data "rounded", round((v + bound) * 255 / (2 *
             bound)), or "mediapipe", the same truncated: its zero is the level 127, which its own reader takes for
             -0.078 px and this one for 0.
 

@@ -1,26 +1,23 @@
 """A video of any length through a network in bounded memory: chunks that give what the single pass gives."""
 
 import collections
-import math
 import time
 
 import numpy as np
 
 from keras_i3d.errors import VideoError
-from keras_i3d.specs import CROP, MIN_FRAMES, ClipSpec
+from keras_i3d.models.family import Family
+from keras_i3d.specs import CROP, ClipSpec
 
 CHUNK_FRAMES = 512
-
-# What makes a chunk equal to the same frames of the single pass (SAME padding at three stride-2 stages):
-STEP = 8  # frames a step of Mixed_5c; chunks start on a multiple of it
-HALO = 7  # steps on each side whose receptive field, 99 frames, reaches beyond the chunk
 
 
 class Scorer:
     """Averages one stream's logits over a video that comes frame by frame, in chunks of bounded size.
 
     Args:
-        model: (1, T, H, W, C) to one row of logits a step.
+        model: (1, T, H, W, C) to rows of logits, as `Network.to_rows` gives it.
+        family: of the network.
         clip: the ClipSpec of what it takes.
         name: the video's.
         total: frames that will come.
@@ -29,12 +26,12 @@ class Scorer:
         reach: a function that is told the share of the video, in [0, 1], that has gone through the model; or None.
     """
 
-    def __init__(self, model, clip: ClipSpec, name, total, chunk_frames, clock, reach=None):
+    def __init__(self, model, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None):
         self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
         seen = clip.seen(total)
-        self.looped = MIN_FRAMES if seen < MIN_FRAMES else None
+        self.looped = family.min_frames if seen < family.min_frames else None
         self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
-        self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames))
+        self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames, family))
         self.end, self.reach = self.chunks[-1].stop, reach
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
         self.come = 0
@@ -70,57 +67,78 @@ class Scorer:
             self.reach(share)
 
 
-def score(model, clip, chunk_frames=CHUNK_FRAMES):
+def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES):
     """Averages a model's logits over a whole clip that is in memory, in chunks of bounded size.
 
     Args:
-        model: ends in the layer HEAD: (1, T, H, W, C) to one row of logits a step.
-        clip: float32 (T, H, W, C), preprocessed. One of fewer than 9 frames is looped.
+        model: (1, T, H, W, C) to rows of logits, as `Network.to_rows` gives it.
+        family: of the network.
+        clip: float32 (T, H, W, C), preprocessed. One of fewer frames than the network takes is looped.
         chunk_frames: frames that go through the model at once.
 
     Returns:
         float32 (classes,).
     """
-    clip = np.resize(clip, (max(len(clip), MIN_FRAMES), *clip.shape[1:]))
-    chunks = plan_chunks(len(clip), chunk_frames)
+    clip = np.resize(clip, (max(len(clip), family.min_frames), *clip.shape[1:]))
+    chunks = plan_chunks(len(clip), chunk_frames, family)
     rows = [_rows(model, clip[chunk.start : chunk.stop], chunk) for chunk in chunks]
     return np.float32(np.concatenate(rows).mean(axis=0))
 
 
 def _rows(model, clip, chunk):
-    """Returns float64 (steps, classes): the rows of logits that count of a preprocessed chunk."""
-    rows = np.float64(model.predict_on_batch(clip[None])[0]).mean(axis=(1, 2))
+    """Returns float64 (rows, classes): the rows of logits that count of a preprocessed chunk."""
+    rows = np.float64(model.predict_on_batch(clip[None])[0])
+    rows = rows.mean(axis=tuple(range(1, rows.ndim - 1)))
     return rows[chunk.first_row : chunk.end_row]
 
 
 Chunk = collections.namedtuple("Chunk", "start stop first_row end_row")
 
 
-def plan_chunks(total, chunk_frames):
+def check_length(chunk_frames, families, whose=""):
+    """Raises ValueError for a chunk too short to hold one row that counts, whatever the video's length.
+
+    Args:
+        chunk_frames: the most frames of a chunk.
+        families: it has to do for one of them.
+        whose: words on what it is for.
+    """
+    least = min(family.step * (2 * (family.halo or 0) + family.window + 1) for family in families)
+    if chunk_frames < least:
+        raise ValueError(f"chunk_frames must be at least {least}{whose}. Received: {chunk_frames}")
+
+
+def plan_chunks(total, chunk_frames, family: Family):
     """Splits a video into chunks whose rows of logits, put together, are those of the single pass.
 
-    TensorFlow's SAME padding puts its phase at each stride-2 stage by the parity of the length. So all
-    chunks are as long as the video modulo 8, and start on a multiple of 8; rows nearer than HALO steps to a
-    cut are left to the neighbour.
+    Padding puts its phase at each stage of stride 2 by the parity of the length, in TensorFlow's SAME. So all chunks
+    are as long as the video modulo the frames of a step, and start on a multiple of them. Rows nearer than the halo to
+    a cut are left to the neighbour.
 
     Args:
         total: frames of the video.
         chunk_frames: the most frames a chunk may have.
+        family: of the network.
 
     Returns:
         A list of Chunk: frames start to stop, of whose rows of logits first_row to end_row count.
     """
     if total <= chunk_frames:
         return [Chunk(0, total, 0, None)]
-    length = chunk_frames - (chunk_frames - total) % STEP
-    steps = math.ceil(length / STEP)
-    chunks, row = [], 0  # `row` of the whole video is the next one wanted; it averages steps row and row + 1
+    if family.halo is None:
+        raise ValueError(
+            f"{family.name} looks at a clip as a whole, which takes at most chunk_frames={chunk_frames} frames. "
+            f"Received: {total}. Raise chunk_frames if memory allows, or score views of the video."
+        )
+    length = chunk_frames - (chunk_frames - total) % family.step
+    steps = family.steps(length)
+    chunks, row = [], 0  # `row` of the whole video is the next one wanted; it averages `window` steps from there on
     while True:
-        start = min(max(row - HALO, 0) * STEP, total - length)
-        first = row - start // STEP
+        start = min(max(row - family.halo, 0) * family.step, total - length)
+        first = row - start // family.step
         if start + length == total:
             return [*chunks, Chunk(start, total, first, None)]
-        end = steps - 1 - HALO
+        end = steps - family.window + 1 - family.halo
         chunks.append(Chunk(start, start + length, first, end))
         row += end - first
 

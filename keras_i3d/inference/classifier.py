@@ -6,7 +6,6 @@ import functools
 import os
 import time
 
-import keras
 import numpy as np
 
 from keras_i3d import beforehand, markup, networks, paths
@@ -14,7 +13,7 @@ from keras_i3d.applications import check_top
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import METHODS, TVL1Params, pairs
 from keras_i3d.inference import chunks
-from keras_i3d.models.inception import HEAD
+from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.probabilities import check, probabilities
@@ -23,7 +22,7 @@ from keras_i3d.specs import FPS, ordinal
 from keras_i3d.video import MAX_SECONDS, Reader, damage
 from keras_i3d.weights import download
 
-STREAMS = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
+CHOICES = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 
 # What a frame costs in each stage, for the bar of the first video; for later ones it is measured.
 COSTS = {"decode": 1, "flow": 10, "rgb model": 10, "flow model": 10}
@@ -153,7 +152,7 @@ class Classifier:
     frames is looped, and a line says so.
 
     Args:
-        streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both where neither is.
+        streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both if neither is.
         rgb, flow: weights of each stream: what `I3D(weights=)` takes, the folder of a training run, or a model of that
             stream; "kinetics" for a stream that is asked for and not given.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
@@ -161,10 +160,10 @@ class Classifier:
         flow_method: how flow is computed: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what
             the weights were trained on, "tvl1" for the published ones; another one is said in a line.
         precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
-            trained in where they say, and float32 for all else.
+            trained in if they say, and float32 for all else.
         chunk_frames: frames that go through a model at once; memory grows with it.
         progress: whether to show how far a video is: one bar over decoding, flow and networks.
-        attempts: connections to try where weights or labels have to be fetched.
+        attempts: connections to try if weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
         max_seconds: seconds that a video may last, as for `video.Reader`.
 
@@ -200,13 +199,11 @@ class Classifier:
             streams = next(iter(given)) if len(given) == 1 else "both"
             if streams != "both":
                 notice(f"only {streams}= is given, so that stream votes alone; streams=both adds the other one")
-        _check_choice("streams", streams, STREAMS)
+        _check_choice("streams", streams, CHOICES)
         _check_choice("flow_method", flow_method, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
-        shortest = chunks.STEP * (2 * chunks.HALO + 2)
-        if chunk_frames < shortest + chunks.STEP:
-            raise ValueError(f"chunk_frames must be at least {shortest + chunks.STEP}. Received: {chunk_frames}")
-        self.streams = STREAMS[streams]
+        chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
+        self.streams = CHOICES[streams]
         if flow_method not in (None, "tvl1") and "flow" in self.streams:
             METHODS[flow_method](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
@@ -220,6 +217,7 @@ class Classifier:
                 network.require_trained()
         for network in self.networks.values():
             network.say_what_is_assumed()
+            chunks.check_length(chunk_frames, [network.family], f" for {network.origin}")
         self.labels = networks.label_list(labels, self.networks, attempts)
         self.activation = check(networks.activation(self.networks))
         self.clips = {stream: network.clip for stream, network in self.networks.items()}
@@ -228,14 +226,10 @@ class Classifier:
             self.clip.check_same_video(clip)
         self.flow_method = networks.flow_method(flow_method, self.clips["flow"]) if "flow" in self.streams else None
         if self.flow_method:
-            METHODS[self.flow_method](
-                TVL1Params()
-            )  # compiled now, once nothing else can fail, not in the first video's time
-        # One row of logits a step; the mean over steps is taken once, over the whole video.
-        self.models = {
-            stream: optimize_for_inference(keras.Model(network.model.input, network.model.get_layer(HEAD).output))
-            for stream, network in self.networks.items()
-        }
+            # Compiled now, once nothing else can fail, and not in the time of the first video.
+            METHODS[self.flow_method](TVL1Params())
+        # Rows of logits: the mean over time is taken once, over the whole video.
+        self.models = {stream: optimize_for_inference(network.to_rows()) for stream, network in self.networks.items()}
         self.stages = ["decode", *(["flow"] if "flow" in self.streams else []), *(f"{s} model" for s in self.streams)]
         self._costs = {stage: COSTS[stage] for stage in self.stages}
 
@@ -250,7 +244,7 @@ class Classifier:
             A Classification.
 
         Raises:
-            VideoError: no frame can be decoded, or a single one where flow is asked for.
+            VideoError: no frame can be decoded, or a single one if flow is asked for.
             ValueError: `top` below 1, or logits that are not finite.
         """
         check_top(top)
@@ -291,13 +285,7 @@ class Classifier:
         if "flow" in self.streams and total < 2:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1}
-        scorers = {
-            stream: chunks.Scorer(
-                *(self.models[stream], self.clips[stream], name, lengths[stream], self.chunk_frames, clock),
-                functools.partial(work.reach, f"{stream} model"),
-            )
-            for stream in self.streams
-        }
+        scorers = {stream: self._scorer(stream, name, lengths[stream], clock, work) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
                 apart = self.clips[stream].frame_stride
@@ -307,6 +295,10 @@ class Classifier:
                     f"{scorer.looped}"
                 )
         return scorers
+
+    def _scorer(self, stream, name, frames, clock, work):
+        given = self.models[stream], self.networks[stream].family, self.clips[stream], name, frames
+        return chunks.Scorer(*given, self.chunk_frames, clock, functools.partial(work.reach, f"{stream} model"))
 
     def _feed(self, scorers, frames, total, work):
         """Sends every frame to the rgb scorer, and every field between two frames to the flow scorer."""

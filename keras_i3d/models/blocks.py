@@ -9,32 +9,137 @@ import keras
 from keras import layers, ops
 
 
-def conv_unit(x, filters, kernel, strides=(1, 1, 1), *, name, bn_momentum=0.999):
-    """Convolution, batch norm, ReLU; the endpoint `name` is the ReLU's output.
+def conv_unit(
+    x,
+    filters,
+    kernel,
+    strides=(1, 1, 1),
+    *,
+    name,
+    endpoint=None,
+    padding="same",
+    norm=True,
+    bn_momentum=0.999,
+    epsilon=1e-3,
+    scale=False,
+):
+    """Convolution, batch norm, ReLU; the endpoint is the ReLU's output.
 
-    SAME padding, no bias, no batch-norm scale, epsilon 1e-3, as `snt.Conv3D` and `snt.BatchNorm`
+    By default SAME padding, no bias, no batch-norm scale, epsilon 1e-3, as `snt.Conv3D` and `snt.BatchNorm`
     in DeepMind's i3d.py. Weights live in the layers `{name}_conv_3d` and `{name}_batch_norm`.
+
+    Args:
+        x: (B, T, H, W, C).
+        filters, kernel, strides: of the convolution.
+        name: what the layers with weights are named after.
+        endpoint: name of the ReLU; `name` by default.
+        padding: "same" as in TensorFlow, or "symmetric" as in PyTorch: half the kernel on both sides. They differ
+            where a stride of 2 meets an even size.
+        norm: False for a convolution with bias and no batch norm.
+        bn_momentum, epsilon, scale: of the batch norm.
     """
     fan_in = math.prod(kernel) * x.shape[-1]
+    strides = tuple(strides)
+    explicit = padding == "symmetric" and strides != (1, 1, 1)
+    if explicit:
+        x = pad(x, [(size // 2, size // 2) for size in kernel], name=f"{name}_pad")
     x = layers.Conv3D(
         filters,
         kernel,
         strides,
-        padding="same",
+        padding="valid" if explicit else "same",
         data_format="channels_last",
-        use_bias=False,
+        use_bias=not norm,
         kernel_initializer=sonnet_initializer(fan_in),
         name=f"{name}_conv_3d",
     )(x)
-    x = layers.BatchNormalization(axis=-1, momentum=bn_momentum, epsilon=1e-3, scale=False, name=f"{name}_batch_norm")(
+    if norm:
+        x = layers.BatchNormalization(
+            axis=-1, momentum=bn_momentum, epsilon=epsilon, scale=scale, name=f"{name}_batch_norm"
+        )(x)
+    return layers.ReLU(name=endpoint or name)(x)
+
+
+def separable_unit(
+    x, filters, kernel, strides=(1, 1, 1), *, name, endpoint=None, temporal_first=False, temporal_norm=True, **settings
+):
+    """A convolution parted in two: 1 x k x k in space, then k x 1 x 1 in time, each a `conv_unit`.
+
+    Weights live in `{name}_spatial_conv_3d`, `{name}_temporal_conv_3d` and their batch norms.
+
+    Args:
+        x: (B, T, H, W, C).
+        filters, kernel, strides: of the convolution that is parted.
+        name: what the layers with weights are named after.
+        endpoint: name of the last ReLU; `name` by default.
+        temporal_first: whether time comes before space, at the width of `x`.
+        temporal_norm: False for a temporal convolution with bias and no batch norm.
+        **settings: of both, as `conv_unit` takes them.
+    """
+    (kt, kh, kw), (st, sh, sw) = kernel, strides
+    spatial = (f"{name}_spatial", filters, (1, kh, kw), (1, sh, sw), True)
+    temporal = (f"{name}_temporal", x.shape[-1] if temporal_first else filters, (kt, 1, 1), (st, 1, 1), temporal_norm)
+    first, second = (temporal, spatial) if temporal_first else (spatial, temporal)
+    for half, width, size, steps, norm in (first, second):
+        last = (endpoint or name) if half == second[0] else None
+        x = conv_unit(x, width, size, steps, name=half, endpoint=last, norm=norm, **settings)
+    return x
+
+
+def self_gating(x, *, name, use_bias):
+    """Weighs each channel by sigmoid(W m + b), where m is its mean over time and space: the gate of S3D-G.
+
+    Args:
+        x: (B, T, H, W, C).
+        name: endpoint of the product, of the shape of `x`. The layer `{name}_self_gating` has the weights, whose
+            kernel is (1, 1, 1, C, C).
+        use_bias: whether there is a b.
+    """
+    # In float32, because the sum over a clip is more than float16 holds.
+    gate = layers.GlobalAveragePooling3D(
+        data_format="channels_last", keepdims=True, dtype="float32", name=f"{name}_self_gating_mean"
+    )(x)
+    gate = layers.Conv3D(
+        x.shape[-1],
+        1,
+        data_format="channels_last",
+        use_bias=use_bias,
+        activation="sigmoid",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+        name=f"{name}_self_gating",
+    )(gate)
+    return layers.Multiply(name=name)([x, gate])
+
+
+def pad(x, sides, *, name):
+    """Zeros around (B, T, H, W, C); `sides` are (before, after) in time, height and width."""
+    return layers.ZeroPadding3D(tuple(sides), data_format="channels_last", name=name)(x)
+
+
+def max_pool(x, window, strides, *, name, padding="same"):
+    """Max pooling; the padding never wins, because what comes in is the output of a ReLU.
+
+    Args:
+        x: (B, T, H, W, C), none below 0.
+        window, strides: of the pooling.
+        name: the endpoint.
+        padding: where a stride of 2 puts its first window. "same": as TensorFlow does, which depends on the size.
+            "symmetric": half the window in front, and a window of 2 drops the last of an odd size, as in PyTorch.
+            "after": on the first element, and as many windows as "same" has.
+    """
+    explicit = padding != "same" and tuple(strides) != (1, 1, 1)
+    if explicit:
+        sides = [((size - 1) // 2,) * 2 if padding == "symmetric" else (0, size - 1) for size in window]
+        if any(map(any, sides)):
+            x = pad(x, sides, name=f"{name}_pad")
+    return MaxPool3D(window, strides, padding="valid" if explicit else "same", data_format="channels_last", name=name)(
         x
     )
-    return layers.ReLU(name=name)(x)
 
 
-def max_pool(x, window, strides, *, name):
-    """Max pooling with SAME padding; the padding never wins."""
-    return MaxPool3D(window, strides, padding="same", data_format="channels_last", name=name)(x)
+def scaled_width(filters, depth_multiplier):
+    """The width of a layer that has `filters` at a depth_multiplier of 1."""
+    return max(8, round(filters * depth_multiplier))
 
 
 @keras.saving.register_keras_serializable(package="keras_i3d")
@@ -119,7 +224,7 @@ def is_bfloat16_on_cpu(layer):
 
 
 def has_gpu():
-    """Whether the backend has a GPU. JAX raises an error, where TensorFlow lists none."""
+    """Whether the backend has a GPU. JAX raises an error if there is none; TensorFlow lists none."""
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except RuntimeError:
@@ -137,15 +242,18 @@ class ClipCheck(layers.Layer):
         min_frames: frames needed.
         min_size: pixels needed in height and in width.
         facts: what the weights behind it were trained on, as `facts.Facts.record` gives it; None where nobody said.
-            They stand here because a layer's configuration goes wherever the model goes.
+        family: name of the network that it belongs to, a row of `families`; None in files from before there were rows.
+
+    The last two stand here because a layer's configuration goes wherever the model goes.
     """
 
-    def __init__(self, min_frames, min_size, facts=None, **kwargs):
+    def __init__(self, min_frames, min_size, facts=None, family=None, **kwargs):
         kwargs.setdefault("name", f"Needs_{min_frames}_frames_of_{min_size}x{min_size}")
         super().__init__(**kwargs)
         self.min_frames = min_frames
         self.min_size = min_size
         self.facts = facts
+        self.family = family
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -161,7 +269,8 @@ class ClipCheck(layers.Layer):
 
     def get_config(self):
         config = {**super().get_config(), "min_frames": self.min_frames, "min_size": self.min_size}
-        return config if self.facts is None else {**config, "facts": self.facts}
+        more = {"facts": self.facts, "family": self.family}
+        return config | {name: value for name, value in more.items() if value}
 
 
 def check_clip_shape(shape, min_frames, min_size):
@@ -188,26 +297,37 @@ class HeadPool(layers.Layer):
     Every position is averaged with equal weight, in float32 or what the layer's dtype says.
 
     Args:
-        window: the side of the spatial window.
+        window: the side of the spatial window; None for the whole map, whose mean is one position.
+        steps: of the window in time: 2, or 1, which leaves the steps as they are.
     """
 
-    def __init__(self, window=7, **kwargs):
+    def __init__(self, window=7, steps=2, **kwargs):
         super().__init__(**kwargs)
+        if steps not in (1, 2):
+            raise ValueError(f"steps must be 1 or 2. Received: steps={steps!r}")
         self.window = window
+        self.steps = steps
 
     def compute_output_shape(self, input_shape):
         batch, frames, *sides, channels = input_shape
-        sides = [None if side is None else max(side - self.window + 1, 1) for side in sides]
-        return (batch, None if frames is None else frames - 1, *sides, channels)
+        if self.window is None:
+            sides = [1, 1]
+        else:
+            sides = [None if side is None else max(side - self.window + 1, 1) for side in sides]
+        return (batch, None if frames is None else frames - self.steps + 1, *sides, channels)
 
     def call(self, x):
-        x = (x[:, :-1] + x[:, 1:]) / 2
+        if self.steps == 2:
+            x = (x[:, :-1] + x[:, 1:]) / 2
+        if self.window is None:
+            return ops.mean(x, axis=(2, 3), keepdims=True)
         for axis in (2, 3):
             x = _sliding_mean(x, axis, self.window)
         return x
 
     def get_config(self):
-        return {**super().get_config(), "window": self.window}
+        config = {**super().get_config(), "window": self.window}
+        return config if self.steps == 2 else {**config, "steps": self.steps}
 
 
 def _sliding_mean(x, axis, window):

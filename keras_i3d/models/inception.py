@@ -5,7 +5,7 @@ import numbers
 import keras
 from keras import layers
 
-from keras_i3d.models.blocks import ClipCheck, HeadPool, conv_unit, max_pool, sonnet_initializer
+from keras_i3d.models.blocks import ClipCheck, HeadPool, conv_unit, max_pool, scaled_width, sonnet_initializer
 from keras_i3d.specs import CHANNELS, CROP, MIN_FRAMES, MIN_SIZE, check_stream
 
 CONV, POOL, MIXED = "conv", "pool", "mixed"
@@ -29,7 +29,6 @@ LAYERS = (  #                                                      64 x 224 x 22
     ("Mixed_5b", MIXED, 256, 160, 320, 32, 128, 128),  #            832
     ("Mixed_5c", MIXED, 384, 192, 384, 48, 128, 128),  #            1024
 )
-ENDPOINTS = (*(row[0] for row in LAYERS), "Logits", "Predictions")
 
 # The units of an Inception block whose published name breaks the pattern.
 PUBLISHED_NAMES = {"Mixed_5b_Branch_2_Conv3d_0b_3x3": "Mixed_5b_Branch_2_Conv3d_0a_3x3"}
@@ -49,13 +48,14 @@ def inception_i3d(
     depth_multiplier=1.0,
     bn_momentum=0.999,
     name=None,
+    table=LAYERS,
 ):
     """Builds an Inception I3D with fresh weights; `keras_i3d.I3D` documents the arguments.
 
     Returns a functional `keras.Model` from float32 (B, T, H, W, C) in [-1, 1] to float32 (B, classes),
-    in which every name in ENDPOINTS is a layer.
+    in which every name in the table is a layer.
     """
-    _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
+    check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
 
     def width(filters):
         return scaled_width(filters, depth_multiplier)
@@ -63,7 +63,7 @@ def inception_i3d(
     min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
     inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream, dtype="float32")
     x = ClipCheck(min_frames, MIN_SIZE)(inputs)
-    for endpoint, kind, *settings in LAYERS:
+    for endpoint, kind, *settings in table:
         if kind == CONV:
             filters, kernel, strides = settings
             x = conv_unit(x, width(filters), kernel, strides, name=endpoint, bn_momentum=bn_momentum)
@@ -72,12 +72,7 @@ def inception_i3d(
         else:
             x = mixed(x, [width(filters) for filters in settings], name=endpoint, bn_momentum=bn_momentum)
 
-    if include_top:
-        x = head(x, classes, dropout, classifier_activation)
-    elif pooling == "avg":
-        x = layers.GlobalAveragePooling3D(data_format="channels_last", dtype="float32", name="avg_pool")(x)
-    elif pooling == "max":
-        x = layers.GlobalMaxPooling3D(data_format="channels_last", dtype="float32", name="max_pool")(x)
+    x = head(x, classes, dropout, classifier_activation) if include_top else pooled(x, pooling)
     return keras.Model(inputs, x, name=name or f"i3d_{stream}")
 
 
@@ -104,74 +99,15 @@ def _units(name, widths):
     return [(PUBLISHED_NAMES.get(n, n), width, (int(n[-1]),) * 3) for n, width in zip(names, widths)]
 
 
-def depth_multiplier_of(shapes):
-    """Finds the depth_multiplier that a set of weights was made with.
+def head(x, classes, dropout, classifier_activation, window=7, steps=2):
+    """Average pool, dropout, a 1x1x1 convolution, the mean over time and space, softmax: all in float32.
 
     Args:
-        shapes: {layer name: [shape of its kernel, ...]}, of this network at any width, with or without its top.
-
-    Returns:
-        1.0 if it fits; else the one with the fewest digits that gives these widths; None if none does.
+        x: (B, T, H, W, C).
+        classes, dropout, classifier_activation: as the builders take them.
+        window, steps: of the average pool, as `HeadPool` takes them.
     """
-    pairs = []
-    for endpoint, kind, *settings in LAYERS:
-        if kind != POOL:
-            units = [(endpoint, settings[0], None)] if kind == CONV else _units(endpoint, settings)
-            pairs += [(filters, shapes.get(f"{name}_conv_3d")) for name, filters, _ in units]
-    if any(not shape for _, shape in pairs):
-        return None
-    pairs = [(filters, shape[0][-1]) for filters, shape in pairs]
-    low = max([(found - 0.5) / filters for filters, found in pairs if found > 8], default=0.0)
-    high = min((found + 0.5) / filters for filters, found in pairs)
-    for candidate in (1.0, *(round((low + high) / 2, digits) for digits in range(1, 16))):
-        if candidate > 0 and all(scaled_width(filters, candidate) == found for filters, found in pairs):
-            return candidate
-    return None
-
-
-def layout(include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
-    """The weights that `inception_i3d` has with the same arguments, without building it.
-
-    Returns:
-        {layer name: [shapes]} of every layer with weights, in the order of the model's layers, by which Keras lays out
-        weight files: layers that are as far from the output follow each other.
-    """
-    found, channels = {}, CHANNELS[check_stream(stream)]
-
-    def add(units):
-        """Units of one depth: their convolutions, then their batch norms."""
-        for name, inputs, filters, kernel in units:
-            found[f"{name}_conv_3d"] = [(*kernel, inputs, filters)]
-        for name, _, filters, _ in units:
-            found[f"{name}_batch_norm"] = [(filters,)] * 3
-
-    for endpoint, kind, *settings in LAYERS:
-        if kind == CONV:
-            filters, kernel, _ = settings
-            filters = scaled_width(filters, depth_multiplier)
-            add([(endpoint, channels, filters, kernel)])
-            channels = filters
-        elif kind == MIXED:
-            widths = [scaled_width(filters, depth_multiplier) for filters in settings]
-            units = _units(endpoint, widths)
-            inputs = (channels, channels, widths[1], channels, widths[3], channels)
-            units = [(name, before, *rest) for (name, *rest), before in zip(units, inputs)]
-            add([units[1], units[3]])
-            add([units[0], units[2], units[4], units[5]])
-            channels = widths[0] + widths[2] + widths[4] + widths[5]
-    if include_top:
-        found[HEAD] = [(1, 1, 1, channels, classes), (classes,)]
-    return found
-
-
-def scaled_width(filters, depth_multiplier):
-    """The width of a layer that has `filters` at a depth_multiplier of 1."""
-    return max(8, round(filters * depth_multiplier))
-
-
-def head(x, classes, dropout, classifier_activation):
-    """Average pool, dropout, a 1x1x1 convolution, the mean over time and space, softmax: all in float32."""
-    x = HeadPool(dtype="float32", name="Logits_AvgPool3d_0a_7x7")(x)
+    x = HeadPool(window, steps, dtype="float32", name="Logits_AvgPool3d_0a_7x7")(x)
     x = layers.Dropout(dropout, dtype="float32", name="Logits_Dropout3d_0b")(x)
     x = layers.Conv3D(
         classes,
@@ -185,8 +121,17 @@ def head(x, classes, dropout, classifier_activation):
     return layers.Activation(classifier_activation, dtype="float32", name="Predictions")(x)
 
 
-def clip_shape(input_shape, stream, min_frames=MIN_FRAMES):
-    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError."""
+def pooled(x, pooling):
+    """What a network without its top returns: (B, T, H, W, C), or float32 (B, C) by the mean or the maximum of all."""
+    if pooling == "avg":
+        return layers.GlobalAveragePooling3D(data_format="channels_last", dtype="float32", name="avg_pool")(x)
+    if pooling == "max":
+        return layers.GlobalMaxPooling3D(data_format="channels_last", dtype="float32", name="max_pool")(x)
+    return x
+
+
+def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D"):
+    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError, which names the network."""
     channels = CHANNELS[check_stream(stream)]
     if input_shape is None:
         return (None, CROP, CROP, channels)
@@ -206,13 +151,13 @@ def clip_shape(input_shape, stream, min_frames=MIN_FRAMES):
     for size, least, what in zip(input_shape, (min_frames, MIN_SIZE, MIN_SIZE), ("frames", "high", "wide")):
         if size is not None and size < least:
             raise ValueError(
-                f"I3D takes clips of at least {min_frames} frames, {MIN_SIZE} pixels high and {MIN_SIZE} wide. "
+                f"{network} takes clips of at least {min_frames} frames, {MIN_SIZE} pixels high and {MIN_SIZE} wide. "
                 f"Received: input_shape={input_shape}, {size} {what}. Pass {least} or more, or None for any."
             )
     return input_shape
 
 
-def _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum):
+def check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum):
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max". Received: pooling={pooling!r}')
     if include_top and pooling is not None:
@@ -225,3 +170,15 @@ def _check_arguments(include_top, pooling, classes, dropout, depth_multiplier, b
         raise ValueError(f"depth_multiplier must be positive. Received: depth_multiplier={depth_multiplier!r}")
     if not 0 <= bn_momentum < 1:
         raise ValueError(f"bn_momentum must be in [0, 1). Received: bn_momentum={bn_momentum!r}")
+
+
+def cuts(table=LAYERS):
+    """Returns the endpoints at which rematerialisation cuts the graph: each keeps only its own output for the gradient.
+
+    They are the pools, and the Inception blocks before another one. An endpoint before a pool is larger than the pool,
+    and cheap to compute again.
+    """
+    followers = [*(row[1] for row in table[1:]), None]
+    return tuple(
+        name for (name, kind, *_), after in zip(table, followers) if kind == POOL or (kind == MIXED and after != POOL)
+    )

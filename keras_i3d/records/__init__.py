@@ -1,7 +1,9 @@
 """Videos as TFRecords: annotations, the build by Beam, the manifest of each split, and the check of what is there."""
 
-from keras_i3d.records import annotations
-from keras_i3d.records.manifest import Manifest
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d import on_first_use
+
+_HOMES = {"Manifest": "keras_i3d.records.manifest", "RecordSpec": "keras_i3d.specs"}
 
 __all__ = ["Manifest", "RecordSpec", "annotations"]
+# The command line asks `video_files` alone before it knows whether there is anything to do; that takes no TensorFlow.
+__getattr__, __dir__ = on_first_use.names(__name__, _HOMES, ("annotations",))

@@ -1,10 +1,10 @@
 """Annotation files as published, and plain folders, to lists of labelled videos.
 
 A reader matches a dataset's own annotation files to the videos that are there. The order of examples is
-that of the annotation files; the order of labels comes from the dataset's own file where it has one.
+that of the annotation files; the order of labels comes from the dataset's own file if it has one.
 What is listed and not there is counted in `Listing.missing`.
 
-Every reader raises ValueError, with file and line where there is one, for: an annotation file that cannot be
+Every reader raises ValueError, with file and line if there is one, for: an annotation file that cannot be
 read, is not UTF-8 or has a malformed line; a label outside the labels; an id listed twice; a split that does
 not exist; a videos folder that does not exist; nothing listed; none of the listed videos there.
 """
@@ -113,7 +113,7 @@ def kinetics(annotations, videos, labels=None, split=None):
             time_end, split and any others; or without a header, in that order.
         videos: the folder of videos.
         labels: the classes in order, as a list or as a file of one label a line; None for the sorted labels of
-            the annotations. DeepMind's weights have an order of their own, in the label file beside them.
+            the annotations. DeepMind's weights have an order of their own, in the label file next to them.
         split: which of the splits in `annotations`; "val", "validate" and "validation" are one. None if it
             holds only one. A file without that column is named by it.
 
@@ -153,7 +153,7 @@ def kinetics(annotations, videos, labels=None, split=None):
 
 
 def _kinetics_entries(path):
-    """Returns [(line, label, youtube id, start, end, split)], label and split None where the file has none."""
+    """Returns [(line, label, youtube id, start, end, split)], label and split None if the file has none."""
     rows = annotation_files.csv_rows(path)
     header = [cell.casefold() for cell in rows[0][1]]
     if "youtube_id" in header:
@@ -347,7 +347,7 @@ def csv(path, videos=None, labels=None, split="all"):
         split: what to call the split.
 
     Returns:
-        A Listing with ids the paths as in the CSV, and times where given: `a/b.mp4#t=1.5,4`. An absolute path is
+        A Listing with ids the paths as in the CSV, and times if given: `a/b.mp4#t=1.5,4`. An absolute path is
         shortened, to below the videos folder, or to below what the absolute paths outside it have in common.
     """
     path = os.fspath(paths.expand(path))
@@ -415,7 +415,7 @@ def find(source, annotations=None, labels=None, split=None, number=1):
         source: the folder of videos, or the CSV file, as `PATH` or `KIND:PATH` with KIND one of folder, csv,
             kinetics, ucf101, hmdb51. Without KIND a folder is a "folder" and a file that ends in .csv a "csv".
         annotations: kinetics: the CSV file. ucf101, hmdb51: the folder of lists; None looks for it in PATH and
-            beside it under its published name. csv: the CSV file, PATH being the folder of videos. folder: None.
+            next to it under its published name. csv: the CSV file, PATH being the folder of videos. folder: None.
         labels: the classes in order, a list or a file of one label a line. ucf101 and hmdb51 have their own.
         split: kinetics, ucf101, hmdb51: which split; folder, csv: what to call it.
         number: ucf101, hmdb51: which of the three published divisions.
@@ -471,7 +471,7 @@ def _kind(source):
 
 
 def _lists_near(videos, kind):
-    """Returns the folder of split lists in the videos folder or beside it."""
+    """Returns the folder of split lists in the videos folder or next to it."""
     published = LISTS[kind]
     beside = os.path.join(os.path.dirname(os.path.abspath(videos)), published)
     for place in (os.path.join(videos, published), beside):

@@ -1,7 +1,7 @@
 """Videos to sharded TFRecords, distributed by Apache Beam, safe to interrupt at any point.
 
 A plan fixes which video goes to which shard and in which order, whatever the number of workers. One element of work is
-one shard: written aside, read back, renamed; what is there already is not done again.
+one shard: written to a temporary file, read back, renamed. What is there already is not done again.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from keras_i3d.flow.pairs import METHODS, cores
 from keras_i3d.records import distribute, manifest, sequence_example
 from keras_i3d.records.build_state import Work, counted, plan, sidecar
 from keras_i3d.records.video_files import is_text, printable
+from keras_i3d.specs import RecordSpec
 from keras_i3d.video import MAX_SECONDS, Reader
 
 
@@ -32,9 +33,9 @@ class Report:
         damaged: how many of those written have packets that could not be decoded, or are cut short; the manifest lists
             them.
         shards: number of files.
-        bytes: of all shards.
+        bytes: size of all shards.
         seconds: this call took.
-        built: how many shards this call wrote; 0 where the split was complete.
+        built: how many shards this call wrote; 0 if the split was complete.
     """
 
     split: str
@@ -71,7 +72,7 @@ def build(
     Args:
         listing: an `annotations.Listing`. Several splits may go to one output; their labels and specs must agree.
         output: a folder, local or whatever `tf.io.gfile` takes. Two builds of one split at once are refused only
-            where the folder is local; elsewhere they would write the same shards twice.
+            if the folder is local; elsewhere they would write the same shards twice.
         spec: a RecordSpec.
         shards: how many files; by default as `plan.default_shards` says.
         workers: local processes; by default one a core.
@@ -121,7 +122,7 @@ def write_shard(folder, offset):
         head = json.loads(file.readline())
         file.seek(offset)
         line = json.loads(file.readline())
-    spec, number = sequence_example.RecordSpec(**head["spec"]), line["shard"]
+    spec, number = RecordSpec(**head["spec"]), line["shard"]
     name = manifest.shard_name(head["split"], number, head["shards"])
     aside = os.path.join(folder, f"{name}.{uuid.uuid4().hex[:8]}.part")
     done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}

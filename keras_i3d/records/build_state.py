@@ -24,7 +24,8 @@ import tensorflow as tf
 from keras_i3d import locks
 from keras_i3d.errors import BuildError, notice, one_line
 from keras_i3d.progress import Bar
-from keras_i3d.records import manifest, sequence_example
+from keras_i3d.records import manifest
+from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
 
 VIDEOS_A_SHARD = 64
@@ -32,7 +33,7 @@ SPREAD = 8  # shards of a small data set, for its workers to share
 
 
 def default_shards(videos):
-    """Returns how many shards hold about 64 videos each; at least 8, or one a video where there are fewer."""
+    """Returns how many shards hold about 64 videos each; at least 8, or one a video if there are fewer."""
     return max(-(-videos // VIDEOS_A_SHARD), min(videos, SPREAD))
 
 
@@ -160,8 +161,8 @@ class Work:
             self._resumed = True
             head = self._begun(path)
             if head["digest"] != self.head["digest"]:
-                remedy = f"Give the same settings to go on, or remove {self.folder} and the shards to start anew"
-                begun = sequence_example.RecordSpec(**head["spec"])
+                remedy = f"Give the same settings to resume, or remove {self.folder} and the shards to start anew"
+                begun = RecordSpec(**head["spec"])
                 manifest.check_same(
                     "The specs", begun, self.spec, f"the build in {self.folder}", f"this one ({remedy})"
                 )
@@ -181,7 +182,7 @@ class Work:
         try:
             with tf.io.gfile.GFile(path, "rb") as file:
                 head = json.loads(file.readline())
-            self._facts(head), sequence_example.RecordSpec(**head["spec"])
+            self._facts(head), RecordSpec(**head["spec"])
             return head
         except (OSError, tf.errors.OpError):
             raise
@@ -316,7 +317,7 @@ def _line(content):
 
 
 def _bytes(text):
-    """UTF-8, and what Python's json reads back where a file's name is not: a worker reports it."""
+    """UTF-8, and what Python's json reads back if a file's name is not: a worker reports it."""
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -1,7 +1,7 @@
 """The shards of a plan written by Apache Beam: by local processes, or wherever one of its runners has them.
 
 Locally Beam's driver and its workers are a process group of their own. Whatever ends this process, kill -9 included,
-closes the driver's input, at which it ends its group: no worker goes on alone.
+closes the driver's input, at which it ends its group: no worker continues alone.
 """
 
 import collections
@@ -21,7 +21,7 @@ SAID = "keras_i3d: "  # how the lines of messages.notice begin
 
 
 def check_installed():
-    """Raises ImportError where Apache Beam is missing."""
+    """Raises ImportError if Apache Beam is missing."""
     try:
         import apache_beam  # noqa: F401
     except ImportError as error:
@@ -38,7 +38,7 @@ def local(folder, offsets, workers):
     environment = {
         **os.environ,
         "CUDA_VISIBLE_DEVICES": "-1",  # TensorFlow only writes files here
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # an exception says what matters; the last line that is printed is told
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
     }
     driver = subprocess.Popen(
@@ -73,7 +73,7 @@ def local(folder, offsets, workers):
         listener.join()
     if code:
         said = next((line for line in reversed(last) if line.strip()), f"status {code}")
-        raise BuildError(f"The workers stopped: {said}. Complete shards are kept; the same command goes on from there")
+        raise BuildError(f"The workers stopped: {said}. Complete shards are kept; the same command resumes from there")
 
 
 def drive():
@@ -123,7 +123,7 @@ def remote(folder, offsets, runner, flags):
         result.cancel()
         raise
     if str(state) != "DONE":
-        raise BuildError(f"{runner} ended with {state}. Complete shards are kept; the same command goes on from there")
+        raise BuildError(f"{runner} ended with {state}. Complete shards are kept; the same command resumes from there")
 
 
 def _pipeline(folder, offsets, options, runner=None):

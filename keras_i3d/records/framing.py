@@ -18,7 +18,7 @@ AT_ONCE = 16
 
 
 def whole_records(path):
-    """Returns how many records lie before the first whose length is beyond the file's end; -1 where there is none.
+    """Returns how many records lie before the first whose length is beyond the file's end; -1 if there is none.
 
     Args:
         path: a file. One that is not local is not looked at, as each length would be a request: -1.

@@ -1,4 +1,4 @@
-"""What a folder of records holds: `SPLIT.json` beside the shards of each split."""
+"""What a folder of records holds: `SPLIT.json` next to the shards of each split."""
 
 import dataclasses
 import json
@@ -9,8 +9,8 @@ import uuid
 import tensorflow as tf
 
 from keras_i3d.errors import one_line
-from keras_i3d.records.sequence_example import RecordSpec
 from keras_i3d.records.video_files import regular
+from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
 
 FORMAT = 1
@@ -31,16 +31,16 @@ class Manifest:
 
     Attributes:
         split: "train", ...
-        labels: class names, the place in the list being the class index.
-        spec: how every record was made.
-        shards: in order.
+        labels: class names; the place in the list is the class index.
+        spec: the RecordSpec by which every record was made.
+        shards: the Shards, in order.
         failed: {"id", "path", "reason"} of each video that could not be used.
         missing: {"id", "path"} of each video that was listed and not there.
         source: what it was built from, for people.
         version: the package's, when it was built.
-        damaged: {"id", "path", "packets", "cut_short"} of each video written of which so many packets could not be
-            decoded, or whose file lacks a part.
-        plan: a hash of all that the shards were made from.
+        damaged: {"id", "path", "packets", "cut_short"} of each video that was written in spite of damage: how many
+            packets could not be decoded, and whether its file lacks a part.
+        plan: a hash of everything that the shards were made from.
     """
 
     split: str
@@ -60,7 +60,7 @@ class Manifest:
         return sum(len(shard.ids) for shard in self.shards)
 
     def write(self, folder):
-        """Writes `folder`/SPLIT.json, aside first; returns its path."""
+        """Writes `folder`/SPLIT.json, as a temporary file first; returns its path."""
         path = os.path.join(folder, f"{self.split}.json")
         write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
         return path
@@ -120,13 +120,13 @@ def _spec(**content):
 
 
 def _opened(path):
-    """Opens a text file, by `tf.io.gfile` where it is not local; a pipe in its place would be waited for."""
+    """Opens a text file, by `tf.io.gfile` if it is not local; a pipe in its place would be waited for."""
     path = os.fspath(path)
     return tf.io.gfile.GFile(path) if "://" in path else open(path, encoding="utf-8", opener=regular)
 
 
 def shard(name, ids, bytes):
-    """A Shard of a manifest, whose name is that of a file beside it: not a path to somewhere else."""
+    """A Shard of a manifest, whose name is that of a file in the same folder, not a path to somewhere else."""
     if os.path.basename(name) != name or not all(isinstance(id, str) for id in _list(ids, "ids")):
         raise ValueError(f"a shard is named as a file beside the manifest, its ids are text; received {name!r}")
     if type(bytes) is not int or bytes < 0:
@@ -135,7 +135,7 @@ def shard(name, ids, bytes):
 
 
 def of_shard(path):
-    """Returns the Manifest that a file of records belongs to, or None for a foreign file."""
+    """Returns the Manifest that a file of records belongs to, or None for a third-party file."""
     split = re.fullmatch(r"(.+)-\d{5}-of-\d{5}\.tfrecord", os.path.basename(path))
     beside = split and os.path.join(os.path.dirname(path), f"{split[1]}.json")
     return read(beside) if beside and tf.io.gfile.exists(beside) else None
@@ -147,7 +147,7 @@ def shard_name(split, number, count):
 
 
 def check_same(name, first, second, where_first, where_second):
-    """Raises ValueError with both values where two dataclasses of one kind, such as RecordSpec, disagree."""
+    """Raises ValueError with both values if two dataclasses of one kind, such as RecordSpec, disagree."""
     if first != second:
         a, b = dataclasses.asdict(first), dataclasses.asdict(second)
         differing = "; ".join(f"{key}: {a[key]!r} and {b[key]!r}" for key in a if a[key] != b[key])
@@ -155,7 +155,7 @@ def check_same(name, first, second, where_first, where_second):
 
 
 def write_json(path, content):
-    """Writes a JSON file aside and renames it, by `tf.io.gfile`."""
+    """Writes a JSON file as a temporary file and renames it, by `tf.io.gfile`."""
     aside = f"{path}.{uuid.uuid4().hex[:8]}.part"
     with tf.io.gfile.GFile(aside, "w") as file:
         json.dump(content, file, indent=1, ensure_ascii=False)

@@ -9,68 +9,19 @@ and a constant, without the conversion to luma and colour, and without subsampli
 """
 
 import collections
-import dataclasses
-import io
-import math
 
 import numpy as np
 import tensorflow as tf
 
-from keras_i3d.errors import missing_package
-from keras_i3d.flow.pairs import METHODS, stream
+from keras_i3d import jpeg
+from keras_i3d.flow.pairs import stream
 from keras_i3d.flow.quantize import SCHEMES, quantize_flow
 from keras_i3d.records import framing
-from keras_i3d.specs import FLOW_BOUND, FPS, SHORT_SIDE, ClipSpec
+from keras_i3d.specs import FLOW_BOUND, QUALITY
 from keras_i3d.version import __version__
 
 FLOW = "FORWARD_FLOW/"
 PREFIXES = {"rgb": "", "flow": FLOW}
-QUALITY = 95
-
-
-@dataclasses.dataclass(frozen=True)
-class RecordSpec:
-    """How the frames and fields of a record were made; the same for every record of a data set.
-
-    Attributes:
-        fps: frames per second.
-        short_side: pixels of the shorter side; flow is computed after this scaling.
-        quality: of the JPEGs.
-        flow_method: "tvl1", "opencv" or "dis"; None for records without flow.
-        flow_bound: pixels per frame that become the ends of the 8-bit range.
-        flow_scheme: how levels read back, a key of `flow.quantize.SCHEMES`.
-    """
-
-    fps: float = FPS
-    short_side: int = SHORT_SIDE
-    quality: int = QUALITY
-    flow_method: str | None = "tvl1"
-    flow_bound: float = FLOW_BOUND
-    flow_scheme: str = "exact"
-
-    def __post_init__(self):
-        for name, holds, rule in (
-            ("fps", 0 < self.fps < math.inf, "above 0"),
-            ("short_side", self.short_side >= 1, "at least 1 pixel"),
-            ("quality", 1 <= self.quality <= 100, "in 1..100"),
-            ("flow_method", self.flow_method in (None, *METHODS), f"None or one of {', '.join(METHODS)}"),
-            ("flow_bound", 0 < self.flow_bound < math.inf, "above 0"),
-            ("flow_scheme", self.flow_scheme in SCHEMES, f"one of {', '.join(SCHEMES)}"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
-
-    def clip(self, stream, crop, frames=None, frame_stride=1):
-        """The ClipSpec of clips of such records.
-
-        Args:
-            stream: "rgb" or "flow".
-            crop: pixels.
-            frames, frame_stride: as `data.load` takes clip_frames and frame_stride.
-        """
-        names = ("flow_method", "flow_bound", "flow_scheme") if stream == "flow" else ()
-        flow = {name: getattr(self, name) for name in names}
-        return ClipSpec(stream, self.fps, self.short_side, crop, frames=frames, frame_stride=frame_stride, **flow)
 
 
 def encode(frames, spec, *, id, label=None, index=None, split="", source="", start=None, end=None, workers=None):
@@ -91,7 +42,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
         bytes.
 
     Raises:
-        ValueError: no frame, or a single one where flow is asked for, or frames of several sizes.
+        ValueError: no frame, or a single one if flow is asked for, or frames of several sizes.
     """
     images, sizes = [], set()
 
@@ -109,7 +60,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
     if len(sizes) != 1:
         raise ValueError(f"A record needs frames of one size. Received: {len(images)} frames, sizes {sorted(sizes)}")
     if flows == []:
-        raise ValueError('Flow needs at least 2 frames. Received: 1. Use flow="none" for still pictures')
+        raise ValueError("Flow needs at least 2 frames. Received: 1. Use flow_method=none for still pictures")
     height, width = sizes.pop()
     context = {
         "example/id": _bytes(id),
@@ -143,7 +94,7 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
 
 def encode_rgb(frame, quality=QUALITY):
     """Returns a frame, uint8 (H, W, 3), as a JPEG."""
-    return _jpeg(frame, quality=quality)
+    return jpeg.encode(frame, quality)
 
 
 def encode_flow(field, spec):
@@ -153,7 +104,7 @@ def encode_flow(field, spec):
     levels = quantize_flow(field, spec.flow_bound)
     # keep_rgb: the three components are stored as they are, not as luma and colour.
     levels = np.concatenate([levels, np.full_like(levels[..., :1], 127)], axis=-1)
-    return _jpeg(levels, quality=spec.quality, subsampling=0, keep_rgb=True, optimize=True)
+    return jpeg.encode(levels, spec.quality, subsampling=0, keep_rgb=True, optimize=True)
 
 
 def parse(serialized, streams=("rgb", "flow")):
@@ -275,16 +226,6 @@ def flow_scaling(bound, scheme):
     steps = tf.gather([float(steps) for steps, _ in SCHEMES.values()], which)
     offset = tf.gather([float(offset) for _, offset in SCHEMES.values()], which)
     return offset - steps / 2, 2 * bound / steps  # the order of `flow.dequantize_flow`: zero stays exactly zero
-
-
-def _jpeg(image, **settings):
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_package("PIL", "pillow", "Writing records") from error
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", **settings)
-    return buffer.getvalue()
 
 
 def _image_facts(prefix, height, width, spec):

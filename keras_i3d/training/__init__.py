@@ -1,9 +1,16 @@
 """Training of I3D: recipes, precision, devices, checkpoints that resume to the step."""
 
-from keras_i3d.recipes import RECIPES, Recipe
-from keras_i3d.training.faster_step import for_training
-from keras_i3d.training.fit_check import FitCheck, fit_check
-from keras_i3d.training.run import train
-from keras_i3d.training.workers import TrainingError
+from keras_i3d import on_first_use
+
+_HOMES = {
+    "RECIPES": "keras_i3d.recipes",
+    "FitCheck": "keras_i3d.training.fit_check",
+    "Recipe": "keras_i3d.recipes",
+    "TrainingError": "keras_i3d.training.workers",
+    "fit_check": "keras_i3d.training.fit_check",
+    "for_training": "keras_i3d.training.faster_step",
+    "train": "keras_i3d.training.run",
+}
 
 __all__ = ["RECIPES", "FitCheck", "Recipe", "TrainingError", "fit_check", "for_training", "train"]
+__getattr__, __dir__ = on_first_use.names(__name__, _HOMES)

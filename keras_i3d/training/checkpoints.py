@@ -1,7 +1,7 @@
-"""Everything that a training step changes, in one file, so that a killed run goes on as if nothing had happened.
+"""Everything that a training step changes, in one file, so that a killed run resumes as if nothing had happened.
 
 Weights, the optimizer's variables, the state of every random layer and the running metrics. A checkpoint is written
-aside, read back, and renamed; the one before it stays until then.
+to a temporary file, read back, and renamed; the one before it stays until then.
 """
 
 import dataclasses
@@ -36,7 +36,11 @@ class Checkpoints:
         self.writes = writes
 
     def save(self, step, **facts):
-        """Writes the state after `step` steps, with `facts` (JSON) beside it; older checkpoints go afterwards.
+        """Writes the state after `step` steps, then removes all checkpoints but the newest two.
+
+        Args:
+            step: steps done.
+            **facts: values for JSON, which the checkpoint holds too.
 
         Raises:
             OSError: it could not be written; what was there before is untouched.
@@ -79,10 +83,10 @@ class Saved:
     """A checkpoint as it was read.
 
     Attributes:
-        path: of its file.
+        path: path of its file.
         step: how many steps were done.
         layout: shape and dtype of each array, as text.
-        facts: what was saved beside it.
+        facts: what was saved with it.
         arrays, metrics: the state, and the running metrics.
     """
 

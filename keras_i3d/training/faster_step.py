@@ -6,7 +6,7 @@ import threading
 import keras
 from keras import ops
 
-from keras_i3d.models import blocks, inception
+from keras_i3d.models import blocks, families
 
 
 def for_training(model, remat=False):
@@ -21,14 +21,14 @@ def for_training(model, remat=False):
         model: a functional model, such as `keras_i3d.I3D(...)`; or one made of such models, as
             `keras_i3d.TwoStreamI3D(...)` is.
         remat: whether the activations between endpoints are computed a second time for the gradient instead of kept:
-            less memory for about a third more time. The endpoints at which the Inception graph is cut are in `cuts`.
-            Results are those of the same model without.
+            less memory for about a third more time. Where the graph is cut is in its family's `cuts`. Results are
+            those of the same model without.
 
     Returns:
         A functional keras.Model, not compiled, with `trainable`, `synchronized` and regularizers as they were.
 
     Raises:
-        ValueError: remat for a model without I3D's endpoints, or on another backend than TensorFlow.
+        ValueError: remat for a model of somebody else's, or on another backend than TensorFlow.
     """
     if remat and keras.backend.backend() != "tensorflow":
         raise ValueError(f"Rematerialisation needs the TensorFlow backend. Received: {keras.backend.backend()}")
@@ -52,8 +52,8 @@ def for_training(model, remat=False):
         fast = Rematerialised(fast.input, fast.output, name=model.name)
     for layer in model.layers:
         if layer.name in copies:
-            if getattr(layer, "kernel", None) is not None:
-                copies[layer.name].kernel.regularizer = layer.kernel.regularizer  # may be newer than the layer
+            for new, old in zip(copies[layer.name].weights, layer.weights):
+                new.regularizer = old.regularizer  # may be newer than the layer
             if getattr(layer, "seed_generator", None) is not None:
                 copies[layer.name].seed_generator.state.assign(layer.seed_generator.state)
     fast.set_weights(model.get_weights())
@@ -80,7 +80,7 @@ def _recomputation():
 
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch norm, which trains by TensorFlow's fused kernel where it can.
+    """Keras's batch norm, which trains by TensorFlow's fused kernel if it can.
 
     Same variables and results: statistics in float32, the population variance in the moving average. It keeps
     Keras's class name, by which weight files are laid out.
@@ -163,31 +163,18 @@ class Conv3D(keras.layers.Conv3D):
         return keras.backend.backend() == "tensorflow" and blocks.is_bfloat16_on_cpu(self)
 
 
-def cuts():
-    """Names of the endpoints at which the graph is cut: each keeps only its own output for the gradient.
-
-    They are the pools and the Inception blocks before another: an endpoint before a pool is larger than the pool, and
-    cheap to have again.
-    """
-    followers = [*(row[1] for row in inception.LAYERS[1:]), None]
-    return tuple(
-        name
-        for (name, kind, *_), after in zip(inception.LAYERS, followers)
-        if kind == inception.POOL or (kind == inception.MIXED and after != inception.POOL)
-    )
-
-
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class Rematerialised(keras.Model):
-    """A functional model of an Inception I3D that trains piece by piece, keeping only what is at the cuts."""
+    """A functional model of one stream that trains piece by piece, keeping only what is at its family's cuts."""
 
     def __init__(self, *args, **kwargs):  # inputs, outputs: named, Keras 3.12 would save it without its layers
         super().__init__(*args, **kwargs)
+        family = families.of(self)
         names = {layer.name for layer in self.layers}
-        missing = [name for name in cuts() if name not in names]
-        if missing:
-            raise ValueError(f"Rematerialisation needs the endpoints of an Inception I3D. Missing: {missing}")
-        ends = [self.inputs[0], *(self.get_layer(name).output for name in cuts()), self.outputs[0]]
+        if family is None or not set(family.cuts) <= names:
+            missing = sorted(set(family.cuts) - names) if family else "its ClipCheck"
+            raise ValueError(f"Rematerialisation needs a model that this package made, whole. Missing: {missing}")
+        ends = [self.inputs[0], *(self.get_layer(name).output for name in family.cuts), self.outputs[0]]
         pieces = [keras.Model(start, end) for start, end in zip(ends, ends[1:])]
         self._run = lambda x: _run(pieces, x)  # hidden, or the pieces' layers would be tracked a second time
 

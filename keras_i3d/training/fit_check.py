@@ -6,9 +6,10 @@ import numpy as np
 
 from keras_i3d import data, recipes
 from keras_i3d.precision import policy
-from keras_i3d.training import run, run_errors, workers
+from keras_i3d.training import run_errors, workers
 from keras_i3d.training.objective import compile_model
-from keras_i3d.training.run_start import initial_weights
+from keras_i3d.training.run import build
+from keras_i3d.training.run_start import initial_weights, settled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +50,11 @@ def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=
     recipe = recipe.with_settings(settings or {}).scaled()
     changed = {"boundaries": (), "rates": (), "warmup_steps": 0, "dropout": 0.0, "label_smoothing": 0.0}
     recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
-    plan = run.make_plan(records, None, stream, weights, seed, recipe, None)
-    with run_errors.told(recipe), workers.strategy().scope(), policy(plan.recipe.precision):
-        x, y = _few(plan, records, clips)
-        model = run.build(plan, initial_weights(plan))
-        compile_model(model, plan.recipe)
+    asked = settled(records, None, stream, weights, seed, recipe, None)
+    with run_errors.told(recipe), workers.strategy().scope(), policy(asked.recipe.precision):
+        x, y = _few(asked, records, clips)
+        model = build(asked, initial_weights(asked))
+        compile_model(model, asked.recipe)
         for _ in range(steps):
             logs = model.train_on_batch(x, y, return_dict=True)
             model.reset_metrics()
@@ -62,10 +63,10 @@ def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=
     return FitCheck(len(y), int(model.optimizer.iterations), float(logs["loss"]), float(logs["top1"]))
 
 
-def _few(plan, records, clips):
+def _few(run, records, clips):
     """x and y of the first clips, of every class as many as of the others, as far as they go."""
-    recipe, found, wanted = plan.recipe, [], -(-clips // len(plan.labels))
-    for x, y in data.load(records, plan.stream, recipe.clip_frames, size=recipe.size, frame_stride=recipe.frame_stride):
+    recipe, found, wanted = run.recipe, [], -(-clips // len(run.labels))
+    for x, y in data.load(records, run.stream, recipe.clip_frames, size=recipe.size, frame_stride=recipe.frame_stride):
         if sum(label == int(y[0]) for _, label in found) < wanted:
             found.append((x[0].numpy(), int(y[0])))
         if len(found) == clips:

@@ -35,7 +35,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         first: the rate of the first updates after the rise.
         boundaries, rates: after `boundaries[i]` updates the rate is `rates[i]`.
         warmup_steps: updates of the rise.
-        accumulate: batches an update, for it is batches that an optimizer of Keras counts here.
+        accumulate: batches an update, because an optimizer of Keras counts batches here.
     """
 
     def __init__(self, first, boundaries=(), rates=(), warmup_steps=0, accumulate=1):

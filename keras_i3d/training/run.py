@@ -1,9 +1,7 @@
-"""One training run: a folder that any later start of the same command goes on with."""
+"""One training run: a folder with which any later start of the same command resumes."""
 
 import contextlib
-import dataclasses
 import functools
-import json
 import math
 import pathlib
 import shutil
@@ -12,7 +10,7 @@ import keras
 
 from keras_i3d import applications, atomic, data, facts, locks, recipes, runs
 from keras_i3d.errors import notice
-from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.models import families
 from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
 from keras_i3d.training import checkpoints, run_errors, workers
@@ -20,12 +18,9 @@ from keras_i3d.training.checkpoints import KEPT, RestoreMetrics
 from keras_i3d.training.faster_step import for_training
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.run_progress import Progress
-from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, make_plan, read_plan
-from keras_i3d.training.run_writer import Keeper
+from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled
+from keras_i3d.training.run_writer import RunWriter
 from keras_i3d.training.workers import TrainingError
-
-__all__ = ["build", "make_plan", "read_plan", "train"]
-
 
 LOCK = ".lock"
 
@@ -42,28 +37,30 @@ def train(
     devices=None,
     progress=True,
     errors="raise",
+    model=None,
 ):
-    """Trains one stream on a folder of records, or goes on with a run that was stopped or killed.
+    """Trains one stream on a folder of records, or resumes a run that was stopped or killed.
 
-    A run that was killed at any step and started again goes on from its last checkpoint: data, draws and all state are
+    A run that was killed at any step and started again resumes from its last checkpoint: data, draws and all state are
     resumed to the step, so that under one seed it ends with the weights of a run that was not interrupted.
 
     Args:
         records: a folder, glob or list of files, as for `data.load`, with a manifest.
         output: folder of the run. Afterwards it has `run.json` (recipe, seed, clip spec), `labels.txt`, `log.csv`,
-            `tensorboard/`, `checkpoints/`, `best.weights.h5` (where there is a validation) and `model.keras`.
+            `tensorboard/`, `checkpoints/`, `best.weights.h5` (if there is a validation) and `model.keras`.
         stream: "rgb" or "flow".
         recipe: a Recipe, or a name in `training.RECIPES`.
         weights: as for `keras_i3d.I3D`; or the folder of another run, whose `model.keras` is taken. A run that has a
-            checkpoint goes on from that, and needs them no more.
+            checkpoint resumes from that, and needs them no more.
         validation: records to measure top-1 and top-5 on, by the central clip of each video; None for no validation.
-        seed: of the new head, the order of the data and every draw.
+        seed: seed of the new head, the order of the data and every draw.
         settings: {field of the recipe: value} to replace.
-        devices: names of the devices to train on; by default all GPUs, or the CPU where there is none.
+        devices: names of the devices to train on; by default all GPUs, or the CPU if there is none.
         progress: whether to show how many batches are done, with the figures of the epoch.
         errors: "raise" stops at a damaged record; "count" drops such records, with a line for each, and counts them in
             `log.csv` and at the end, since the run began; not with several workers. What a run that drops some
             resumes with differs by the clips that took their places.
+        model: name of the network, a row of `models.families`. By default that of the weights, and "I3D" without any.
 
     Returns:
         The trained keras.Model, as `model.keras` holds it: float32 (B, T, H, W, C) to probabilities (B, classes).
@@ -83,92 +80,89 @@ def train(
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = recipe.with_settings(settings or {}).scaled()
     output = pathlib.Path(output)
-    plan = make_plan(records, validation, stream, weights, seed, recipe, output)
+    run = settled(records, validation, stream, weights, seed, recipe, output, model)
     strategy = workers.strategy(devices)
-    final = _final(plan)  # outside the strategy's scope, so that one worker alone may write it
-    with contextlib.ExitStack() as held, run_errors.told(plan.recipe):
+    final = _final(run)  # outside the strategy's scope, so that one worker alone may write it
+    with contextlib.ExitStack() as held, run_errors.told(run.recipe):
         begun = has_begun(output)
         if begun and workers.is_chief():  # at once: another process may be writing there
-            held.enter_context(_prepared(output, plan, final))
-        weights = None if has_checkpoint(output) else initial_weights(plan)
-        with strategy.scope(), policy(plan.recipe.precision):
-            if plan.recipe.batch_size % strategy.num_replicas_in_sync:
+            held.enter_context(_prepared(output, run, final))
+        weights = None if has_checkpoint(output) else initial_weights(run)
+        with strategy.scope(), policy(run.recipe.precision):
+            if run.recipe.batch_size % strategy.num_replicas_in_sync:
                 raise ValueError(
                     f"batch_size must divide among {strategy.num_replicas_in_sync} devices. "
-                    f"Received: batch_size={plan.recipe.batch_size}"
+                    f"Received: batch_size={run.recipe.batch_size}"
                 )
-            if plan.recipe.accumulate > 1 and strategy.num_replicas_in_sync > 1:
+            if run.recipe.accumulate > 1 and strategy.num_replicas_in_sync > 1:
                 raise ValueError(
-                    f"Gradients are accumulated on one device only. Received: accumulate={plan.recipe.accumulate} on "
+                    f"Gradients are accumulated on one device only. Received: accumulate={run.recipe.accumulate} on "
                     f"{strategy.num_replicas_in_sync} devices. Lower batch_size, or use one device."
                 )
             keras.utils.set_random_seed(seed)
-            model = build(plan, weights)
-            compile_model(model, plan.recipe)
+            model = build(run, weights)
+            compile_model(model, run.recipe)
             if not begun and workers.is_chief():  # nothing is left of a run that cannot begin
-                held.enter_context(_prepared(output, plan, final))
+                held.enter_context(_prepared(output, run, final))
             saved = checkpoints.newest(output / "checkpoints")
-            keeper = Keeper(model, final, plan, output)
-            _fit(model, plan, keeper, saved, progress, errors)
-            keeper.write_final()
-    if keeper.dropped:
-        notice(f"{output}: {len(keeper.dropped)} damaged records were dropped since the run began")
+            writer = RunWriter(model, final, run, output)
+            _fit(model, run, writer, saved, progress, errors)
+            writer.write_final()
+    if writer.dropped:
+        notice(f"{output}: {len(writer.dropped)} damaged records were dropped since the run began")
     return final
 
 
-def build(plan, weights=None):
-    """Returns the model of a Plan, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits."""
-    recipe = plan.recipe
-    model = applications.I3D(
+def build(run, weights=None):
+    """Returns the model of a Run, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits."""
+    recipe = run.recipe
+    model = applications.build(
+        run.family,
         weights=weights,
-        stream=plan.stream,
-        input_shape=(recipe.clip_frames, recipe.size, recipe.size, CHANNELS[plan.stream]),
-        classes=len(plan.labels),
+        stream=run.stream,
+        input_shape=(recipe.clip_frames, recipe.size, recipe.size, CHANNELS[run.stream]),
+        classes=len(run.labels),
         classifier_activation=None,
         dropout=recipe.dropout,
         depth_multiplier=recipe.depth_multiplier,
         bn_momentum=recipe.bn_momentum,
     )
-    _say_what_changes(model, plan)
+    _say_what_changes(model, run)
+    head = families.find(run.family).head
     for layer in model.layers:
-        frozen = recipe.part == "head" and layer.name != HEAD
+        frozen = recipe.part == "head" and layer.name != head
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = not (frozen or recipe.freeze_bn)
             layer.synchronized = recipe.sync_bn
         elif layer.weights:
             layer.trainable = not frozen
             if layer.trainable and recipe.weight_decay:
-                layer.kernel.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+                for weight in layer.trainable_weights:
+                    if len(weight.shape) > 1:  # kernels, not offsets
+                        weight.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
     return for_training(model, recipe.remat)
 
 
-def _say_what_changes(model, plan):
+def _say_what_changes(model, run):
     """Says in a line where the weights that a run starts from are of other labels or clips than its own."""
     before = facts.of(model)
     if before is None:
         return
-    if isinstance(before.labels, tuple) and before.labels != tuple(plan.labels):
-        notice(f"{plan.weights} has as many classes and other labels; its head is where the new one starts")
-    if before.clip and str(before.clip) != str(plan.clip):
-        notice(f"{plan.weights} was trained on clips of {before.clip}; this run takes {plan.clip}")
+    if isinstance(before.labels, tuple) and before.labels != tuple(run.labels):
+        notice(f"{run.weights} has as many classes and other labels; its head is where the new one starts")
+    if before.clip and str(before.clip) != str(run.clip):
+        notice(f"{run.weights} was trained on clips of {before.clip}; this run takes {run.clip}")
 
 
-def _final(plan):
+def _final(run):
     """The model that a run ends with: with a softmax, for any length and size, and without what only training needs."""
-    recipe = plan.recipe
+    recipe = run.recipe
     with policy(recipe.precision):
-        return inception_i3d(
-            stream=plan.stream,
-            classes=len(plan.labels),
-            dropout=recipe.dropout,
-            depth_multiplier=recipe.depth_multiplier,
-            bn_momentum=recipe.bn_momentum,
-            input_shape=(None, None, None, CHANNELS[plan.stream]),
-        )
+        return run.facts.build(dropout=recipe.dropout, bn_momentum=recipe.bn_momentum)
 
 
 @contextlib.contextmanager
-def _prepared(output, plan, model):
+def _prepared(output, run, model):
     """Makes the folder, which no other run may write in, and finds out now whether hours of work will find place."""
     size = 4 * sum(math.prod(weight.shape) for weight in model.weights)
     needed = size * (2 * (KEPT + 1) + 2)  # weights and momentum of each checkpoint, the best, the last
@@ -181,8 +175,8 @@ def _prepared(output, plan, model):
                 atomic.clean(folder, alone=True)
             free = shutil.disk_usage(output).free
             if not has_begun(output):
-                atomic.write_text(output / "labels.txt", "".join(f"{label}\n" for label in plan.labels))
-                content = json.dumps(dataclasses.asdict(plan), indent=1) + "\n"
+                atomic.write_text(output / "labels.txt", "".join(f"{label}\n" for label in run.labels))
+                content = run.text()
             else:
                 content = (output / runs.FACTS).read_text(encoding="utf-8")
             atomic.write_text(output / runs.FACTS, content)
@@ -196,19 +190,19 @@ def _prepared(output, plan, model):
         yield
 
 
-def _fit(model, plan, keeper, saved, progress, errors):
-    recipe = plan.recipe
+def _fit(model, run, writer, saved, progress, errors):
+    recipe = run.recipe
     total, every = recipe.steps * recipe.accumulate, recipe.validate_every * recipe.accumulate
-    keeper.resume(saved)
-    step = keeper.step
+    writer.resume(saved)
+    step = writer.step
     metrics = saved.metrics if step % every else None  # after an epoch they are the validation's
     if step:
-        notice(f"{keeper.output}: going on after step {step // recipe.accumulate} of {recipe.steps}")
-    clips = functools.partial(_clips, plan, errors=errors)
-    validation = keeper.counted(clips(plan.validation)) if plan.validation else None
+        notice(f"{writer.output}: resuming after step {step // recipe.accumulate} of {recipe.steps}")
+    clips = functools.partial(_clips, run, errors=errors)
+    validation = writer.counted(clips(run.validation)) if run.validation else None
     batch_size = recipe.batch_size // recipe.accumulate
     bar = Progress(total, step, batch_size, progress and workers.is_chief())
-    with contextlib.closing(bar), contextlib.closing(keeper), keeper.interruptible():
+    with contextlib.closing(bar), contextlib.closing(writer), writer.interruptible():
         while step < total:
             if step % every:  # the rest of an epoch
                 end = min(step + every - step % every, total)
@@ -216,8 +210,8 @@ def _fit(model, plan, keeper, saved, progress, errors):
                 end = max(total - total % every, step) if total - total % every > step else total
             workers.fit(
                 model,
-                keeper.counted(clips(plan.records, training=True, start_batch=step)),
-                [RestoreMetrics(metrics), bar, keeper],
+                writer.counted(clips(run.records, training=True, start_batch=step)),
+                [RestoreMetrics(metrics), bar, writer],
                 validation,
                 steps_per_epoch=min(end - step, every),
                 initial_epoch=step // every,
@@ -226,12 +220,12 @@ def _fit(model, plan, keeper, saved, progress, errors):
             step, metrics = end, None
 
 
-def _clips(plan, records, training=False, start_batch=0, errors="raise"):
-    recipe = plan.recipe
-    drawn = {"short_sides": recipe.short_sides, "color_jitter": recipe.color_jitter if plan.stream == "rgb" else 0.0}
+def _clips(run, records, training=False, start_batch=0, errors="raise"):
+    recipe = run.recipe
+    drawn = {"short_sides": recipe.short_sides, "color_jitter": recipe.color_jitter if run.stream == "rgb" else 0.0}
     return data.load(
         records,
-        stream=plan.stream,
+        stream=run.stream,
         clip_frames=recipe.clip_frames,
         frame_stride=recipe.frame_stride,
         size=recipe.size,
@@ -240,7 +234,7 @@ def _clips(plan, records, training=False, start_batch=0, errors="raise"):
         training=training,
         errors=errors,
         **(
-            {"seed": plan.seed, "repeat": True, "start_batch": start_batch, "flip": recipe.flip, **drawn}
+            {"seed": run.seed, "repeat": True, "start_batch": start_batch, "flip": recipe.flip, **drawn}
             if training
             else {}
         ),

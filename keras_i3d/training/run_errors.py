@@ -12,10 +12,10 @@ from keras_i3d.training.workers import TrainingError
 
 @contextlib.contextmanager
 def told(recipe):
-    """Raises TrainingError with the reason and the remedy where TensorFlow would print a graph.
+    """Raises TrainingError with the reason and the remedy when TensorFlow would print a graph.
 
     Args:
-        recipe: of the run; its settings are named where they are what did not fit.
+        recipe: the Recipe of the run; its settings are named if they are what did not fit.
     """
     lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
     try:
@@ -28,7 +28,7 @@ def told(recipe):
         if workers.shard()[1] == 1:
             raise TrainingError(f"TensorFlow stopped: {tensorflow_message(error)}") from error
         raise TrainingError(
-            f"Lost the worker {_others(error)}. Start the same command again on all workers: it goes on from the last "
+            f"Lost the worker {_others(error)}. Start the same command again on all workers: it resumes from the last "
             f"checkpoint. ({tensorflow_message(error)})"
         ) from error
     except tf.errors.OpError as error:
@@ -36,7 +36,7 @@ def told(recipe):
         if _is_of_data(error):
             raise TrainingError(
                 f"{said}. Make the records again, or drop and count such ones: --errors=count "
-                '(errors="count"). The same command goes on from the last checkpoint.'
+                '(errors="count"). The same command resumes from the last checkpoint.'
             ) from error
         raise TrainingError(f"TensorFlow stopped: {said}") from error
 

@@ -26,7 +26,7 @@ class Progress(keras.callbacks.Callback):
 
     def set_model(self, model):
         super().set_model(model)
-        if self.arrived is None:  # once, for one run may call `fit` several times
+        if self.arrived is None:  # once, because one run may call `fit` several times
             self.arrived = note_arrival(model)  # `on_train_begin` is too late: Keras has taken the training step then
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -69,7 +69,7 @@ def note_arrival(model):
     """Makes a model's training step note when its batch has arrived.
 
     Returns:
-        A function without arguments to that time, in seconds since 1970; 0 where it is not known, because XLA compiles
+        A function without arguments to that time, in seconds since 1970; 0 if it is not known, because XLA compiles
         the step or several devices take part.
     """
     model.batch_arrived = 0.0  # several workers fetch their batches themselves, and say so here

@@ -1,4 +1,4 @@
-"""What a run was asked to do, as its `run.json` holds it, and whether another start asks for the same."""
+"""The start of a run: what is asked for, what was left open decided, and whether it is the same as before."""
 
 import dataclasses
 import hashlib
@@ -8,49 +8,21 @@ import os
 import pathlib
 
 from keras_i3d import data, recipes, runs
-from keras_i3d.errors import one_line
+from keras_i3d.models import families
 from keras_i3d.records.manifest import check_same
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.runs import Run
 from keras_i3d.training import workers
-from keras_i3d.version import __version__
 from keras_i3d.weights import download, registry, sources, tensorflow_files
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a run was asked to do; written to `run.json`, and compared when it is started again.
+def settled(records, validation, stream, weights, seed, recipe, output, family=None):
+    """Returns the Run that is asked for, what was left open filled in from the run in `output`, or decided.
 
-    Paths are as they were given. What they name is known by its digest, so that a start from another working directory,
-    or after a folder was moved, is of the same run.
-
-    Attributes:
-        records, validation, weights: paths, or the name of weights.
-        records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
-        weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
-    """
-
-    records: str
-    validation: str | None
-    stream: str
-    weights: str | None
-    seed: int
-    recipe: recipes.Recipe
-    spec: RecordSpec
-    labels: tuple
-    clips: int
-    version: str = __version__
-    records_digest: str | None = None
-    validation_digest: str | None = None
-    weights_digest: str | None = None
-
-    @property
-    def clip(self):
-        """The ClipSpec of what the trained model takes."""
-        return self.spec.clip(self.stream, self.recipe.size, self.recipe.clip_frames, self.recipe.frame_stride)
-
-
-def make_plan(records, validation, stream, weights, seed, recipe, output):
-    """The Plan of a run, what was left open filled in from the run in `output` (None for no run), or decided.
+    Args:
+        records, validation, stream, weights, seed: as for `train`.
+        recipe: the Recipe, in which None leaves a setting open.
+        output: the folder of the run; None for no run.
+        family: the network's name; None takes that of the weights.
 
     Raises:
         ValueError: records that cannot be trained on, or another run in `output`.
@@ -69,7 +41,9 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
         check_same("The records", source.spec, held_out.spec or source.spec, records, validation)
         if held_out.labels != source.labels:
             raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
-    plan = Plan(
+    before = runs.read(output) if output is not None and runs.is_run(output) and has_begun(output) else None
+    family = _family(weights, stream, family, before)
+    run = Run(
         records=str(records),
         validation=None if validation is None else str(validation),
         stream=stream,
@@ -82,23 +56,25 @@ def make_plan(records, validation, stream, weights, seed, recipe, output):
         records_digest=_records_digest(source),
         validation_digest=held_out and _records_digest(held_out),
         weights_digest=_weights_digest(weights),
+        family=family.name,
     )
-    before = read_plan(output) if output is not None and runs.is_run(output) and has_begun(output) else None
+    _check_clips(run.recipe, family)
     decided = {
-        "depth_multiplier": lambda: _width(plan),
+        "depth_multiplier": lambda: _width(run),
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
-        "validate_every": lambda: math.ceil(plan.clips / recipe.batch_size),
+        "validate_every": lambda: math.ceil(run.clips / recipe.batch_size),
     }
     for field, decide in decided.items():
-        if getattr(plan.recipe, field) is None:
+        if getattr(run.recipe, field) is None:
             value = getattr(before.recipe, field) if before else decide()
-            plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, **{field: value}))
+            run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **{field: value}))
     if before:
-        check_same("Recipe", before.recipe, plan.recipe, f"the run in {output}", "this one (take another output)")
-        before = _renamed(before, plan)
-        check_same("Settings", before, plan, f"the run in {output}", "this one (take another output)")
-    return plan
+        whose = f"the run in {output}", "this one (take another output)"
+        check_same("Recipe", before.recipe, run.recipe, *whose)
+        before = _renamed(dataclasses.replace(before, folder=None), run)
+        check_same("Settings", before, run, *whose)
+    return run
 
 
 def has_begun(output):
@@ -107,83 +83,86 @@ def has_begun(output):
 
 
 def has_checkpoint(output):
-    """Whether the run in a folder goes on from a checkpoint, readable or not."""
+    """Whether the run in a folder resumes from a checkpoint, readable or not."""
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
-def _width(plan):
+def _family(weights, stream, wanted, before):
+    """Returns the Family of a run: the one that was asked for, or that of its weights.
+
+    Of a run that has begun (`before`) it is known, and its weights may be gone.
+    """
+    known = None
+    if before:
+        known = before.facts
+    elif runs.is_run(weights):
+        known = runs.read(weights).facts
+    elif weights is not None:
+        known = sources.find(weights, stream).facts
+    return families.find(wanted or (known.family if known else families.DEFAULT))
+
+
+def _check_clips(recipe, family):
+    """Raises ValueError for clips that are too short or too small for the network."""
+    for name, least, unit in (("clip_frames", family.min_frames, ""), ("size", family.min_size, " pixels")):
+        value = getattr(recipe, name)
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}{unit} for {family.name}. Received: {name}={value}")
+
+
+def _width(run):
     """The depth_multiplier of the weights that a run starts from; 1 without any."""
-    weights = plan.weights
+    weights = run.weights
     if weights is None or registry.is_name(weights):
         return 1.0
     if runs.is_run(weights):
-        return runs.read(weights).depth_multiplier
-    return sources.find(weights, plan.stream).facts.depth_multiplier or 1.0
+        return runs.read(weights).facts.depth_multiplier
+    return sources.find(weights, run.stream).facts.depth_multiplier or 1.0
 
 
-def read_plan(folder):
-    """Returns the Plan of the run in a folder.
-
-    Raises:
-        ValueError: no run there, or one of another version that this one does not read.
-    """
-    found = runs.read(folder)
-    path = found.folder / runs.FACTS
-    try:
-        recipe = recipes.Recipe(**found.recipe)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} was written by another version ({found.version}): {one_line(error)}") from error
-    names = [field.name for field in dataclasses.fields(Plan)]
-    facts = {name: getattr(found, name) for name in names if hasattr(found, name)}
-    digests = json.loads(path.read_text(encoding="utf-8"))
-    return Plan(
-        **{**facts, **{name: digests.get(name) for name in names if name.endswith("_digest")}, "recipe": recipe}
-    )
-
-
-def initial_weights(plan):
+def initial_weights(run):
     """What a run starts from, as `keras_i3d.I3D` takes it: where `weights` names a run, the file in it.
 
     Raises:
         ValueError: that run is of another stream or width, or has not ended.
     """
-    weights = plan.weights
+    weights = run.weights
     if weights is None or registry.is_name(weights) or not runs.is_run(weights):
         return weights
     found = runs.read(weights)
-    if found.stream != plan.stream:
-        raise ValueError(f"{weights} is a run of {found.stream}. Received: stream={plan.stream!r}.")
-    width = plan.recipe.depth_multiplier
-    if found.depth_multiplier != width:
+    if found.stream != run.stream:
+        raise ValueError(f"{weights} is a run of {found.stream}. Received: stream={run.stream!r}.")
+    width, own = run.recipe.depth_multiplier, found.facts.depth_multiplier
+    if own != width:
         raise ValueError(
-            f"{weights} was trained with depth_multiplier={found.depth_multiplier}. Received: "
-            f"depth_multiplier={width}. Pass --set=depth_multiplier={found.depth_multiplier}."
+            f"{weights} was trained with depth_multiplier={own}. Received: depth_multiplier={width}. "
+            f"Pass --set=depth_multiplier={own}."
         )
     return os.fspath(runs.weights_file(weights))
 
 
-def _renamed(before, plan):
-    """The Plan of a run, with the paths of another start where they name the same."""
-    changes = {"version": plan.version}
+def _renamed(before, run):
+    """The Run, with the paths of another start where they name the same."""
+    changes = {"version": run.version}
     for name in ("records", "validation"):
-        old, new = getattr(before, f"{name}_digest"), getattr(plan, f"{name}_digest")
+        old, new = getattr(before, f"{name}_digest"), getattr(run, f"{name}_digest")
         if old is None:  # an early version, which wrote none: the path has to do
             changes[f"{name}_digest"] = new
         elif old == new:
-            changes[name] = getattr(plan, name)
-    if _same_weights(before, plan):
-        changes |= {"weights": plan.weights, "weights_digest": plan.weights_digest}
+            changes[name] = getattr(run, name)
+    if _same_weights(before, run):
+        changes |= {"weights": run.weights, "weights_digest": run.weights_digest}
     return dataclasses.replace(before, **changes)
 
 
-def _same_weights(before, plan):
-    if before.weights == plan.weights:
+def _same_weights(before, run):
+    if before.weights == run.weights:
         return True
-    if None in (before.weights, plan.weights) or registry.is_name(before.weights) or registry.is_name(plan.weights):
+    if None in (before.weights, run.weights) or registry.is_name(before.weights) or registry.is_name(run.weights):
         return False
-    if None in (before.weights_digest, plan.weights_digest):  # gone since: the name is all there is to compare
-        return os.path.basename(before.weights) == os.path.basename(plan.weights)
-    return before.weights_digest == plan.weights_digest
+    if None in (before.weights_digest, run.weights_digest):  # gone since: the name is all there is to compare
+        return os.path.basename(before.weights) == os.path.basename(run.weights)
+    return before.weights_digest == run.weights_digest
 
 
 def _records_digest(source):

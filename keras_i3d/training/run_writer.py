@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import math
 import pathlib
 import signal
@@ -9,30 +10,29 @@ import time
 
 import keras
 
-from keras_i3d import facts as facts_lib
+from keras_i3d import facts
 from keras_i3d.atomic import replacing
 from keras_i3d.data.pipeline import dropped_records
 from keras_i3d.errors import notice
-from keras_i3d.facts import Facts
 from keras_i3d.training import workers
 from keras_i3d.training.checkpoints import Checkpoints
 from keras_i3d.training.objective import schedule
-from keras_i3d.training.tensorboard import Board
+from keras_i3d.training.tensorboard import Curves
 from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import by_name, h5_files
 
 
-class Keeper(keras.callbacks.Callback):
+class RunWriter(keras.callbacks.Callback):
     """Writes checkpoints, the log and the best weights of a run, and stops it where it no longer makes sense."""
 
-    def __init__(self, model, final, plan, output):
+    def __init__(self, model, final, run, output):
         super().__init__()
         self.trained, self.final = model, final
-        self.plan, self.output = plan, output
+        self.run, self.output = run, output
         self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
-        self.step, self.rows, self.best, self.stop, self.board = 0, [], None, False, None
+        self.step, self.rows, self.best, self.stop, self.curves = 0, [], None, False, None
         self._datasets, self._dropped = [], set()
-        recipe = plan.recipe
+        recipe = run.recipe
         self.total = recipe.steps * recipe.accumulate
         self.every = recipe.validate_every * recipe.accumulate
         self.save_every = recipe.save_every * recipe.accumulate
@@ -45,7 +45,7 @@ class Keeper(keras.callbacks.Callback):
             self._dropped = set(saved.facts.get("dropped", ()))
         if workers.is_chief():
             with self._writing("the TensorBoard logs"):
-                self.board = Board(self.output / "tensorboard", self.rows)
+                self.curves = Curves(self.output / "tensorboard", self.rows)
 
     def counted(self, dataset):
         """Returns the data set; what it drops from now on is counted."""
@@ -60,8 +60,8 @@ class Keeper(keras.callbacks.Callback):
 
     def close(self):
         """Closes the files that a run keeps open."""
-        if self.board:
-            self.board.close()
+        if self.curves:
+            self.curves.close()
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -80,19 +80,19 @@ class Keeper(keras.callbacks.Callback):
         row |= {name: float(logs[name]) for name in names if name in logs}
         if self.dropped:
             row["dropped"] = len(self.dropped)
-        self.rows.append(row | {"learning_rate": float(schedule(self.plan.recipe)(self.step - 1))})
+        self.rows.append(row | {"learning_rate": float(schedule(self.run.recipe)(self.step - 1))})
         better = "val_top1" in logs and (self.best is None or logs["val_top1"] > self.best)
         if better:
             self.best = float(logs["val_top1"])
         if workers.is_chief():
             with self._writing("the log"):
                 self._write_log()
-                self.board.write(self.rows[-1])
+                self.curves.write(self.rows[-1])
         if better:
             self._update_final()
             if workers.is_chief():
-                facts = self._facts(f"val_top1 {self.best:.4f}")
-                h5_files.save_h5(self.final, self.output / "best.weights.h5", **facts.record())
+                known = self._facts(f"val_top1 {self.best:.4f}")
+                h5_files.save_h5(self.final, self.output / "best.weights.h5", **known.record())
         self._save()
         if self.stop:
             raise KeyboardInterrupt
@@ -106,32 +106,23 @@ class Keeper(keras.callbacks.Callback):
     def write_final(self):
         """Writes `model.keras`."""
         self._update_final()
-        facts_lib.note(self.final, self._facts())
+        facts.note(self.final, self._facts())
         if not workers.is_chief():
             return
         with self._writing("model.keras"), replacing(self.output / "model.keras") as temporary:
             self.final.save(temporary)
 
     def _update_final(self):
-        """Every worker reads the weights here, for some are shared among them; one of them writes."""
+        """Every worker reads the weights here, because some are shared among them; one of them writes."""
         by_name.assign(self.final, by_name.layer_weights(self.trained), str(self.output))
 
     def _facts(self, *more):
-        plan = self.plan
-        return Facts(
-            stream=plan.stream,
-            classes=len(plan.labels),
-            labels=tuple(plan.labels),
-            activation=facts_lib.activation(self.final),
-            depth_multiplier=plan.recipe.depth_multiplier,
-            precision=plan.recipe.precision,
-            clip=plan.clip,
-            source=", ".join([f"trained on {pathlib.Path(plan.records).name}", f"step {self._update()}", *more]),
-        )
+        source = [f"trained on {pathlib.Path(self.run.records).name}", f"step {self._update()}", *more]
+        return dataclasses.replace(self.run.facts, activation=facts.activation(self.final), source=", ".join(source))
 
     def _update(self):
         """The number of the update that the last batch belongs to."""
-        return math.ceil(self.step / self.plan.recipe.accumulate)
+        return math.ceil(self.step / self.run.recipe.accumulate)
 
     def _save(self):
         try:

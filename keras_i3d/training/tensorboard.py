@@ -1,4 +1,4 @@
-"""The curves of a run as TensorBoard reads them; to write them takes TensorFlow alone."""
+"""The curves of a run as event files, which TensorBoard reads; writing them needs TensorFlow alone."""
 
 import os
 import time
@@ -6,18 +6,19 @@ import time
 import tensorflow as tf
 
 PREFIX = "events.out.tfevents"  # by which TensorBoard knows its files
-CURVES = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
+SHOWN = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
 
 
-class Board:
+class Curves:
     """Event files in `train/` and `validation/` of a folder; the step of a point is the number of updates.
 
-    They hold the rows of the log and nothing else. A run that goes on writes those that it goes on from anew, so that
-    nothing is there twice, and nothing is missing that a killed one had not written yet.
+    The files hold the rows of the log and nothing else. When a run resumes, it writes all rows of its log to new files
+    and removes the older files. So no point stands there twice, and none is missing that a killed process had not
+    written yet.
 
     Args:
-        folder: made if need be.
-        rows: of the log so far, as for `write`.
+        folder: pathlib.Path of the event files; made if it is not there.
+        rows: rows of the log so far, as for `write`.
 
     Raises:
         OSError: they cannot be written.
@@ -38,7 +39,7 @@ class Board:
             OSError: it cannot be written.
         """
         for part, prefix in (("train", ""), ("validation", "val_")):
-            curves = {name: row[prefix + name] for name in CURVES if prefix + name in row}
+            curves = {name: row[prefix + name] for name in SHOWN if prefix + name in row}
             values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in curves.items()]
             if not values:
                 continue

@@ -14,7 +14,7 @@ from keras_i3d.errors import KerasI3DError
 
 
 class TrainingError(KerasI3DError):
-    """A run that cannot start or go on."""
+    """A run that cannot start or resume."""
 
 
 def strategy(devices=None):
@@ -24,7 +24,7 @@ def strategy(devices=None):
     together. Otherwise one process trains on its devices.
 
     Args:
-        devices: names, such as ["/gpu:0", "/gpu:1"]; None for all GPUs, or the CPU where there is none.
+        devices: names, such as ["/gpu:0", "/gpu:1"]; None for all GPUs, or the CPU if there is none.
 
     Returns:
         A tf.distribute strategy: MultiWorkerMirroredStrategy, MirroredStrategy over several devices, or the default.
@@ -45,7 +45,7 @@ class Cluster:
     Attributes:
         tasks: ("chief" or "worker", its number) of each; a chief comes first, as in TensorFlow's own order.
         addresses: "host:port" of each.
-        place: of this process among them.
+        place: place of this process among them.
     """
 
     tasks: tuple = ()
@@ -69,7 +69,7 @@ def cluster():
         found = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         spec, task = found.cluster_spec(), (found.task_type, found.task_id)
         jobs = {job: spec.job_tasks(job) for job in spec.jobs}
-    except Exception as error:  # whatever TensorFlow runs into where the JSON has another form
+    except Exception as error:  # whatever TensorFlow runs into if the JSON has another form
         raise ValueError(f"TF_CONFIG takes JSON such as {form}. Received: {text} ({error})") from error
     if task[0] == "evaluator":
         raise ValueError(
@@ -169,7 +169,7 @@ def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, ini
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return iter(together.distribute_datasets_from_function(lambda context: dataset.with_options(options)))
 
-    # The metrics' variables are made here, in the scope, for what a step makes would not be shared.
+    # The metrics' variables are made here, in the scope, because what a step makes would not be shared.
     model._symbolic_build(data_batch=next(iter(clips.take(1))))
     batches = each(clips)
     callbacks.on_train_begin()

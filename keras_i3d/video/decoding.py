@@ -29,8 +29,9 @@ class Decoder:
 
     FFmpeg decodes several frames at once as long as nothing is wrong. What it makes of a damaged frame then depends on
     how many, and errors at the end of a file are lost. So at the first sign of damage the file is decoded anew, one
-    frame after the other, and goes on behind the last one given: those were whole, and are the same either way. A frame
-    is given when `HELD` more are decoded, because one that is shown earlier may have been made from a damaged one.
+    frame after the other, and continues after the last one given: those were whole, and are the same either way. A
+    frame is given when `HELD` more are decoded, because one that is shown earlier may have been made from a damaged
+    one.
 
     Args:
         source: what `video.Reader` takes.
@@ -110,7 +111,7 @@ class Decoder:
             options["err_detect"] = "explode"  # a damaged packet gives no frame, so that the lost one is noticed
         stream.codec_context.options = options
         stream.codec_context.thread_count = threads
-        stream.thread_type = "FRAME"  # where the slices of a frame are decoded at once, their errors are by chance
+        stream.thread_type = "FRAME"  # if the slices of a frame are decoded at once, their errors are by chance
         return stream, threads
 
     def _after(self, first, container, stream, threads, start):
@@ -157,7 +158,7 @@ class Decoder:
         nominal, untimed = _nominal(stream)
         clock = Clock(nominal) if container.format.flags & CLOCK_MAY_JUMP else None
         own_base = fraction(stream.time_base) or Fraction(1)
-        durations = {}  # by time, where frames do not say themselves (PyAV 14)
+        durations = {}  # by time, if frames do not say themselves (PyAV 14)
         packets = frames = 0
         for packet in itertools.chain(self._packets(container, stream), [None]):  # None: what the decoder still has
             if packet is not None:
@@ -201,7 +202,7 @@ class Decoder:
         return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
     def _packets(self, container, stream):
-        """Yields the packets of the stream that are not empty; AVI has empty ones where a frame was dropped."""
+        """Yields the packets of the stream that are not empty; AVI has empty ones if a frame was dropped."""
         import av
 
         packets = container.demux(stream)

@@ -37,7 +37,7 @@ class Converter:
 
     Args:
         name: what messages call the video.
-        short_side: pixels of the shorter side, or None for the stored size; where pixels are not square, None stretches
+        short_side: pixels of the shorter side, or None for the stored size; if pixels are not square, None stretches
             their shorter side.
         aspect: width over height of a stored pixel, a Fraction.
     """
@@ -56,7 +56,7 @@ class Converter:
         """Returns uint8 (H, W, 3), RGB.
 
         Raises:
-            VideoError: naming the reason, where it cannot be converted.
+            VideoError: it cannot be converted; the message has the reason.
         """
         transposed, rows, columns = orientation(frame)
         if self.size is None:

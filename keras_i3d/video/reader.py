@@ -56,7 +56,7 @@ class Reader:
         fps: frames per second, or None for each frame as it is stored.
         short_side: pixels of the shorter side, the aspect kept, or None for the stored size.
         start, end: seconds after the first frame between which the video is read; None for its own ends. Decoding
-            begins at the keyframe before `start` where the file can seek, and stops at `end`.
+            begins at the keyframe before `start` if the file can seek, and stops at `end`.
         max_seconds: seconds that the video, or its part, may last. A small file may claim any length, all of which
             would be filled with frames.
 
@@ -68,7 +68,7 @@ class Reader:
 
     Raises:
         VideoError: while iterating, when the file is missing, is not a video, gives no frame, ends before `start`,
-            lasts longer than `max_seconds`, has frames of more than 8192 x 8192 pixels or, where they are scaled, of an
+            lasts longer than `max_seconds`, has frames of more than 8192 x 8192 pixels or, if they are scaled, of an
             aspect beyond 16:1, or colours that FFmpeg cannot convert.
     """
 

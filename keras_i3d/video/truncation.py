@@ -11,7 +11,7 @@ ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 def ends_early(file):
     """Returns whether a file lacks a part that its container announces.
 
-    False where the container announces no size, as transport streams and live recordings do.
+    False if the container announces no size, as transport streams and live recordings do.
 
     Args:
         file: a binary file that can seek; where it stands afterwards is anywhere.

@@ -9,9 +9,6 @@ import hashlib
 import numpy as np
 
 from keras_i3d.errors import WeightsError
-from keras_i3d.models.inception import HEAD, LAYERS
-
-FIRST_UNIT = LAYERS[0][0]
 
 
 def layer_weights(model):
@@ -72,9 +69,9 @@ def _hint(weights, shapes):
         return f" It holds models inside a model: save {' or '.join(sorted(nested))} alone, and pass that."
     if any("/" in name for name in shapes):
         return ' The model has two streams: pass weights={"rgb": ..., "flow": ...}, or a two-stream model\'s own file.'
-    if set(weights) >= set(shapes) - {HEAD} and f"{FIRST_UNIT}_batch_norm" in weights:
+    if set(weights) == set(shapes):
         return " Layers of other widths: pass the depth_multiplier that it was built with."
-    return " Pass a file that I3D's own layers were saved in, by their names."
+    return " Pass a file that the layers of such a model were saved in, by their names."
 
 
 def assign(model, weights, source, skip=()):

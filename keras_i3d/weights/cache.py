@@ -10,7 +10,7 @@ import h5py
 from keras_i3d import atomic, locks
 from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
-from keras_i3d.models.inception import layout
+from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS
 from keras_i3d.weights import by_name, download, originals, registry
 from keras_i3d.weights.h5_files import checksum_file, intact, write_h5
@@ -28,8 +28,9 @@ def published(entry, attempts=download.ATTEMPTS):
         download.fetch(entry.data, folder, attempts)
         read_labels(entry.labels, attempts)
         weights = originals.read_sonnet(str(index.with_suffix("")))
-        weights = by_name.in_layout(weights, layout(stream=entry.stream, classes=entry.classes), entry.name)
-        write_h5(weights, path, **entry.facts.record())
+        family, built = families.find(entry.family), {"stream": entry.stream, "classes": entry.classes}
+        weights = by_name.in_layout(weights, family.layout(**built), entry.name)
+        write_h5(weights, path, family.groups(**built), **entry.facts.record())
 
     return _cached(entry.name, make, entry.index)
 
@@ -56,7 +57,9 @@ def imagenet(stream, attempts):
         except WeightsError:
             archive.unlink()
             raise
-        write_h5(weights, path, **Facts(stream, source=f"{remote.url} sha256 {digest}").record())
+        known = Facts(stream, source=f"{remote.url} sha256 {digest}", family=originals.SLIMS)
+        groups = families.find(originals.SLIMS).groups(include_top=False, stream=stream)
+        write_h5(weights, path, groups, **known.record())
         if not record.exists():
             atomic.write_text(record, f"{digest}  {archive.name}\n")
             notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
@@ -78,9 +81,9 @@ def _extract(archive, member, destination):
 
 
 def _cached(name, make, remote):
-    """Returns the verified cache file `name`, calling `make(path)` under a lock where there is none.
+    """Returns the verified cache file `name`, calling `make(path)` under a lock if there is none.
 
-    The folder of the RemoteFile that it is made from goes afterwards, also where a process was killed just before.
+    The folder of the RemoteFile that it is made from is removed afterwards, also if a process was killed just before.
     Nothing that `make` does may wait for another process: workers that train together come here at the same time.
     """
     path = download.cache_folder() / f"{name}-{FORMAT}.weights.h5"

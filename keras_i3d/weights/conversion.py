@@ -5,11 +5,10 @@ import os
 
 from keras_i3d import paths
 from keras_i3d.errors import WeightsError
-from keras_i3d.facts import SOFTMAX, Facts
-from keras_i3d.models.inception import HEAD, layout
-from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.facts import Facts
+from keras_i3d.models import families
+from keras_i3d.specs import CHANNELS, STREAMS, check_stream
 from keras_i3d.weights import by_name, originals, registry, tensorflow_files
-from keras_i3d.weights.by_name import FIRST_UNIT
 from keras_i3d.weights.h5_files import write_h5
 from keras_i3d.weights.labels import read_labels
 
@@ -31,11 +30,11 @@ def convert_sonnet(checkpoint, output, labels=None):
     """
     checkpoint, output = tensorflow_files.checkpoint_prefix(paths.expand(checkpoint)), paths.expand(output)
     weights = originals.read_sonnet(checkpoint)
-    first = f"{FIRST_UNIT}_conv_3d"
-    if first not in weights or HEAD not in weights:
-        raise WeightsError(f"{checkpoint} has no {first if first not in weights else HEAD}.")
-    channels, classes = weights[first][0].shape[3], int(weights[HEAD][0].shape[-1])
-    stream = next((stream for stream, n in CHANNELS.items() if n == channels), None)
+    family = families.find(originals.SONNETS)
+    if missing := {family.first, family.head} - set(weights):
+        raise WeightsError(f"{checkpoint} has no {min(missing)}.")
+    channels, classes = weights[family.first][0].shape[3], int(weights[family.head][0].shape[-1])
+    stream = STREAMS.get(channels)
     if stream is None:
         raise WeightsError(f"{checkpoint} takes {channels} input channels; the streams have 3 (rgb) or 2 (flow).")
     index = f"{checkpoint}.index"  # TensorFlow's first format, which is one file, has none
@@ -47,13 +46,13 @@ def convert_sonnet(checkpoint, output, labels=None):
     count = registry.LABELS[labels].classes if isinstance(labels, str) else len(labels or [])
     if labels and count != classes:
         raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
-    weights = by_name.in_layout(weights, layout(stream=stream, classes=classes), checkpoint)
+    weights = by_name.in_layout(weights, family.layout(stream=stream, classes=classes), checkpoint)
     source = "not a published checkpoint (its tensor CRCs are new)"
-    facts = Facts(stream, classes, activation=SOFTMAX, source=source)
+    facts = dataclasses.replace(originals.facts(stream), classes=classes, source=source)
     if entry:
         facts = dataclasses.replace(entry.facts, source=f"published checkpoint {entry.name}")
     facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
-    write_h5(weights, output, **facts.record())
+    write_h5(weights, output, family.groups(stream=stream, classes=classes), **facts.record())
     return facts
 
 
@@ -71,4 +70,5 @@ def convert_inception_v1(checkpoint, output, stream="rgb"):
     """
     weights = originals.read_inception_v1(checkpoint, CHANNELS[check_stream(stream)])
     source = f"inflated from {os.path.basename(checkpoint)}"
-    write_h5(weights, output, stream=stream, classes=None, labels=None, source=source)
+    groups = families.find(originals.SLIMS).groups(include_top=False, stream=stream)
+    write_h5(weights, output, groups, **Facts(stream, source=source, family=originals.SLIMS).record())

@@ -56,7 +56,7 @@ def fetch(remote, folder, attempts=ATTEMPTS):
     """Downloads a RemoteFile to `folder`/`remote.path` unless a verified copy is there.
 
     The environment variable KERAS_I3D_MIRROR, a URL or a folder laid out as the original repository,
-    replaces the host. An interrupted download goes on where it stopped.
+    replaces the host. An interrupted download resumes.
 
     Args:
         remote: a registry.RemoteFile.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_i3d.models import families
 from keras_i3d.models.blocks import ClipCheck
-from keras_i3d.models.inception import HEAD, LAYERS
 from keras_i3d.weights.by_name import assign, layer_shapes, layer_weights
 from keras_i3d.weights.originals import read_inception_v1
 
@@ -29,7 +29,7 @@ def inflate(source, model):
         raise ValueError("inflate takes one stream's model at a time. Received: a model of two streams")
     channels = model.input_shape[-1]
     weights = read_inception_v1(source, channels)
-    assign(model, weights, source, skip={HEAD})
+    assign(model, weights, source, skip={families.of(model).head})
     return model
 
 
@@ -56,9 +56,10 @@ def boring_video_error(model, image=None, frames=104, reference=None):
     """
     import keras
 
-    endpoints = [row[0] for row in LAYERS]
-    if not {layer.name for layer in model.layers} >= set(endpoints):
-        raise ValueError(f"A boring video needs a single-stream I3D. Received: {model.name}")
+    family = families.of(model)
+    if family is None:
+        raise ValueError(f"A boring video needs a model of one stream that this package made. Received: {model.name}")
+    endpoints = [name for name in family.endpoints if name not in (family.logits, family.predictions)]
     if reference is not None:
         unknown = set(reference) - set(endpoints)
         if unknown or not reference:

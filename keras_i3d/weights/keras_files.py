@@ -47,13 +47,26 @@ def notes(path):
     """Returns the record that a `.keras` file notes, as `facts.parse` takes it, without building its model."""
     if first := _first_notes(path):
         return first
-    with zipfile.ZipFile(path) as archive:
-        layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
+    layers = _layers(path)
     return next((layer["config"]["facts"] for layer in layers if "facts" in layer["config"]), {})
 
 
+def classes(path, head):
+    """Returns the size of a `.keras` file's head, by its layer's name, without building its model; None without one."""
+    config = next((layer["config"] for layer in _layers(path) if layer["config"].get("name") == head), {})
+    size = config.get("filters", config.get("units"))
+    return size if isinstance(size, int) else None
+
+
+def _layers(path):
+    """The configurations of a `.keras` file's layers."""
+    with zipfile.ZipFile(path) as archive:
+        stored.check_zip(archive, os.path.getsize(path))
+        return json.loads(archive.read("config.json"))["config"].get("layers", [])
+
+
 def _first_notes(path):
-    """The record in a member of its own, where the package's first runs have it; {} without."""
+    """The record in a member of its own, in which the package's first runs have it; {} without."""
     with zipfile.ZipFile(path) as archive:
         stored.check_zip(archive, os.path.getsize(path))
         return json.loads(archive.read(NOTES)) if NOTES in archive.namelist() else {}

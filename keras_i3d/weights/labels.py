@@ -13,7 +13,7 @@ def read_labels(labels, attempts=download.ATTEMPTS):
     Args:
         labels: "kinetics400" or "kinetics600", fetched with the weights and cached; the path of a text file
             with a name a line; or a sequence of names.
-        attempts: connections to try, where the published list is not cached yet.
+        attempts: connections to try, if the published list is not cached yet.
     """
     if isinstance(labels, list | tuple):
         return list(labels)

@@ -8,11 +8,12 @@ import re
 import numpy as np
 
 from keras_i3d.errors import WeightsError, notice
-from keras_i3d.models.inception import LAYERS, layout
+from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.models import families
 from keras_i3d.weights import tensorflow_files
 from keras_i3d.weights.by_name import in_layout, listed
 
-FIRST_UNIT = LAYERS[0][0]
+SONNETS = SLIMS = "I3D"  # the network that Sonnet's checkpoints are of, and into which TF-Slim's are inflated
 SONNET_KINDS = {"conv_3d": ("w", "b"), "batch_norm": ("beta", "moving_mean", "moving_variance")}
 SLIM_SUFFIXES = {
     "weights": "conv_3d/w",
@@ -37,10 +38,11 @@ def read_sonnet(prefix):
     """
     prefix = tensorflow_files.checkpoint_prefix(prefix)
     variables = tensorflow_files.read(prefix)
-    scopes = [name[: -len(f"{FIRST_UNIT}/conv_3d/w")] for name in variables if name.endswith(f"{FIRST_UNIT}/conv_3d/w")]
+    unit = families.find(SONNETS).first.removesuffix("_conv_3d")
+    scopes = [name[: -len(f"{unit}/conv_3d/w")] for name in variables if name.endswith(f"{unit}/conv_3d/w")]
     if len(scopes) != 1:
         raise WeightsError(
-            f"{prefix}: an Inception I3D checkpoint has one variable .../{FIRST_UNIT}/conv_3d/w; found {len(scopes)}. "
+            f"{prefix}: an Inception I3D checkpoint has one variable .../{unit}/conv_3d/w; found {len(scopes)}. "
             + (f"Its first variables: {listed(variables)}" if not scopes else f"Split it by scope: {listed(scopes)}")
         )
     scope = scopes[0]
@@ -73,7 +75,8 @@ def read_inception_v1(prefix, channels=3):
     Raises:
         WeightsError: unreadable, or any name or shape that is not Inception V1's.
     """
-    shapes = layout(include_top=False)
+    family = families.find(SLIMS)
+    shapes = family.layout(include_top=False)
     weights, unmatched = {}, []
     for name, value in tensorflow_files.read(prefix).items():
         match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
@@ -96,7 +99,7 @@ def read_inception_v1(prefix, channels=3):
     weights = in_layout(_in_keras_order(weights), shapes, prefix)
     if channels != 3:
         notice(f"the first convolution is averaged over RGB and repeated for {channels} flow channels")
-        first = weights[f"{FIRST_UNIT}_conv_3d"]
+        first = weights[family.first]
         first[0] = np.repeat(first[0].mean(axis=3, keepdims=True), channels, axis=3)
     return weights
 
@@ -109,3 +112,8 @@ def _in_keras_order(weights):
 
 def _inflate_kernel(kernel, depth):
     return np.repeat(kernel[None] / np.asarray(depth, kernel.dtype), depth, axis=0)
+
+
+def facts(stream):
+    """Returns the Facts of a Sonnet checkpoint that says nothing of itself; that code trains with a softmax."""
+    return Facts(stream, activation=SOFTMAX, family=SONNETS)

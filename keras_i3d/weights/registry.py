@@ -18,7 +18,7 @@ KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop"
 class RemoteFile:
     """A file of the original repository, and what proves that a copy is it.
 
-    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None where no hash was ever published.
+    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None if no hash was ever published.
     """
 
     path: str
@@ -51,6 +51,7 @@ class Checkpoint:
         index, data: the two files of the TensorFlow checkpoint.
         clip: how the clips that it expects are made.
         crc_digest: sha256 over lines "variable crc32c" of the index, sorted; it identifies a copy under any name.
+        family: the network that they are of.
         top1, top5: published accuracy in percent under `protocol`; None where none was published.
     """
 
@@ -68,6 +69,7 @@ class Checkpoint:
     top5: float | None = None
     protocol: str | None = None
     licence: str = "Apache-2.0"
+    family: str = "I3D"
 
     @property
     def facts(self):
@@ -80,6 +82,7 @@ class Checkpoint:
             depth_multiplier=1.0,
             clip=self.clip,
             source=f'published weights "{self.weights}"',
+            family=self.family,
         )
 
 

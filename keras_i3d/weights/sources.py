@@ -7,15 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_i3d import facts as facts_lib
-from keras_i3d import paths
+from keras_i3d import facts, paths
 from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
-from keras_i3d.models.inception import HEAD, LAYERS, depth_multiplier_of, layout
-from keras_i3d.specs import CHANNELS
+from keras_i3d.models import families
+from keras_i3d.specs import STREAMS
 from keras_i3d.weights import by_name, cache, download, h5_files, keras_files, originals, registry, tensorflow_files
-
-FIRST_LAYER = f"{LAYERS[0][0]}_conv_3d"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,16 +56,18 @@ def load(model, source):
     """Gives a model the weights of a Source, by layer name, and notes in it what is known of them.
 
     A head for another number of classes than the source's stays as it was drawn, and a line says so; nothing is noted
-    then, for what such a model is trained on is still to come.
+    then, because what such a model is trained on is still to come.
 
     Raises:
         WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.
     """
     weights = source.read()
     shapes = by_name.layer_shapes(model)
-    for name in (n for n in weights if n.endswith(FIRST_LAYER)):
-        _check_stream(np.shape(weights[name][0])[3], shapes.get(name, [(None,) * 5])[0][3], source.name)
-    heads = {name for name in {**shapes, **weights} if name.rpartition("/")[2] == HEAD}
+    family = families.find(source.facts.family)
+    _check_family(model, family, source.name)
+    for name in (n for n in weights if n.rpartition("/")[2] == family.first):
+        _check_stream(np.shape(weights[name][0])[-2], shapes.get(name, [(None,) * 5])[0][-2], source.name)
+    heads = {name for name in {**shapes, **weights} if name.rpartition("/")[2] == family.head}
     fresh = {n for n in heads & set(shapes) if n not in weights or np.shape(weights[n][0]) != shapes[n][0]}
     by_name.assign(model, weights, source.name, skip=fresh | (heads - set(shapes)))
     if fresh:
@@ -76,8 +75,17 @@ def load(model, source):
         had = f" instead of {source.facts.classes}" if source.facts.classes else ""
         notice(f"{source.name}: body loaded; the head for {classes} classes{had} is new and must be trained")
     elif hasattr(model.input, "shape"):  # one stream
-        headless = {} if HEAD in shapes else {"classes": None, "labels": None, "activation": None}
-        facts_lib.note(model, dataclasses.replace(source.facts, **headless))
+        headless = {} if family.head in shapes else {"classes": None, "labels": None, "activation": None}
+        facts.note(model, dataclasses.replace(source.facts, **headless))
+
+
+def _check_family(model, family, name):
+    """Raises WeightsError if the weights are of another network than the model, of one stream."""
+    own = families.of(model)
+    if own is not None and own is not family:
+        raise WeightsError(
+            f"{name} holds weights of {family.name}; this model is {own.name}. Build {family.name}(...)."
+        )
 
 
 def _from_path(weights, stream):
@@ -96,65 +104,57 @@ def _from_path(weights, stream):
     elif path.suffix == ".keras" and path.is_file():
         model = keras_files.load(path)
         values = by_name.layer_weights(model)
-        noted = facts_lib.of(model) or Facts(stream, activation=facts_lib.activation(model))
+        own = families.of(model)
+        noted = facts.of(model) or Facts(
+            stream,
+            activation=facts.activation(model),
+            family=own.name if own else families.DEFAULT,
+        )
     elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index"):
         prefix = tensorflow_files.checkpoint_prefix(path)
         values = originals.read_sonnet(prefix)
         entry = registry.identify(f"{prefix}.index")
-        noted = entry.facts if entry else Facts(stream, activation=facts_lib.SOFTMAX)  # as that code trains
+        noted = entry.facts if entry else originals.facts(stream)
     elif tensorflow_files.is_first_format(path):
         values = originals.read_sonnet(path)
-        noted = Facts(stream, activation=facts_lib.SOFTMAX)
+        noted = originals.facts(stream)
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
     return Source(str(weights), _completed(noted, values, stream), lambda: values)
 
 
-def _check_ranks(by_layer):
-    """Raises WeightsError where a layer by the name of a convolution of I3D has no kernel."""
-    for name, arrays in by_layer.items():
-        if name.endswith("_conv_3d") and (not arrays or np.ndim(arrays[0]) != 5):
-            raise WeightsError(f"{name} needs a kernel of five axes. Received: {[np.shape(array) for array in arrays]}")
+def _check_ranks(by_layer, family):
+    """Raises WeightsError where a layer by the name of one of the network's has arrays of other ranks."""
+    for name, shapes in family.layout().items():
+        if name in by_layer and [np.ndim(array) for array in by_layer[name]] != [len(shape) for shape in shapes]:
+            ranks = ", ".join(str(len(shape)) for shape in shapes)
+            raise WeightsError(
+                f"{name} needs arrays of {ranks} axes. Received: {[np.shape(array) for array in by_layer[name]]}"
+            )
 
 
 def _completed(noted, values, stream):
     """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
     by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
-    _check_ranks(by_layer)
-    channels = np.shape(by_layer[FIRST_LAYER][0])[3] if FIRST_LAYER in by_layer else None
-    own = {number: name for name, number in CHANNELS.items()}.get(channels)
-    noted = noted or Facts(own)
+    family = families.find(noted.family) if noted else families.of_layers(by_layer)
+    _check_ranks(by_layer, family)
+    channels = np.shape(by_layer[family.first][0])[-2] if family.first in by_layer else None
+    own = STREAMS.get(channels)
+    noted = noted or Facts(own, family=family.name)
     shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
     return dataclasses.replace(
         noted,
         stream=own or noted.stream or stream,
-        classes=int(by_layer[HEAD][0].shape[-1]) if HEAD in by_layer else None,
-        depth_multiplier=width_of(shapes, noted.depth_multiplier),
+        classes=int(by_layer[family.head][0].shape[-1]) if family.head in by_layer else None,
+        depth_multiplier=family.depth_multiplier_of(shapes, noted.depth_multiplier),
     )
-
-
-def width_of(shapes, noted):
-    """Returns the depth_multiplier that was noted, if layers of these shapes have it; else what they show, or None.
-
-    A model is built by it, so a file's word alone does not count.
-
-    Args:
-        shapes: {layer name: [shapes]} of an I3D of any width.
-        noted: a depth_multiplier, or None.
-    """
-    if noted is not None:
-        of_noted = layout(include_top=False, depth_multiplier=noted)
-        if all(shapes.get(name, [None])[0][-1:] == shape[0][-1:] for name, shape in of_noted.items() if name in shapes):
-            return noted
-    return depth_multiplier_of(shapes)
 
 
 def _check_stream(channels, wanted, name):
     if wanted is not None and channels != wanted:
-        streams = {2: "flow", 3: "rgb"}
         raise WeightsError(
-            f"{name} holds weights for {channels} input channels ({streams.get(channels, 'neither stream')}); "
-            f'this model takes {wanted} ({streams[wanted]}). Pass stream="{streams.get(channels, "...")}" '
+            f"{name} holds weights for {channels} input channels ({STREAMS.get(channels, 'neither stream')}); "
+            f'this model takes {wanted} ({STREAMS[wanted]}). Pass stream="{STREAMS.get(channels, "...")}" '
             "or the other stream's weights."
         )

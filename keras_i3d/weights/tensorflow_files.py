@@ -41,7 +41,7 @@ def index(path):
 
 
 def check(prefix):
-    """Raises ValueError, OSError or the like where the files of a checkpoint do not hold what they declare.
+    """Raises ValueError, OSError or the like if the files of a checkpoint do not hold what they declare.
 
     Args:
         prefix: path of the checkpoint, of either format.
@@ -193,7 +193,7 @@ def _varint(data, at):
             raise ValueError("a length has more digits than any")
 
 
-# What optimizers and averages leave in a checkpoint beside the model.
+# What optimizers and averages leave in a checkpoint in addition to the model.
 SLOTS = re.compile(r"/(Momentum|Adam(_1)?|RMSProp(_1)?|ExponentialMovingAverage)$|(^|/)(global_step|beta[12]_power)$")
 
 

@@ -144,9 +144,9 @@ def test_what_is_no_error_is_left_alone(interruption, monkeypatch):
 
 
 def test_arguments_are_called_flags():
-    names = ("rgb_weights", "labels", "errors", "frames", "split")
+    names = ("rgb", "labels", "errors", "frames", "split")
     for text, expected in (
-        ("or pass weights= a path.", "or pass --rgb_weights= or --flow_weights= a path."),
+        ("or pass weights= a path.", "or pass --rgb= or --flow= a path."),
         ('drop them: errors="count".', 'drop them: --errors="count".'),
         ("Pass labels= (--labels=).", "Pass --labels=."),
         ("Pass frames= (--frames).", "Pass --frames=."),
@@ -172,16 +172,16 @@ def backend(name, *arguments):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
 
 
-def test_backends():
+def test_backends(folder):
     """One that is not there, one that is not supported: a line; in Python the former says it at first use."""
     for name, problem in (("absent", "which cannot be imported"), ("numpy", "Received: the backend numpy")):
-        result = backend(name, "-m", "keras_i3d", "classify", "x.mp4")
+        result = backend(name, "-m", "keras_i3d", "classify", str(folder / "a.mp4"))
         assert result.returncode == 1
         (said,) = [line for line in result.stderr.splitlines() if "keras_i3d" in line]
         assert said.startswith("error: keras_i3d runs on Keras with TensorFlow, and with JAX for all but training")
         assert problem in said
         assert "Traceback" not in result.stderr
-    result = backend("absent", "-c", "import keras_i3d; print(keras_i3d.__version__); from keras_i3d import data")
+    result = backend("absent", "-c", "import keras_i3d; print(keras_i3d.__version__); from keras_i3d import I3D")
     assert result.stdout.startswith("0.")
     assert "ImportError: keras_i3d runs on Keras with TensorFlow, and with JAX" in result.stderr
     assert backend("absent", "-m", "keras_i3d", "classify", "--help").returncode == 0
@@ -213,7 +213,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_scoring_that_fails_is_not_blamed_on_the_records(error, message, folder, monkeypatch, capsys):
-    monkeypatch.setattr("keras_i3d.chunks.score", raises(error))
+    monkeypatch.setattr("keras_i3d.inference.chunks.score", raises(error))
     assert here("evaluate", f"--records={folder}/records/test-*", f"--rgb={folder / 'rgb'}") == 1
     said = capsys.readouterr().err
     assert message in said
@@ -271,7 +271,7 @@ def test_home_in_every_path(folder, monkeypatch, capsys, tmp_path):
     assert here("evaluate", records, "--rgb=~/rgb", "--output=~/first", "--noreport") == 0
     assert here("evaluate", "--scores=~/first/scores.npz,~/first/scores.npz", "--output=~/both", "--noreport") == 0
     assert (folder / "both/results.json").is_file()
-    assert here("classify", "~/a.mp4", "--rgb_weights=~/rgb") == 0
+    assert here("classify", "~/a.mp4", "--rgb=~/rgb") == 0
     assert os.listdir(tmp_path) == []
     capsys.readouterr()
 
@@ -279,16 +279,16 @@ def test_home_in_every_path(folder, monkeypatch, capsys, tmp_path):
 def test_cheap_before_dear(folder, monkeypatch, capsys):
     """Nothing is fetched, and no network made, for what cannot fit."""
     monkeypatch.setattr("keras_i3d.weights.download.fetch", raises(AssertionError("fetched")))
-    monkeypatch.setattr("keras_i3d.models.inception.inception_i3d", raises(AssertionError("made")))
+    monkeypatch.setattr("keras_i3d.models.family.Family.build", raises(AssertionError("made")))
     assert here("classify", "none.mp4", "--json") == 1
     assert json.loads(capsys.readouterr().out) == {"video": "none.mp4", "error": "none.mp4: no such file"}
     video, test = folder / "a.mp4", f"--records={folder}/records/test-*"
     for arguments, message in (
-        (["classify", video, f"--rgb_weights={folder / 'rgb'}", "--labels=kinetics400"], "400 labels for 3 classes"),
-        (["classify", video, "--flow_weights=kinetics600"], 'published for stream rgb only. Received: stream="flow"'),
-        (["classify", video, "--streams=both", "--flow_weights=none.h5"], "Unknown weights 'none.h5': no such file"),
+        (["classify", video, f"--rgb={folder / 'rgb'}", "--labels=kinetics400"], "400 labels for 3 classes"),
+        (["classify", video, "--flow=kinetics600"], 'published for stream rgb only. Received: stream="flow"'),
+        (["classify", video, "--streams=both", "--flow=none.h5"], "Unknown weights 'none.h5': no such file"),
         (
-            ["classify", video, f"--rgb_weights={folder / 'rgb'}", "--flow_weights=kinetics"],
+            ["classify", video, f"--rgb={folder / 'rgb'}", "--flow=kinetics"],
             "must be trained on the same classes. Received: {'rgb': 3, 'flow': 400}",
         ),
         (["evaluate", test, "--rgb=kinetics"], "The records have 3 classes. Received: kinetics, for 400"),
@@ -310,7 +310,7 @@ def test_cheap_before_dear(folder, monkeypatch, capsys):
 
 
 def test_weights_of_one_stream_alone(folder, capsys):
-    assert here("classify", folder / "a.mp4", f"--rgb_weights={folder / 'rgb'}") == 0
+    assert here("classify", folder / "a.mp4", f"--rgb={folder / 'rgb'}") == 0
     printed = capsys.readouterr()
     assert "; rgb\n" in printed.out
-    assert "only --rgb_weights= is given, so that stream votes alone; --streams=both adds the other one" in printed.err
+    assert "only --rgb= is given, so that stream votes alone; --streams=both adds the other one" in printed.err

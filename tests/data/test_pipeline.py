@@ -15,7 +15,7 @@ from made import ROOT
 from keras_i3d.data import augment, dropped, find, load
 from keras_i3d.data.clips import KINDS
 from keras_i3d.records import manifest, sequence_example
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 SPEC = RecordSpec(short_side=40)
 HEIGHT, WIDTH = 40, 56
@@ -646,6 +646,7 @@ def test_randaugment_says_what_it_needs(folder):
 @pytest.mark.compat
 def test_randaugment(folder):
     """Flow stays as it was; rgb does not, and all its frames change alike."""
+    pytest.importorskip("official", reason="needs the extra official: make test-compat")
     settings = SMALL | {"batch_size": 8, "clip_frames": 4, "shuffle_buffer": 1}
     keras.utils.set_random_seed(5)  # starts, windows and flips, for which `load` draws a seed
     plain = {id: (rgb, flow) for rgb, flow, id in examples(load(str(folder), "both", **settings))}

@@ -18,10 +18,13 @@ from keras_i3d.data import pipeline
 from keras_i3d.data import record_files as source_lib
 from keras_i3d.evaluation import EvaluationError, evaluate, metrics, protocols, report, rescore, scores
 from keras_i3d.inference import chunks
+from keras_i3d.models.families import FAMILIES
 from keras_i3d.models.inception import HEAD
 from keras_i3d.probabilities import softmax
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import preprocess_input
+from keras_i3d.specs import RecordSpec, preprocess_input
+
+I3D = FAMILIES["I3D"]
 
 FAILED = ({"id": "test/x.mp4", "path": "x.mp4", "reason": "no <frames>"},)
 MISSING = ({"id": "test/y.mp4", "path": "y.mp4"},)
@@ -79,16 +82,16 @@ def test_whole_sees_what_the_record_holds(test_split, models, evaluation):
         decoded = sequence_example.decode(sequence_example.read(file, number))
         clip = np.stack([chunks.centre_crop(frame, 32) for frame in decoded["rgb"]])
         row = evaluation.scores.logits["rgb"][evaluation.scores.ids.index(decoded["id"])]
-        np.testing.assert_allclose(row, chunks.score(model, preprocess_input(clip)), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(row, chunks.score(model, I3D, preprocess_input(clip)), rtol=1e-4, atol=1e-4)
 
 
 def test_long_videos_in_chunks_are_the_single_pass():
     model = small_runs.model("flow", 3)
     model = keras.Model(model.input, model.get_layer(HEAD).output)
     clip = np.random.default_rng(0).uniform(-1, 1, (333, 32, 32, 2)).astype("float32")
-    single = chunks.score(model, clip, 400)
-    assert len(chunks.plan_chunks(333, 160)) > 2
-    np.testing.assert_allclose(chunks.score(model, clip, 160), single, rtol=1e-5, atol=1e-5)
+    single = chunks.score(model, I3D, clip, 400)
+    assert len(chunks.plan_chunks(333, 160, I3D)) > 2
+    np.testing.assert_allclose(chunks.score(model, I3D, clip, 160), single, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("protocol", "size"), [("views:2x1", 32), ("views:2x3", 40), ("views:1x10", 32)])
@@ -346,7 +349,7 @@ def test_a_video_needs_all_its_clips(tmp_path, monkeypatch, capfd):
 
 def test_weights_by_published_name(repository, tmp_path):
     labels = [f"label {i}" for i in range(400)]
-    spec = sequence_example.RecordSpec(flow_method=None)
+    spec = RecordSpec(flow_method=None)
     split = small_records.split(tmp_path / "a", "test", 1, shards=1, labels=labels, spec=spec)
     found = evaluate(split, rgb="kinetics").scores
     assert found.models == {"rgb": "kinetics"}

@@ -15,8 +15,7 @@ from made import small_exports, small_runs
 from keras_i3d import I3D, cli, export, runs
 from keras_i3d.export import archive, saving, server_files
 from keras_i3d.export import card as cards
-from keras_i3d.records import sequence_example
-from keras_i3d.specs import CLIP_FRAMES
+from keras_i3d.specs import CLIP_FRAMES, RecordSpec
 from keras_i3d.weights import download
 
 
@@ -330,6 +329,4 @@ def test_killed_exports_leave_nothing_to_serve(made, tmp_path):
 def test_flow_of_records_reads_by_the_run_s_own_bound(made, tmp_path):
     run = small_runs.run(tmp_path / "bounded", "flow", spec={"flow_bound": 7.5, "flow_method": "tvl1"})
     network = saving._Network({"rgb": made["rgb"], "flow": run}, None, None, 10, "opencv", 1)
-    assert network.contract.spec == sequence_example.RecordSpec(
-        **{**small_runs.SPEC, "flow_bound": 7.5, "flow_method": "tvl1"}
-    )
+    assert network.contract.spec == RecordSpec(**{**small_runs.SPEC, "flow_bound": 7.5, "flow_method": "tvl1"})

@@ -7,6 +7,7 @@ import contextlib
 import json
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 import time
@@ -62,17 +63,10 @@ def server(exported, tmp_path_factory):
         yield started
 
 
-def run(client, capsys, *words):
-    """Returns (what the client's command prints, what it says to standard error), the latter None if all went well."""
-    from absl import flags
-    from absl.testing import flagsaver
-
-    with flagsaver.flagsaver():
-        paths = flags.FLAGS(["serving_client", *map(str, words)])
-        try:
-            status = client.main(paths)
-        except SystemExit as end:
-            return "", str(end)
+def run(capsys, *words):
+    """Returns (what tools/serving_client.py prints, what it says to standard error or None if all went well)."""
+    script = runpy.run_path(str(ROOT / "tools/serving_client.py"))
+    status = script["main"]([str(word) for word in words])
     captured = capsys.readouterr()
     return captured.out, captured.err if status else None
 
@@ -129,7 +123,7 @@ def said(exported, video, streams):
 def test_the_client_prints_the_labels_of_classify(exported, plain, server, client, video, capsys, protocol, signature):
     """And the scores of the plain models on the frames that it sends, which went through one more JPEG."""
     address = getattr(server, protocol)
-    printed, problem = run(client, capsys, f"--server={address}", f"--signature={signature}", video)
+    printed, problem = run(capsys, f"--server={address}", f"--signature={signature}", video)
     assert not problem
     printed = [line.split(None, 1) for line in printed.splitlines()[2:]]
     streams = ["rgb"] if signature == "jpeg" else ["rgb", "flow"]
@@ -145,7 +139,7 @@ def test_flow_of_full_quality_gives_the_labels_of_classify_too(exported, client,
     keras_i3d.export.saved_model(tmp_path / "i3d", 1, **exported.runs, frames=24)
     with serve(tmp_path / "i3d", tmp_path) as server:
         for address in (server.grpc, server.rest):
-            printed, problem = run(client, capsys, f"--server={address}", video)
+            printed, problem = run(capsys, f"--server={address}", video)
             assert not problem
             assert [line.split()[1] for line in printed.splitlines()[2:]] == said(exported, video, "both")
 
@@ -179,15 +173,15 @@ def test_the_client_says_in_a_line_what_is_wrong(server, client, video, tmp_path
     nobody = {"grpc": "--server=127.0.0.1:1", "rest": "--server=http://127.0.0.1:1"}[protocol]
     other = f"--server={'http://' + server.grpc if protocol == 'rest' else server.rest.removeprefix('http://')}"
     for words, parts in (
-        ([nobody, video], ["no ", "127.0.0.1:1", "refused", "--help"]),
-        ([other, video], ["no ", "server of TensorFlow Serving answers"]),
+        ([nobody, video], ["No ", "127.0.0.1:1", "refused", "serve.sh"]),
+        ([other, video], ["No ", "server of TensorFlow Serving answers"]),
         ([address, "--model=cats", video], ["refused", "Latest(cats)", "--model="]),
         ([address, "--version=7", video], ["refused", "7", "--version="]),
         ([address, "--signature=uint8", video], ["must be one of", "frames_two_stream_jpeg, jpeg", "uint8"]),
         ([address, tmp_path / "text.mp4"], ["text.mp4", "not a video"]),
         ([address, junk], ["junk.mp4", "refused", refusal, "JPEG"]),
     ):
-        printed, problem = run(client, capsys, *words)
+        printed, problem = run(capsys, *words)
         lines = [line for line in problem.splitlines() if line]
         assert len(lines) == 1, problem
         assert lines[0].startswith("error: ")
@@ -196,7 +190,7 @@ def test_the_client_says_in_a_line_what_is_wrong(server, client, video, tmp_path
 
 def test_one_unreadable_video_does_not_stop_the_rest(server, client, video, capsys):
     words = [f"--server={server.grpc}", video.with_name("none.mp4"), video]
-    printed, problem = run(client, capsys, *words)
+    printed, problem = run(capsys, *words)
     assert "no such file" in problem
     assert printed.count("0.00 to 0.96 s") == 1
 

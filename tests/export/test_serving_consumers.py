@@ -15,6 +15,7 @@ import keras_i3d
 from keras_i3d import preprocess_input
 from keras_i3d.inference.chunks import centre_crop
 from keras_i3d.records import sequence_example
+from keras_i3d.specs import RecordSpec
 
 FRAMES = 12
 
@@ -49,7 +50,7 @@ def clips(frames, fields):
 @pytest.fixture(scope="module")
 def inputs(frames, fields, clips):
     """{signature: {input: array}} of the video."""
-    spec = sequence_example.RecordSpec(short_side=40)
+    spec = RecordSpec(short_side=40)
     files = np.array([[sequence_example.encode_rgb(frame) for frame in frames]])
     flows = np.array([[sequence_example.encode_flow(field, spec) for field in fields]])
     return {

@@ -17,6 +17,7 @@ from keras_i3d.export import preprocessing as frames_lib
 from keras_i3d.export import warmup
 from keras_i3d.inference.chunks import centre_crop
 from keras_i3d.records import sequence_example
+from keras_i3d.specs import RecordSpec
 from keras_i3d.video import scaled_size
 
 PAIR = ["serving_default", "uint8", "jpeg", "jpeg_two_stream", "frames_two_stream", "frames_two_stream_jpeg"]
@@ -163,7 +164,7 @@ def test_clips_of_a_batch_may_differ_in_size(ask, clips):
 
 
 def test_frames_as_records_hold_them(ask, plain, clips, expected):
-    spec = sequence_example.RecordSpec(short_side=SHORT_SIDE)
+    spec = RecordSpec(short_side=SHORT_SIDE)
     rgb = small_exports.encode(clips)
     fields = np.array(
         [[sequence_example.encode_flow(field, spec) for field in clip] for clip in expected["fields"]], object
@@ -212,7 +213,7 @@ def bad(case, clips):
     broken, ragged = images.copy(), images.copy()
     broken[1, 3] = b"no picture"
     ragged[1, 4] = small_exports.encode(clips[:1, :1, :, :36])[0, 0]
-    spec = sequence_example.RecordSpec(short_side=64)
+    spec = RecordSpec(short_side=64)
     field = np.full((2, 9), sequence_example.encode_flow(np.zeros((64, 64, 2)), spec), object)
     return {
         "short": ("serving_default", {**pair, "rgb": rgb[:, :4]}),
@@ -294,7 +295,7 @@ def test_bad_requests_are_refused_and_the_next_is_answered(case, message, ask, c
 def test_a_process_without_this_package_runs_every_signature(pair, ask, clips, expected, tmp_path):
     """Plain TensorFlow, from elsewhere: a py_function would be saved, and would not be there."""
     rgb = small_exports.encode(clips)
-    spec = sequence_example.RecordSpec(short_side=SHORT_SIDE)
+    spec = RecordSpec(short_side=SHORT_SIDE)
     field = np.full((2, 9), sequence_example.encode_flow(np.zeros((40, 56, 2)), spec), object)
     requests = {
         "serving_default": {"rgb": crops(clips, "rgb"), "flow": np.zeros((2, FRAMES, CROP, CROP, 2), np.float32)},

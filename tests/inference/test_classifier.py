@@ -9,20 +9,24 @@ import numpy as np
 import pytest
 from made import films, small_runs, synthetic
 from made.mirrors import narrow as narrow_network
+from made.tiny import i3d
 
 import keras_i3d
 from keras_i3d import VideoError, flow, inference, networks, progress, runs, video
 from keras_i3d.inference import chunks
-from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.models.families import FAMILIES
+from keras_i3d.models.inception import HEAD
 from keras_i3d.specs import RGB_CLIP
 from keras_i3d.weights import by_name
+
+I3D = FAMILIES["I3D"]
 
 LABELS = [f"label {i}" for i in range(6)]
 
 
 def narrow(stream, classes=6):
     """A narrow model with seeded weights, as a trained one."""
-    model = inception_i3d(stream=stream, classes=classes, depth_multiplier=0.1)
+    model = i3d(stream=stream, classes=classes, depth_multiplier=0.1)
     values = {}
     for name, arrays in by_name.layer_weights(model).items():
         kinds = "w0" if arrays[0].ndim > 1 else ("beta", "mean", "variance")
@@ -55,16 +59,16 @@ def test_plan_puts_every_row_in_once():
     for total in (*range(9, 700), 15_000, 15_001):
         for chunk_frames in (200, 256, 384):
             row = 0
-            for chunk in chunks.plan_chunks(total, chunk_frames):
+            for chunk in chunks.plan_chunks(total, chunk_frames, I3D):
                 length = chunk.stop - chunk.start
                 rows = -(-length // 8) - 1
                 assert chunk.start % 8 == 0
                 assert length <= chunk_frames
                 assert (length - total) % 8 == 0
                 assert chunk.start // 8 + chunk.first_row == row
-                assert chunk.first_row >= chunks.HALO or chunk.start == 0
+                assert chunk.first_row >= I3D.halo or chunk.start == 0
                 end = rows if chunk.end_row is None else chunk.end_row
-                assert end + chunks.HALO <= rows or chunk.stop == total
+                assert end + I3D.halo <= rows or chunk.stop == total
                 row = chunk.start // 8 + end
             assert row == -(-total // 8) - 1
 
@@ -75,11 +79,11 @@ def test_chunks_give_the_logits_of_the_single_pass(frames, models):
     walk = np.cumsum(draw.randint(-6, 7, (frames, 8, 8, 3)), axis=0) + 128
     clip = np.kron(np.clip(walk, 0, 255), np.ones((1, 6, 6, 1))).astype("uint8")
     # Small frames leave the time axis as it is, and a model for any size takes them.
-    model = inception_i3d(input_shape=(None, None, None, 3), classes=6, depth_multiplier=0.1)
+    model = i3d(input_shape=(None, None, None, 3), classes=6, depth_multiplier=0.1)
     model.set_weights(models["rgb"].get_weights())
     logits, rows = {}, _rows(model)
     for chunk_frames in (152, 200):
-        scorer = chunks.Scorer(rows, RGB_CLIP, "walk", frames, chunk_frames, collections.Counter())
+        scorer = chunks.Scorer(rows, I3D, RGB_CLIP, "walk", frames, chunk_frames, collections.Counter())
         for frame in clip:
             scorer.add(frame)
             assert len(scorer.frames) <= chunk_frames
@@ -100,7 +104,7 @@ def test_long_videos_go_through_in_chunks(models, monkeypatch):
     monkeypatch.setattr(chunks, "centre_crop", lambda frame, size: frame[:64, :64])
     any_size = []
     for stream, channels in (("rgb", 3), ("flow", 2)):
-        any_size.append(inception_i3d(True, (None, None, None, channels), stream, classes=6, depth_multiplier=0.1))
+        any_size.append(i3d(True, (None, None, None, channels), stream, classes=6, depth_multiplier=0.1))
         any_size[-1].set_weights(models[stream].get_weights())
     classifiers = [
         inference.Classifier("both", *any_size, labels=LABELS, flow_method="dis", chunk_frames=n) for n in (144, 384)
@@ -229,7 +233,7 @@ def test_nine_frames_loop_the_flow_alone(both, capsys):
 
 
 def test_untrained_heads_are_refused():
-    model = inception_i3d(classes=6, depth_multiplier=0.1)
+    model = i3d(classes=6, depth_multiplier=0.1)
     with pytest.raises(ValueError, match="was never trained"):
         inference.Classifier("rgb", rgb=model, labels=LABELS)
     inference.Classifier("rgb", rgb=model, labels=LABELS, allow_untrained=True)
@@ -237,22 +241,22 @@ def test_untrained_heads_are_refused():
 
 def test_one_class_is_said_to_be_one():
     """Its softmax is 1, whatever it sees: "never trained" would be no help to someone who has trained it."""
-    model = inception_i3d(classes=1, depth_multiplier=0.1)
+    model = i3d(classes=1, depth_multiplier=0.1)
     with pytest.raises(ValueError, match="has one class.*Train it on at least two classes"):
         inference.Classifier("rgb", rgb=model, labels=["run"])
 
 
 def test_a_trained_head_is_accepted(models):
     """One step of training is enough to be no longer untrained, and saving keeps it so."""
-    model = inception_i3d(input_shape=(9, 32, 32, 3), classes=6, depth_multiplier=0.1)
+    model = i3d(input_shape=(9, 32, 32, 3), classes=6, depth_multiplier=0.1)
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     model.train_on_batch(synthetic.clip((2, 9, 32, 32, 3), 0), np.array([1, 2]))
     networks.load(model, "rgb").require_trained()
 
 
 def test_weights_that_only_have_a_body_are_refused(tmp_path, monkeypatch):
-    narrow_network(monkeypatch.setattr)
-    inception_i3d(include_top=False).save_weights(tmp_path / "body.weights.h5")
+    narrow_network(monkeypatch.setitem)
+    i3d(include_top=False).save_weights(tmp_path / "body.weights.h5")
     with pytest.raises(ValueError, match="was never trained"):
         inference.Classifier("rgb", rgb=tmp_path / "body.weights.h5")
 
@@ -295,8 +299,8 @@ def test_top(top, rgb, mp4):
 
 
 def test_models_that_do_not_fit(models):
-    body = inception_i3d(include_top=False, depth_multiplier=0.1)
-    oblong = inception_i3d(input_shape=(16, 128, 171, 3), depth_multiplier=0.1)
+    body = i3d(include_top=False, depth_multiplier=0.1)
+    oblong = i3d(input_shape=(16, 128, 171, 3), depth_multiplier=0.1)
     for model, message in (
         (body, "with its top"),
         (keras.Sequential([models["rgb"]]), "with its top"),
@@ -317,7 +321,7 @@ def test_file_objects_are_read_from_their_start(rgb, mp4, tmp_path):
 
 def test_frames_kept_are_crops(models):
     """A wide frame must not stay in memory for its centre."""
-    scorer = chunks.Scorer(None, RGB_CLIP, "wide", 100, 1000, collections.Counter())
+    scorer = chunks.Scorer(None, I3D, RGB_CLIP, "wide", 100, 1000, collections.Counter())
     scorer.add(np.zeros((256, 4000, 3), "uint8"))
     assert scorer.frames[0].base is None
     assert scorer.frames[0].shape == (224, 224, 3)

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_i3d.records import manifest, sequence_example
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 LABELS = ("left", "right", "up")
 SPEC = RecordSpec(short_side=40, flow_method="dis")

@@ -7,9 +7,10 @@ import numpy as np
 
 from keras_i3d import runs
 from keras_i3d.models.blocks import ClipCheck
-from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.models.inception import HEAD
 from keras_i3d.specs import CHANNELS
 from keras_i3d.weights import h5_files
+from made.tiny import i3d
 
 LABELS = ("left", "right", "up")
 SPEC = {"fps": 25, "short_side": 40, "quality": 95, "flow_method": "dis", "flow_bound": 20.0, "flow_scheme": "exact"}
@@ -18,9 +19,7 @@ SPEC = {"fps": 25, "short_side": 40, "quality": 95, "flow_method": "dis", "flow_
 def model(stream, seed=0, classes=3):
     """I3D of the least width, its head with a bias, so that it passes for trained and classes differ."""
     keras.utils.set_random_seed(seed)
-    made = inception_i3d(
-        stream=stream, classes=classes, depth_multiplier=0.01, input_shape=(None, None, None, CHANNELS[stream])
-    )
+    made = i3d(stream=stream, classes=classes, depth_multiplier=0.01, input_shape=(None, None, None, CHANNELS[stream]))
     head = made.get_layer(HEAD)
     kernel, bias = head.get_weights()
     draw = np.random.default_rng(seed)
@@ -43,7 +42,16 @@ def small(stream, frames=None, size=None):
 def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, network=True, **recipe):
     """Writes a run with `model(stream, seed)`, or without a model, and settings of a recipe; returns its folder."""
     folder.mkdir(parents=True)
-    usual = {"clip_frames": 9, "frame_stride": 1, "size": 32, "depth_multiplier": 0.01, "precision": "float32"}
+    usual = {
+        "steps": 50,
+        "batch_size": 2,
+        "learning_rate": 0.1,
+        "clip_frames": 9,
+        "frame_stride": 1,
+        "size": 32,
+        "depth_multiplier": 0.01,
+        "precision": "float32",
+    }
     recipe = usual | recipe
     content = {
         "records": "data/train*", "validation": None, "stream": stream, "weights": None, "seed": seed, "recipe": recipe,

@@ -29,10 +29,10 @@ def clip(shape, seed):
 @functools.lru_cache
 def i3d_shapes(stream="rgb", classes=400, depth_multiplier=1.0):
     """{layer name: [shapes]} of an I3D."""
-    from keras_i3d.models.inception import inception_i3d
     from keras_i3d.weights.by_name import layer_shapes
+    from made.tiny import i3d
 
-    return layer_shapes(inception_i3d(stream=stream, classes=classes, depth_multiplier=depth_multiplier))
+    return layer_shapes(i3d(stream=stream, classes=classes, depth_multiplier=depth_multiplier))
 
 
 def sonnet_shapes(layers, scope="RGB/inception_i3d/", kin600=False):

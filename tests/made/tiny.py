@@ -5,15 +5,20 @@ import numpy as np
 LABELS = ("left", "right", "still")
 
 
-def shorten(monkeypatch=None):
+def shorten(monkeypatch=None, endpoints=("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b")):
     """Leaves I3D its first convolution, one Inception block and its head; `monkeypatch` undoes it."""
-    from keras_i3d.models import inception
+    from keras_i3d.models import families, inception
 
-    layers = tuple(row for row in inception.LAYERS if row[0] in ("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b"))
-    if monkeypatch:
-        monkeypatch.setattr(inception, "LAYERS", layers)
-    else:
-        inception.LAYERS = layers
+    setitem = monkeypatch.setitem if monkeypatch else dict.__setitem__
+    table = tuple(row for row in inception.LAYERS if row[0] in endpoints)
+    setitem(families.FAMILIES, "I3D", families.i3d_row(table))
+
+
+def i3d(*arguments, **settings):
+    """Builds an I3D as the package does: as short or narrow as `shorten` or `mirrors.narrow` left it."""
+    from keras_i3d.models import families
+
+    return families.find("I3D").build(*arguments, **settings)
 
 
 def write(folder, split="train", videos=9, frames=12, height=32, width=40, labels=LABELS):
@@ -24,8 +29,9 @@ def write(folder, split="train", videos=9, frames=12, height=32, width=40, label
     import tensorflow as tf
 
     from keras_i3d.records import manifest, sequence_example
+    from keras_i3d.specs import RecordSpec
 
-    spec = sequence_example.RecordSpec(short_side=height)
+    spec = RecordSpec(short_side=height)
     name, ids = manifest.shard_name(split, 0, 1), []
     with tf.io.TFRecordWriter(str(folder / name)) as file:
         for i in range(videos):

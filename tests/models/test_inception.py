@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from made import ROOT, synthetic
 
-from keras_i3d.models.inception import ENDPOINTS, HEAD, depth_multiplier_of, inception_i3d
+from keras_i3d.models import families
+from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.weights import by_name, originals
+
+I3D = families.find("I3D")
 
 ANY = (None, None, None)
 
@@ -46,7 +49,7 @@ def test_parameter_counts_are_the_checkpoints(stream, classes, trainable, total)
 
 def test_endpoints_are_layers_of_the_published_sizes():
     model = inception_i3d(input_shape=(64, 224, 224, 3))
-    sizes = {name: tuple(model.get_layer(name).output.shape[1:]) for name in ENDPOINTS}
+    sizes = {name: tuple(model.get_layer(name).output.shape[1:]) for name in I3D.endpoints}
     assert list(sizes.values()) == [
         (32, 112, 112, 64),
         (32, 56, 56, 64),
@@ -260,14 +263,14 @@ def relative(value, reference):
 def test_a_width_is_found_in_the_shapes(width):
     model = inception_i3d(include_top=False, depth_multiplier=width)
     shapes = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers if layer.weights}
-    found = depth_multiplier_of(shapes)
+    found = I3D.depth_multiplier_of(shapes)
     again = inception_i3d(include_top=False, depth_multiplier=found)
     assert again.count_params() == model.count_params()
     if width in (1.0, 0.5, 0.25):
         assert found == width
     shapes["Mixed_4b_Branch_1_Conv3d_0b_3x3_conv_3d"] = [(3, 3, 3, 9, 7)]
-    assert depth_multiplier_of(shapes) is None
-    assert depth_multiplier_of({}) is None
+    assert I3D.depth_multiplier_of(shapes) is None
+    assert I3D.depth_multiplier_of({}) is None
 
 
 @pytest.mark.parametrize("policy", ["float16", "float32"])
@@ -297,7 +300,7 @@ def test_bfloat16_on_jax_without_a_gpu():
     code = (
         "import keras; from made import tiny; tiny.shorten(); keras.config.set_dtype_policy('bfloat16');"
         "from keras_i3d.models import blocks, inception; from keras_i3d.optimize import optimize_for_inference;"
-        "model = inception.inception_i3d(classes=3, depth_multiplier=0.01, input_shape=(9, 32, 32, 3));"
+        "model = tiny.i3d(classes=3, depth_multiplier=0.01, input_shape=(9, 32, 32, 3));"
         "print(blocks.has_gpu(), optimize_for_inference(model).output_shape)"
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "KERAS_BACKEND": "jax"}

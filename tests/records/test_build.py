@@ -19,7 +19,7 @@ from keras_i3d.errors import BuildError
 from keras_i3d.records import annotations, build, distribute, manifest, sequence_example
 from keras_i3d.records import build_state as plans
 from keras_i3d.records.check import check
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 SPEC = RecordSpec(short_side=32, flow_method="tvl1")
 BROKEN = ("jump/empty.mp4", "jump/text.avi", "run/sound.mp4")
@@ -183,7 +183,7 @@ STOPPED = """
 import os, signal, sys
 import tensorflow as tf
 from keras_i3d.records import annotations, build, distribute
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 videos, output, end = sys.argv[1:]
 rename = tf.io.gfile.rename

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from keras_i3d.records import manifest
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 WHOLE = manifest.Manifest(
     split="train",

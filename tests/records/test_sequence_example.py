@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_i3d import flow
 from keras_i3d.records import sequence_example
-from keras_i3d.records.sequence_example import RecordSpec
+from keras_i3d.specs import RecordSpec
 
 
 def frames(count=6, height=48, width=64):

@@ -7,15 +7,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from made import ROOT
+from made import ROOT, tiny
 
 import keras_i3d
 from keras_i3d.models import inception
 from keras_i3d.training import faster_step
 
 # Every kind of endpoint and of neighbours, in a quarter of the time that the whole takes to trace.
-SHORT = tuple(inception.LAYERS[i] for i in (0, 1, 5, 6, 7))
-SHORTEST = tuple(inception.LAYERS[i] for i in (0, 1, 5))
+SHORT = tuple(inception.LAYERS[i][0] for i in (0, 1, 5, 6, 7))
+SHORTEST = tuple(inception.LAYERS[i][0] for i in (0, 1, 5))
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def policy():
 
 def build(size=32, frames=16, dropout=0.5, **settings):
     keras.utils.set_random_seed(0)
-    model = inception.inception_i3d(
+    model = tiny.i3d(
         input_shape=(frames, size, size, 3),
         classes=5,
         classifier_activation=None,
@@ -137,7 +137,7 @@ def test_first_convolution_on_rearranged_input(shape):
 
 
 def test_same_names_weights_and_outputs(monkeypatch):
-    monkeypatch.setattr(inception, "LAYERS", SHORT)
+    tiny.shorten(monkeypatch, SHORT)
     model = build()
     model.get_layer("Mixed_3b_Branch_0_Conv3d_0a_1x1_batch_norm").trainable = False
     model.get_layer("Mixed_3b_Branch_1_Conv3d_0a_1x1_batch_norm").synchronized = True
@@ -156,7 +156,7 @@ def test_same_names_weights_and_outputs(monkeypatch):
 
 
 def test_weight_files_fit_both_ways(monkeypatch, tmp_path):
-    monkeypatch.setattr(inception, "LAYERS", SHORT)
+    tiny.shorten(monkeypatch, SHORT)
     model = build()
     copy = faster_step.for_training(build(), remat=True)
     copy.set_weights([w + 1 for w in model.get_weights()])
@@ -170,7 +170,7 @@ def test_weight_files_fit_both_ways(monkeypatch, tmp_path):
 
 
 def test_gradients_are_those_of_keras_own_layers(monkeypatch):
-    monkeypatch.setattr(inception, "LAYERS", SHORT)
+    tiny.shorten(monkeypatch, SHORT)
     x, y = clips(4)
     model = build(dropout=0.0)
 
@@ -189,7 +189,7 @@ def test_gradients_are_those_of_keras_own_layers(monkeypatch):
 
 
 def test_rematerialisation_changes_no_bit(monkeypatch):
-    monkeypatch.setattr(inception, "LAYERS", SHORT)
+    tiny.shorten(monkeypatch, SHORT)
     model = build()
     kept, recomputed = (train(faster_step.for_training(model, remat)) for remat in (False, True))
     assert_equal(recomputed, kept)
@@ -199,14 +199,14 @@ def test_rematerialisation_changes_no_bit(monkeypatch):
 
 
 def test_rematerialisation_changes_no_bit_in_mixed_precision(monkeypatch):
-    monkeypatch.setattr(inception, "LAYERS", SHORTEST)
+    tiny.shorten(monkeypatch, SHORTEST)
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = build()
     assert_equal(*(train(faster_step.for_training(model, remat)) for remat in (True, False)))
 
 
 def test_only_the_head_is_trained(monkeypatch):
-    monkeypatch.setattr(inception, "LAYERS", SHORT)
+    tiny.shorten(monkeypatch, SHORT)
     model = build()
     for layer in model.layers:
         layer.trainable = layer.name == inception.HEAD
@@ -218,7 +218,7 @@ def test_only_the_head_is_trained(monkeypatch):
 
 def test_what_cannot_be_cut_is_refused():
     inputs = keras.Input((4,))
-    with pytest.raises(ValueError, match="needs the endpoints of an Inception I3D. Missing: .'MaxPool3d_2a_3x3'"):
+    with pytest.raises(ValueError, match="needs a model that this package made, whole. Missing: its ClipCheck"):
         faster_step.for_training(keras.Model(inputs, keras.layers.Dense(1)(inputs)), remat=True)
 
 
@@ -231,7 +231,7 @@ tf.config.set_logical_device_configuration(
 import keras
 from training import test_faster_step
 from training.test_faster_step import *
-inception.LAYERS = SHORTEST
+tiny.shorten(endpoints=SHORTEST)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 found = []
 for remat in (True, False):
@@ -259,7 +259,7 @@ def test_rematerialisation_on_two_devices_changes_no_bit():
 @pytest.mark.parametrize("remat", [False, True])
 def test_two_streams_in_one_model(monkeypatch, remat):
     """Their layers lie in models inside the model: regularizers and what is frozen stay, batch norms get fast."""
-    monkeypatch.setattr(inception, "LAYERS", SHORTEST)
+    tiny.shorten(monkeypatch, SHORTEST)
     keras.utils.set_random_seed(0)
     settings = {"classes": 5, "depth_multiplier": 0.125, "input_shape": (16, 32, 32), "classifier_activation": None}
     model = keras_i3d.TwoStreamI3D(weights=None, **settings)

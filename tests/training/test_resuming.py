@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from made import ROOT, tiny
+from made.tiny import i3d
 
 from keras_i3d import cli, locks, training
 from keras_i3d.records import manifest
@@ -50,7 +51,7 @@ def finished(records, tmp_path_factory):
         tiny.shorten(patch)
         folder = tmp_path_factory.mktemp("runs")
         settings = {"classes": 3, "depth_multiplier": RECIPE.depth_multiplier}
-        h5_files.save_h5(run.inception_i3d(**settings), folder / "first.weights.h5")
+        h5_files.save_h5(i3d(**settings), folder / "first.weights.h5")
         train(records, folder / "run", weights=folder / "first.weights.h5", validation=f"{records}/test-*")
         return folder
 
@@ -61,8 +62,8 @@ def ended(finished, tmp_path):
     return shutil.copytree(finished / "run", tmp_path / "moved" / "run")
 
 
-def make_plan(records, output, weights, validation=None):
-    return run_start.make_plan(records, validation, "rgb", weights, 3, RECIPE.scaled(), output)
+def settled(records, output, weights, validation=None):
+    return run_start.settled(records, validation, "rgb", weights, 3, RECIPE.scaled(), output)
 
 
 def test_one_run_by_any_path(records, finished, ended, tmp_path, monkeypatch):
@@ -72,12 +73,12 @@ def test_one_run_by_any_path(records, finished, ended, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path in (f"{records}/train-*", f"{moved}/train-*", "data/train-*", "./data/../data/train-0*"):
         for start in (finished / "first.weights.h5", "copied.weights.h5", "/gone/first.weights.h5"):
-            plan = make_plan(path, ended, start, "data/test-*")
+            plan = settled(path, ended, start, "data/test-*")
             assert (plan.records, plan.labels) == (path, tiny.LABELS)
     with pytest.raises(ValueError, match="weights: .*first.weights.h5' and '/gone/other.weights.h5'"):
-        make_plan("data/train-*", ended, "/gone/other.weights.h5", "data/test-*")
+        settled("data/train-*", ended, "/gone/other.weights.h5", "data/test-*")
     with pytest.raises(ValueError, match="weights: .* and None"):
-        make_plan("data/train-*", ended, None, "data/test-*")
+        settled("data/train-*", ended, None, "data/test-*")
 
 
 def test_other_records_are_another_run(finished, ended, tmp_path):
@@ -85,15 +86,15 @@ def test_other_records_are_another_run(finished, ended, tmp_path):
     tiny.write(tmp_path, videos=9)
     tiny.write(tmp_path, "test", videos=6)
     start = finished / "first.weights.h5"
-    make_plan(f"{tmp_path}/train-*", ended, start, f"{tmp_path}/test-*")
+    settled(f"{tmp_path}/train-*", ended, start, f"{tmp_path}/test-*")
     found = manifest.read(tmp_path / "train.json")
     (shard,) = found.shards
     ids = ("another", *shard.ids[1:])
     dataclasses.replace(found, shards=(dataclasses.replace(shard, ids=ids),)).write(tmp_path)
     with pytest.raises(ValueError, match="records_digest: "):
-        make_plan(f"{tmp_path}/train-*", ended, start, f"{tmp_path}/test-*")
+        settled(f"{tmp_path}/train-*", ended, start, f"{tmp_path}/test-*")
     with pytest.raises(ValueError, match="validation: .* and None"):
-        make_plan(f"{tmp_path}/train-*", ended, start)
+        settled(f"{tmp_path}/train-*", ended, start)
 
 
 def test_a_run_goes_on_without_the_weights_it_began_with(records, finished, ended, capsys):
@@ -101,7 +102,7 @@ def test_a_run_goes_on_without_the_weights_it_began_with(records, finished, ende
     with np.load(finished / "run/checkpoints/step-000000003.npz") as file:
         expected = {name: file[name] for name in file.files if name != "about"}
     train(records, ended, weights="/gone/first.weights.h5", validation=f"{records}/test-*")
-    assert "going on after step 2 of 3" in capsys.readouterr().err
+    assert "resuming after step 2 of 3" in capsys.readouterr().err
     with np.load(ended / "checkpoints/step-000000003.npz") as file:
         for name, value in expected.items():
             np.testing.assert_array_equal(file[name], value, name)
@@ -114,7 +115,7 @@ def test_a_run_goes_on_without_the_weights_it_began_with(records, finished, ende
 @pytest.mark.parametrize("name", ["", "model.keras", "best.weights.h5"])
 def test_a_run_begins_with_what_another_ended_with(finished, records, tmp_path, name):
     source = finished / "run" / name
-    plan = make_plan(f"{records}/train-*", tmp_path, source)
+    plan = settled(f"{records}/train-*", tmp_path, source)
     found = run.build(plan, run_start.initial_weights(plan)).get_weights()
     expected = run.runs.load_model(source).get_weights()
     for a, b in zip(found, expected, strict=True):
@@ -153,7 +154,7 @@ def test_a_run_that_is_refused_leaves_nothing_and_may_be_corrected(finished, rec
 def test_narrow_weights_bring_their_width(finished, records, tmp_path, name, capsys):
     moved = shutil.copy(finished / name, tmp_path / f"moved{name[-11:] if name.endswith('h5') else '.keras'}")
     free = dataclasses.replace(RECIPE, depth_multiplier=None, frame_stride=1)
-    plan = run_start.make_plan(f"{records}/train-*", None, "rgb", moved, 3, free.scaled(), tmp_path / "new")
+    plan = run_start.settled(f"{records}/train-*", None, "rgb", moved, 3, free.scaled(), tmp_path / "new")
     assert plan.recipe.depth_multiplier == RECIPE.depth_multiplier
     run.build(plan, run_start.initial_weights(plan))
     assert "this run takes" not in capsys.readouterr().err
@@ -332,6 +333,6 @@ def test_runs_of_before_have_no_digests(records, finished, ended):
     content = {name: value for name, value in content.items() if not name.endswith("_digest")}
     (ended / "run.json").write_text(json.dumps(content))
     start = finished / "first.weights.h5"
-    make_plan(f"{records}/train-*", ended, start, f"{records}/test-*")
+    settled(f"{records}/train-*", ended, start, f"{records}/test-*")
     with pytest.raises(ValueError, match="records: "):
-        make_plan(f"{records}/./train-*", ended, start, f"{records}/test-*")
+        settled(f"{records}/./train-*", ended, start, f"{records}/test-*")

@@ -25,7 +25,7 @@ from keras_i3d.training import run, workers
 from keras_i3d.training.checkpoints import Checkpoints, newest
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
 from keras_i3d.training.run_progress import Progress
-from keras_i3d.training.run_writer import Keeper
+from keras_i3d.training.run_writer import RunWriter
 from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import h5_files, sources
 from keras_i3d.weights.by_name import layer_weights
@@ -143,13 +143,13 @@ sys.path.insert(0, sys.argv[3])
 from made import tiny
 tiny.shorten()
 from training import test_training
-from keras_i3d.training.run_writer import Keeper
-whole = Keeper.on_train_batch_end
+from keras_i3d.training.run_writer import RunWriter
+whole = RunWriter.on_train_batch_end
 def end(self, batch, logs=None):
     whole(self, batch, logs)
     if self.step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-Keeper.on_train_batch_end = end
+RunWriter.on_train_batch_end = end
 import pathlib
 test_training.train(sys.argv[1], pathlib.Path(sys.argv[2]))
 """
@@ -163,7 +163,7 @@ def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, ca
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
     train(records, tmp_path)
-    assert "going on after step 4 of 7" in capsys.readouterr().err
+    assert "resuming after step 4 of 7" in capsys.readouterr().err
     expected = state(finished[0])
     for name, value in state(tmp_path).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
@@ -206,14 +206,14 @@ def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_pa
     assert "after step 7 of 7" in capsys.readouterr().err
     np.testing.assert_array_equal(state(tmp_path / "done")["00000"], before["00000"])
 
-    whole = Keeper.on_train_batch_end
+    whole = RunWriter.on_train_batch_end
 
     def interrupt(self, batch, logs=None):
         if self.step == 4:
             os.kill(os.getpid(), signal.SIGINT)
         whole(self, batch, logs)
 
-    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(RunWriter, "on_train_batch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(records, tmp_path / "stopped")
     assert "stopping after this step" in capsys.readouterr().err
@@ -233,7 +233,7 @@ def test_what_a_recipe_freezes_does_not_change(records, tmp_path, stream, part, 
         before = h5_files.read_h5(source)
     else:
         keras.utils.set_random_seed(3)
-        before = layer_weights(run.build(run.read_plan(tmp_path)))
+        before = layer_weights(run.build(runs.read(tmp_path)))
     everything = [(n, i) for n in after for i in range(len(after[n]))]
     changed = [(n, i) for n, i in everything if (after[n][i] != before[n][i]).any()]
     head = [(n, i) for n, i in everything if n == HEAD]
@@ -450,18 +450,20 @@ def test_settings_refuse_typos():
 
 def test_no_run_that_could_go_on(finished, tmp_path):
     with pytest.raises(ValueError, match="A training run is a folder with a run.json"):
-        run.read_plan(tmp_path)
+        runs.read(tmp_path)
     plan = json.loads((finished[0] / "run.json").read_text())
     plan |= {"recipe": plan["recipe"] | {"colour": 1}, "version": "9.1"}
     (tmp_path / "run.json").write_text(json.dumps(plan))
-    with pytest.raises(ValueError, match=r"run.json was written by another version \(9.1\): .*colour"):
-        run.read_plan(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"run.json is not of a run that this version reads: .*colour.*keras_i3d 9.1 wrote it"
+    ):
+        runs.read(tmp_path)
 
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_a_recipe_says_whether_to_mirror(finished, records, monkeypatch, flip):
     monkeypatch.setattr(run.data, "load", lambda *_, **settings: settings)
-    plan = run.read_plan(finished[0])
+    plan = runs.read(finished[0])
     plan = dataclasses.replace(plan, recipe=plan.recipe.with_settings({"flip": str(flip)}))
     assert run._clips(plan, records, training=True)["flip"] is flip
 

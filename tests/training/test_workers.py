@@ -33,19 +33,19 @@ from made import mirrors, tiny
 first = os.environ.get("FIRST_WEIGHTS")
 if first:
     from keras_i3d import registry
-    mirrors.narrow(setattr)
+    mirrors.narrow()
     mirrors.register(pathlib.Path(os.environ["KERAS_I3D_MIRROR"]), registry, lambda d, k, v: d.__setitem__(k, v))
 else:
     tiny.shorten()
 from keras_i3d import cli, training
-from keras_i3d.training.run_writer import Keeper
+from keras_i3d.training.run_writer import RunWriter
 records, output, recipe, pause = sys.argv[2], pathlib.Path(sys.argv[3]), json.loads(sys.argv[4]), float(sys.argv[5])
-whole = Keeper.on_train_batch_end
+whole = RunWriter.on_train_batch_end
 def end(self, batch, logs=None):
     whole(self, batch, logs)
     print("step", self.step, flush=True)
     time.sleep(pause)
-Keeper.on_train_batch_end = end
+RunWriter.on_train_batch_end = end
 try:
     training.train(f"{records}/train-*", output, recipe=training.Recipe(**recipe), weights=first, seed=3,
                    validation=f"{records}/test-*", progress=False)
@@ -106,7 +106,7 @@ def test_two_devices_are_one_with_the_whole_batch(alone, records, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "going on after step 4 of 6" in done.stderr
+    assert "resuming after step 4 of 6" in done.stderr
     assert difference(tmp_path, alone[0]) < 1e-4
     assert "Gradients are accumulated on one device only" in done.stdout
 
@@ -181,7 +181,7 @@ def test_a_lost_worker_is_named_and_all_go_on_together(alone, records, tmp_path)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step*"))[-1] < "step-000000004.npz"
     processes, _ = start(records, tmp_path)
     errors = ended(processes)[-1]
-    assert "going on after step" in errors
+    assert "resuming after step" in errors
     assert difference(tmp_path, alone[0]) < 1e-4
 
 

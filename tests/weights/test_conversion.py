@@ -8,10 +8,11 @@ import pytest
 from made import ROOT, synthetic
 from made.mirrors import NARROW
 from made.mirrors import narrow as narrow_network
+from made.tiny import i3d
 
 import keras_i3d
 from keras_i3d import WeightsError
-from keras_i3d.models.inception import HEAD, LAYERS, inception_i3d
+from keras_i3d.models.inception import HEAD, LAYERS
 from keras_i3d.weights import by_name, originals, registry
 from keras_i3d.weights.conversion import convert_sonnet
 from keras_i3d.weights.h5_files import read_h5
@@ -40,7 +41,7 @@ def narrow_slim(tmp_path_factory):
 @pytest.fixture
 def slim(narrow_slim, monkeypatch):
     """Prefix of a narrow 2D checkpoint, and every I3D built as narrow: for what does not depend on the width."""
-    narrow_network(monkeypatch.setattr)
+    narrow_network(monkeypatch.setitem)
     return narrow_slim
 
 
@@ -51,7 +52,7 @@ def test_narrow_checkpoints_differ_from_the_published_in_width_alone(image_netwo
 
 @pytest.fixture(scope="module")
 def narrow():
-    return inception_i3d(classes=5, depth_multiplier=0.1)
+    return i3d(classes=5, depth_multiplier=0.1)
 
 
 def write(model, prefix, change=lambda shapes: shapes, scope="RGB/inception_i3d/", kin600=False):
@@ -194,7 +195,7 @@ def test_boring_video_error_is_small_inflated_and_large_at_the_borders(slim, tmp
 
 def test_boring_video_of_narrow_and_fixed_models(narrow):
     """Any I3D has this fixed point, whatever its width and its input; the model itself is left as it is."""
-    fixed = inception_i3d(input_shape=(16, 64, 64, 3), classes=5, depth_multiplier=0.1)
+    fixed = i3d(input_shape=(16, 64, 64, 3), classes=5, depth_multiplier=0.1)
     image = synthetic.clip((40, 56, 3), 3)
     for model in (narrow, fixed):
         assert max(keras_i3d.boring_video_error(model, image).values()) < 1e-4
@@ -216,7 +217,7 @@ def test_boring_video_arguments(arguments, message, narrow):
 
 def test_boring_video_and_inflation_take_one_stream(slim):
     two = keras_i3d.TwoStreamI3D(weights=None, classes=5, depth_multiplier=0.1)
-    with pytest.raises(ValueError, match="single-stream"):
+    with pytest.raises(ValueError, match="model of one stream"):
         keras_i3d.boring_video_error(two)
     with pytest.raises(ValueError, match="one stream's model"):
         keras_i3d.inflate(slim, two)
@@ -323,8 +324,8 @@ def test_a_folder_in_place_of_a_checkpoint(narrow, tmp_path):
 
 def test_one_file_of_the_first_format(tmp_path, monkeypatch):
     """Of an I3D it converts, though no index says whether it was published; damaged, it is a line."""
-    narrow_network(monkeypatch.setattr)
-    shapes = synthetic.sonnet_shapes(by_name.layer_shapes(inception_i3d(classes=5)))
+    narrow_network(monkeypatch.setitem)
+    shapes = synthetic.sonnet_shapes(by_name.layer_shapes(i3d(classes=5)))
     path = synthetic.write_first_format(shapes, 3, tmp_path / "first.ckpt")
     facts = convert_sonnet(path, tmp_path / "x.weights.h5")
     assert (facts.classes, facts.labels) == (5, None)

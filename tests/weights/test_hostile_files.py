@@ -16,14 +16,17 @@ import keras
 import numpy as np
 import pytest
 from made import ROOT, small_runs, synthetic, tiny
+from made.tiny import i3d
 from records.test_damage import crc32c
 
 import keras_i3d
 from keras_i3d import facts, networks, runs, stored
 from keras_i3d.errors import WeightsError
 from keras_i3d.evaluation import scores as scores_lib
-from keras_i3d.models.inception import HEAD, inception_i3d, layout
-from keras_i3d.records import annotations, build_state, manifest, sequence_example
+from keras_i3d.models import families
+from keras_i3d.models.inception import HEAD
+from keras_i3d.records import annotations, build_state, manifest
+from keras_i3d.specs import RecordSpec
 from keras_i3d.training import checkpoints
 from keras_i3d.weights import h5_files, keras_files, sources, tensorflow_files
 
@@ -34,7 +37,7 @@ CONV = "Conv3d_1a_7x7_conv_3d"
 def network(monkeypatch):
     """An I3D cut short, of few weights."""
     tiny.shorten(monkeypatch)
-    return inception_i3d(classes=3, depth_multiplier=0.01, input_shape=(None, None, None, 3))
+    return i3d(classes=3, depth_multiplier=0.01, input_shape=(None, None, None, 3))
 
 
 @pytest.fixture
@@ -293,13 +296,13 @@ def test_a_width_that_the_weights_do_not_have_is_not_built(network, tmp_path):
 @pytest.fixture
 def prefix(monkeypatch, tmp_path):
     tiny.shorten(monkeypatch)
-    shapes = synthetic.sonnet_shapes(layout(classes=3, depth_multiplier=0.01))
+    shapes = synthetic.sonnet_shapes(families.find("I3D").layout(classes=3, depth_multiplier=0.01))
     return synthetic.write(shapes, 1, tmp_path / "x")
 
 
 def first_format(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
-    shapes = synthetic.sonnet_shapes(layout(classes=3, depth_multiplier=0.01))
+    shapes = synthetic.sonnet_shapes(families.find("I3D").layout(classes=3, depth_multiplier=0.01))
     return synthetic.write_first_format(shapes, 1, tmp_path / "first")
 
 
@@ -307,7 +310,9 @@ def test_the_first_format_of_tensorflow_is_loaded(tmp_path, monkeypatch):
     """As the second is, by `weights=`."""
     path = first_format(tmp_path, monkeypatch)
     model = keras_i3d.I3D(weights=path, classes=3, depth_multiplier=0.01)
-    wanted = sources.find(synthetic.write(synthetic.sonnet_shapes(layout(classes=3, depth_multiplier=0.01)), 1, path))
+    wanted = sources.find(
+        synthetic.write(synthetic.sonnet_shapes(families.find("I3D").layout(classes=3, depth_multiplier=0.01)), 1, path)
+    )
     np.testing.assert_equal(model.get_layer(CONV).get_weights(), wanted.read()[CONV])
 
 
@@ -555,7 +560,7 @@ def test_damaged_logs(content, tmp_path):
     ],
 )  # fmt: skip
 def test_damaged_manifests(name, value, tmp_path):
-    path = manifest.Manifest("train", ("x",), sequence_example.RecordSpec(), ()).write(str(tmp_path))
+    path = manifest.Manifest("train", ("x",), RecordSpec(), ()).write(str(tmp_path))
     with open(path, encoding="utf-8") as file:
         content = {**json.load(file), name: value}
     text = value if name is None else json.dumps(content)
@@ -570,7 +575,7 @@ def begun(tmp_path):
     """The Work of a build that stopped after its only shard."""
     examples = (annotations.Example("a", "a.mp4", "x", 0, None, None, "train"),)
     listing = annotations.Listing("csv", "train", ("x",), examples, ())
-    work = build_state.Work(listing, str(tmp_path), sequence_example.RecordSpec(), build_state.plan(listing), 10.0)
+    work = build_state.Work(listing, str(tmp_path), RecordSpec(), build_state.plan(listing), 10.0)
     with work.begun() as pending:
         assert pending == [0]
         (tmp_path / "train-00000-of-00001.tfrecord").write_bytes(bytes(5))

@@ -14,9 +14,10 @@ import pytest
 from made import ROOT, synthetic
 from made.mirrors import NARROW
 from made.mirrors import narrow as narrow_network
+from made.tiny import i3d
 
 from keras_i3d import atomic
-from keras_i3d.models.inception import inception_i3d, layout
+from keras_i3d.models import families
 from keras_i3d.weights import by_name, conversion, download, h5_files, originals, registry
 from keras_i3d.weights.cache import imagenet, published
 
@@ -105,7 +106,7 @@ def assert_holds(path, expected):
 
 
 def test_the_inflated_archive_too(slim, tmp_path, monkeypatch):
-    narrow_network(monkeypatch.setattr)
+    narrow_network(monkeypatch.setitem)
     archive = tmp_path / registry.INCEPTION_V1.path
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
@@ -123,7 +124,7 @@ def in_a_process(code, repository=None, **environment):
     head = ""
     if repository:
         head = (
-            "import pathlib; from made import mirrors; from keras_i3d.weights import registry; mirrors.narrow(setattr);"
+            "import pathlib; from made import mirrors; from keras_i3d.weights import registry; mirrors.narrow();"
             f"mirrors.register(pathlib.Path({str(repository)!r}), registry, lambda d, k, v: d.__setitem__(k, v))\n"
         )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environment}
@@ -143,12 +144,14 @@ def test_layout_is_the_models(arguments):
     """And its order, for Keras reads weights by position. Full width costs memory alone, for nothing is computed."""
     for width in (1.0, 0.13):
         settings = {**arguments, "depth_multiplier": width}
-        assert list(by_name.layer_shapes(inception_i3d(**settings)).items()) == list(layout(**settings).items())
+        assert list(by_name.layer_shapes(i3d(**settings)).items()) == list(
+            families.find("I3D").layout(**settings).items()
+        )
 
 
 def test_the_file_is_as_keras_writes_it(tmp_path):
     """The same groups, names and arrays; so Keras reads it by position, and `read_h5` either by name."""
-    model = inception_i3d(classes=5, depth_multiplier=NARROW)
+    model = i3d(classes=5, depth_multiplier=NARROW)
     h5_files.save_h5(model, tmp_path / "ours.weights.h5")
     model.save_weights(tmp_path / "kerass.weights.h5")
     ours, kerass = contents(tmp_path / "ours.weights.h5"), contents(tmp_path / "kerass.weights.h5")
@@ -156,7 +159,7 @@ def test_the_file_is_as_keras_writes_it(tmp_path):
     for path, (name, array) in ours.items():
         assert name == kerass[path][0]
         np.testing.assert_array_equal(array, kerass[path][1])
-    other = inception_i3d(classes=5, depth_multiplier=NARROW)
+    other = i3d(classes=5, depth_multiplier=NARROW)
     other.load_weights(tmp_path / "ours.weights.h5")
     for a, b in zip(other.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -180,7 +183,7 @@ def test_a_cache_of_half_precision_is_made_again(kind, checkpoint, capsys):
     entry = registry.CHECKPOINTS["kinetics", "rgb"]
     path = published(entry)
     with policy(kind):
-        model = inception_i3d()
+        model = i3d()
     model.save_weights(path)
     h5_files.checksum_file(path).write_text(f"{download.sha256(path)}  {path.name}\n")
     published(entry)

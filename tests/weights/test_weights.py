@@ -15,10 +15,11 @@ import pytest
 from made import ROOT, synthetic
 from made.mirrors import NARROW
 from made.mirrors import narrow as narrow_network
+from made.tiny import i3d
 
 import keras_i3d
 from keras_i3d import WeightsError
-from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.models.inception import HEAD
 from keras_i3d.weights import by_name, conversion, h5_files, originals, registry
 from keras_i3d.weights.cache import published
 from keras_i3d.weights.labels import read_labels
@@ -26,7 +27,7 @@ from keras_i3d.weights.labels import read_labels
 
 @pytest.fixture(scope="module")
 def narrow():
-    return inception_i3d(classes=5, depth_multiplier=0.1)
+    return i3d(classes=5, depth_multiplier=0.1)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +57,10 @@ def test_what_the_cached_file_says(repository, cache):
     (path,) = cache.glob("*.weights.h5")
     with h5py.File(path) as file:
         noted = json.loads(file.attrs["keras_i3d"])
-    assert noted["fingerprint"] == by_name.fingerprint(by_name.layer_shapes(inception_i3d()))
+    assert noted["fingerprint"] == by_name.fingerprint(by_name.layer_shapes(i3d()))
     assert h5_files.facts_of(path) == registry.find("kinetics", "rgb").facts
     # It is Keras's own format too.
-    model = inception_i3d()
+    model = i3d()
     model.load_weights(path)
     for a, b in zip(model.get_weights(), keras_i3d.I3D().get_weights()):
         np.testing.assert_array_equal(a, b)
@@ -102,7 +103,7 @@ def test_a_read_only_cache_serves(repository, cache, monkeypatch):
 def test_two_processes_at_once(repository, cache):
     code = (
         "import keras_i3d, pathlib; from made import mirrors; from keras_i3d.weights import registry; "
-        "mirrors.narrow(setattr);"
+        "mirrors.narrow();"
         f"mirrors.register(pathlib.Path({str(repository)!r}), registry, lambda d, k, v: d.__setitem__(k, v));"
         "print(sum(float(abs(w).sum()) for w in keras_i3d.I3D().get_weights()))"
     )
@@ -165,7 +166,7 @@ def test_by_path(form, narrow, tmp_path):
 
 
 def test_by_path_without_head(tmp_path, capsys):
-    body = inception_i3d(False, depth_multiplier=0.1)
+    body = i3d(False, depth_multiplier=0.1)
     body.save_weights(tmp_path / "body.weights.h5")
     assert keras_i3d.I3D(weights=tmp_path / "body.weights.h5", depth_multiplier=0.1).output.shape == (None, 400)
     assert "the head for 400 classes is new" in capsys.readouterr().err
@@ -221,7 +222,7 @@ def hdf5_damaged(content):
 
 def test_damaged_files_are_read_or_refused_in_a_line(tmp_path):
     """Without its checksum a flipped bit of an array cannot be told; nothing but WeightsError is raised."""
-    network = inception_i3d(classes=5, depth_multiplier=0.01)
+    network = i3d(classes=5, depth_multiplier=0.01)
     h5_files.save_h5(network, tmp_path / "x.weights.h5")
     content, refused = (tmp_path / "x.weights.h5").read_bytes(), 0
     for i, damage in enumerate(hdf5_damaged(content)):
@@ -254,7 +255,7 @@ def test_flow_checkpoint_in_the_rgb_place(repository, monkeypatch, cache):
 def test_imagenet_archive(tmp_path, monkeypatch, cache, capsys):
     shapes = synthetic.slim_shapes(synthetic.i3d_shapes(depth_multiplier=NARROW))
     checkpoint = synthetic.write_first_format(shapes, 17, tmp_path / "inception_v1.ckpt")
-    narrow_network(monkeypatch.setattr)
+    narrow_network(monkeypatch.setitem)
     archive = tmp_path / "mirror" / registry.INCEPTION_V1.path
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
@@ -279,7 +280,7 @@ def test_imagenet_archive(tmp_path, monkeypatch, cache, capsys):
 
 
 def test_imagenet_archive_without_the_checkpoint(tmp_path, monkeypatch, cache):
-    narrow_network(monkeypatch.setattr)
+    narrow_network(monkeypatch.setitem)
     archive = tmp_path / registry.INCEPTION_V1.path
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
@@ -361,7 +362,7 @@ def test_bfloat16_weights(tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("bfloat16")
     try:
-        model = inception_i3d(classes=5, depth_multiplier=0.1)
+        model = i3d(classes=5, depth_multiplier=0.1)
     finally:
         keras.config.set_dtype_policy(before)
     model.save_weights(tmp_path / "x.weights.h5")
@@ -456,7 +457,7 @@ def test_tools_report_errors_in_a_line(tmp_path):
 
 
 def _tool(name, *arguments, fails=False):
-    code = "import runpy, sys; from made import mirrors; mirrors.narrow(setattr); del sys.argv[0]; "
+    code = "import runpy, sys; from made import mirrors; mirrors.narrow(); del sys.argv[0]; "
     code += "runpy.run_path(sys.argv[0], None, '__main__')"
     command = [sys.executable, "-c", code, str(ROOT / "tools" / name)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}

@@ -1,0 +1,146 @@
+"""What the rest of the package knows of a network: its record, and the weights that its builder makes."""
+
+import concurrent.futures
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+
+import keras
+
+from keras_i3d.models.blocks import ClipCheck, scaled_width
+from keras_i3d.specs import CLIPS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """A network as the rest of the package knows it.
+
+    Attributes:
+        name: as users, runs and files name it.
+        title: in words, with its paper.
+        builder: takes include_top, input_shape, stream, pooling, classes, classifier_activation, dropout,
+            depth_multiplier, bn_momentum and name; returns a functional keras.Model.
+        first: the layer whose kernel reads the clip.
+        head: the layer whose weights depend on the classes. Its output (B, rows, ..., classes) has a row of logits for
+            each window of steps in time.
+        logits, predictions: the layers that give the averaged logits, and what the activation makes of them.
+        endpoints: the layers that the paper names, in order.
+        cuts: the endpoints at which rematerialisation may cut the graph.
+        min_frames, min_size: the smallest clip that it takes with its top: frames, and pixels of height and width.
+        step: frames a step of the last endpoint.
+        steps: from the frames of a clip to its steps.
+        halo: steps on each side that the receptive field of one reaches; None if each depends on the whole clip.
+        window: steps that a row of logits is made of.
+        clips: {stream: ClipSpec} of what it takes where weights do not say it themselves.
+        parameters: {stream: trainable parameters at 400 classes}.
+        macs: multiply-adds, in 1e9, for an rgb clip of `clips`.
+        accuracy: {stream: (top-1, top-5)} in percent, as published, under `protocol`.
+        protocol: how that was measured, with its source.
+    """
+
+    name: str
+    title: str
+    builder: Callable
+    first: str
+    head: str
+    logits: str
+    predictions: str
+    endpoints: tuple
+    cuts: tuple
+    min_frames: int
+    min_size: int
+    step: int
+    steps: Callable
+    halo: int | None
+    window: int
+    clips: dict = dataclasses.field(default_factory=lambda: CLIPS)
+    parameters: dict = dataclasses.field(default_factory=dict)
+    macs: float | None = None
+    accuracy: dict = dataclasses.field(default_factory=dict)
+    protocol: str = ""
+
+    def build(self, *arguments, **settings):
+        """Builds the network with fresh weights; the arguments are those of its builder.
+
+        The model says itself which network it is, also once it was saved and loaded: see `of`.
+        """
+        model = self.builder(*arguments, **settings)
+        clip_check(model).family = self.name
+        return model
+
+    def layout(self, include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
+        """Returns {layer: [shapes]} of the weights that `build` makes with these arguments, in the model's order."""
+        weighted = _weighted(self.builder, include_top, stream, classes, depth_multiplier)
+        return {name: list(shapes) for name, _, shapes in weighted}
+
+    def groups(self, include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
+        """Returns {layer: the group that Keras stores its weights in}, as in "conv3d", for the layers of `layout`."""
+        weighted = _weighted(self.builder, include_top, stream, classes, depth_multiplier)
+        return {name: group for name, group, _ in weighted}
+
+    def depth_multiplier_of(self, shapes, noted=None):
+        """Finds the depth_multiplier that weights were made with.
+
+        Args:
+            shapes: {layer: [shapes]} of this network at any width, with or without its top.
+            noted: the one that somebody says; it counts if these shapes have it.
+
+        Returns:
+            `noted`, or 1.0, if it fits; else the one with the fewest digits that gives these widths; None if none does.
+        """
+
+        def fits(candidate):
+            found = self.layout(include_top=False, depth_multiplier=candidate)
+            return all(shapes.get(name, [()])[0][-1:] == shape[0][-1:] for name, shape in found.items())
+
+        base = self.layout(include_top=False)
+        if any(not shapes.get(name) for name in base):
+            return None if noted is None or not self._agrees(shapes, noted) else noted
+        # Kernels alone: the width of a gate or an offset is the sum of several widths that were rounded each.
+        pairs = [(each[0][-1], shapes[name][0][-1]) for name, each in base.items() if max(each[0][:-2], default=1) > 1]
+        low = max([(found - 0.5) / filters for filters, found in pairs if found > 8], default=0.0)
+        high = min((found + 0.5) / filters for filters, found in pairs)
+        candidates = [1.0, *(round((low + high) / 2, digits) for digits in range(1, 16))]
+        for candidate in [noted, *candidates] if noted else candidates:
+            near = candidate > 0 and all(scaled_width(filters, candidate) == found for filters, found in pairs)
+            if near and fits(candidate):
+                return candidate
+        return None
+
+    def _agrees(self, shapes, noted):
+        """Whether the layers that are there have the widths of a depth_multiplier."""
+        found = self.layout(include_top=False, depth_multiplier=noted)
+        return all(shapes[name][0][-1:] == shape[0][-1:] for name, shape in found.items() if shapes.get(name))
+
+
+@functools.lru_cache(maxsize=64)
+def _weighted(builder, include_top, stream, classes, depth_multiplier):
+    """((layer, group, shapes), ...) of a network that is built without memory for its weights.
+
+    In a thread of its own, neither the caller's dtype policy nor a strategy's scope reaches it, and what Keras notes
+    down of variables that were never made ends with the thread.
+    """
+
+    def build():
+        with keras.StatelessScope(initialize_variables=False):
+            model = builder(include_top=include_top, stream=stream, classes=classes, depth_multiplier=depth_multiplier)
+        return tuple(
+            (layer.name, group(layer), tuple(tuple(weight.shape) for weight in layer.weights))
+            for layer in model.layers
+            if layer.weights
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(1) as alone:
+        return alone.submit(build).result()
+
+
+def group(layer):
+    """Returns what Keras calls the group of a layer's weights in a file: its class in snake case, "conv3d"."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def clip_check(model):
+    """Returns the ClipCheck of a model of one stream, or None."""
+    return next((layer for layer in model.layers if isinstance(layer, ClipCheck)), None)

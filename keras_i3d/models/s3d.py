@@ -1,0 +1,279 @@
+"""S3D and S3D-G: Inception-V1 with convolutions parted into space and time (Xie et al. 2018, arXiv 1712.04851).
+
+The table is Inception I3D's (`inception.LAYERS`). Each 3 x 3 x 3 convolution becomes 1 x 3 x 3 in space, then 3 x 1 x 1
+in time. S3D-G also weighs channels by gates. The paper leaves open where batch norm and biases stand, how the first
+convolution is parted, where the gates are and how sizes are padded. Published weights settle it in five ways, VARIANTS.
+
+| variant | fewest frames, without top | parameters | and moving statistics | multiply-adds | gates |
+|---|---|---|---|---|---|
+| torchvision | 13, 5 | 8,320,048 | 8,341,264 | 71.92 G | none |
+| kylemin | 13, 5 | 8,320,048 | 8,341,264 | 71.92 G | none |
+| slim | 9, 1 | 9,518,848 | 9,533,408 | 64.18 G | each branch, no bias |
+| garden | 1, 1 | 12,136,240 | 12,157,328 | 64.19 G | each block, with bias |
+| milnce | 1, 1 | 9,670,800 | 9,691,888 | 72.59 G | each branch, with bias |
+
+Parameters are those at 400 classes, at 512 outputs for "milnce"; multiply-adds are those of all convolutions at
+64 x 224 x 224, the paper's input.
+
+All take 32 pixels a side or more. The original of "torchvision" refuses less than 209, that of "slim" more than 224,
+that of "milnce" odd sizes: there, the head's window is cut to a smaller map and slides over a larger one, and an odd
+size gets a zero in front, as in Inception I3D.
+
+In time: a step of the body is 8 frames, and `time_steps` counts them. A step depends on 99 frames, in "torchvision"
+from 47 before its first frame to 51 after it. A chunk of a video that starts on a multiple of 8 frames has the rows of
+logits of the single pass, HALO steps from each cut. The variants without symmetric pools also need a chunk as long as
+the video modulo 8. A gate sees the whole clip: no chunk of a network with gates equals the single pass.
+"""
+
+import dataclasses
+import math
+
+import keras
+from keras import layers
+
+from keras_i3d.models.blocks import ClipCheck, SpaceToDepth3D, conv_unit, max_pool, self_gating, separable_unit
+from keras_i3d.models.inception import LAYERS, MIXED, POOL, check_arguments, clip_shape, head, pooled, scaled_width
+from keras_i3d.specs import MIN_SIZE
+
+NAMES = tuple(row[0] for row in LAYERS)
+ENDPOINTS = (*NAMES, "Logits", "Predictions")
+STEP = 8  # frames a time step of the body
+RECEPTIVE_FRAMES = 99  # that a step of Mixed_5c depends on
+HALO = 7  # steps at a cut that may depend on frames beyond it
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """How an implementation settles what the paper leaves open.
+
+    Attributes:
+        stem: kernel of the first convolution, (t, h, w).
+        separable_stem: whether it is parted too.
+        space_to_depth: whether it runs at stride 1 on 2 x 2 x 2 neighbours moved to the channels.
+        padding: of convolutions of stride 2, as `conv_unit` takes it.
+        pool_padding: of the pools between blocks, as `max_pool` takes it.
+        epsilon, scale: of the batch norm.
+        temporal_norm: batch norm after temporal convolutions; else they have a bias.
+        temporal_first: time before space, in the parted convolutions.
+        temporal_from: the first endpoint with temporal convolutions; before it they are 1 x 3 x 3 alone.
+        flat_pools: whether the pools inside blocks before `temporal_from` are 1 x 3 x 3 too.
+        gates: what has gates, of "branch" and "cell", the whole block; either brings one after Conv3d_2c_3x3.
+        gates_from: the first endpoint that may have one.
+        gate_bias: whether gates have a bias.
+        pool_last: whether the pool of Branch_3 comes after its convolution.
+        window, window_steps: of the head's average pool, as `HeadPool` takes them.
+    """
+
+    stem: tuple = (7, 7, 7)
+    separable_stem: bool = False
+    space_to_depth: bool = False
+    padding: str = "same"
+    pool_padding: str = "same"
+    epsilon: float = 1e-3
+    scale: bool = False
+    temporal_norm: bool = True
+    temporal_first: bool = False
+    temporal_from: str = "Conv3d_2c_3x3"
+    flat_pools: bool = False
+    gates: tuple = ()
+    gates_from: str = "Conv3d_2c_3x3"
+    gate_bias: bool = True
+    pool_last: bool = False
+    window: int | None = 7
+    window_steps: int = 2
+
+    def is_temporal(self, endpoint):
+        """Whether the convolutions of an endpoint reach over time."""
+        return NAMES.index(endpoint) >= NAMES.index(self.temporal_from)
+
+    def has_gate(self, endpoint, *kinds):
+        """Whether an endpoint has a gate of any of these kinds."""
+        return bool({*kinds} & {*self.gates}) and NAMES.index(endpoint) >= NAMES.index(self.gates_from)
+
+
+VARIANTS = {
+    # torchvision.models.video.s3d: PyTorch's padding.
+    "torchvision": Variant(separable_stem=True, padding="symmetric", pool_padding="symmetric", scale=True),
+    # kylemin/S3D: the same with another pool in its head.
+    "kylemin": Variant(separable_stem=True, padding="symmetric", pool_padding="symmetric", scale=True, window=None),
+    # TF-Slim's s3dg: temporal convolutions have a bias and no batch norm.
+    "slim": Variant(stem=(3, 7, 7), temporal_norm=False, gates=("branch",), gate_bias=False),
+    # TF Model Garden's projects/s3d.
+    "garden": Variant(stem=(3, 7, 7), flat_pools=True, gates=("cell",), pool_last=True, window=None, window_steps=1),
+    # antoine77340/S3D_HowTo100M: an embedding of 512 values stands where the logits do.
+    "milnce": Variant(
+        stem=(2, 4, 4),
+        space_to_depth=True,
+        padding="symmetric",
+        pool_padding="after",
+        epsilon=1e-5,
+        scale=True,
+        gates=("branch",),
+        window=None,
+        window_steps=1,
+    ),
+}
+
+
+def s3d(
+    include_top=True,
+    input_shape=None,
+    stream="rgb",
+    pooling=None,
+    classes=400,
+    classifier_activation="softmax",
+    dropout=0.2,
+    depth_multiplier=1.0,
+    bn_momentum=0.999,
+    name=None,
+    variant="torchvision",
+):
+    """Builds an S3D with fresh weights.
+
+    Published accuracy on Kinetics-400: torchvision's weights 68.368 / 88.050 % (top-1 / top-5; one clip of 128 frames
+    at 15 fps, frames resized to 256 x 256 without keeping their shape, centre crop 224); kylemin's 72.08 / 90.35 %; the
+    paper's S3D 72.2 / 90.6 % and S3D-G 74.7 / 93.4 %, both as other papers cite them.
+
+    Args:
+        include_top: whether the class layer is part of it.
+        input_shape: (T, H, W, C), each a number or None for any; (None, 224, 224, C) by default.
+        stream: "rgb" or "flow", of 3 and 2 channels.
+        pooling: without the top, None, "avg" or "max".
+        classes: of the class layer.
+        classifier_activation: on the logits; None for the logits themselves.
+        dropout: share of the pooled features dropped in training. 0.2 in the originals of "torchvision" and "slim",
+            none in the others.
+        depth_multiplier: of all widths.
+        bn_momentum: of the batch norms: 0.999 in the originals, 0.9 in MIL-NCE's.
+        name: of the model; "s3d_" or "s3dg_" with the stream by default.
+        variant: a name in VARIANTS, or a Variant. Weights of one do not fit another.
+
+    Returns:
+        A functional `keras.Model` from float32 (B, T, H, W, C) to float32 (B, classes), in which every name in
+        ENDPOINTS is a layer. What a clip's values mean depends on the weights, not on the network.
+
+    Raises:
+        ValueError: an argument out of its range, or a variant that is not there.
+    """
+    check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
+    kind = check_variant(variant)
+    settings = {"bn_momentum": bn_momentum, "epsilon": kind.epsilon, "scale": kind.scale}
+
+    def width(filters):
+        return scaled_width(filters, depth_multiplier)
+
+    min_frames = fewest_frames(kind, include_top)
+    inputs = keras.Input(clip_shape(input_shape, stream, min_frames, "S3D"), name=stream, dtype="float32")
+    x = ClipCheck(min_frames, MIN_SIZE)(inputs)
+    for endpoint, what, *numbers in LAYERS:
+        if endpoint == NAMES[0]:
+            x = _stem(x, width(numbers[0]), kind, name=endpoint, **settings)
+        elif what == POOL:
+            x = max_pool(x, *numbers, name=endpoint, padding=kind.pool_padding)
+        elif what == MIXED:
+            x = _block(x, [width(filters) for filters in numbers], kind, name=endpoint, **settings)
+        else:
+            filters, kernel, _ = numbers
+            # Conv3d_2c_3x3 has a gate in both styles.
+            gate = endpoint if kernel != (1, 1, 1) and kind.has_gate(endpoint, *kind.gates) else None
+            x = _unit(x, width(filters), kernel, kind, name=endpoint, endpoint=endpoint, gate=gate, **settings)
+
+    if include_top:
+        x = head(x, classes, dropout, classifier_activation, kind.window, kind.window_steps)
+    else:
+        x = pooled(x, pooling)
+    return keras.Model(inputs, x, name=name or f"s3d{'g' if kind.gates else ''}_{stream}")
+
+
+def _stem(x, filters, kind, *, name, **settings):
+    """The first convolution, which halves time, height and width."""
+    if kind.space_to_depth:
+        x = SpaceToDepth3D(name=f"{name}_space_to_depth")(x)
+        return conv_unit(x, filters, kind.stem, name=name, **settings)
+    unit = separable_unit if kind.separable_stem else conv_unit
+    return unit(x, filters, kind.stem, (2, 2, 2), name=name, padding=kind.padding, **settings)
+
+
+def _unit(x, filters, kernel, kind, *, name, endpoint, gate=None, **settings):
+    """A convolution of stride 1, parted if it is temporal there.
+
+    Args:
+        x: (B, T, H, W, C).
+        filters, kernel: of the convolution.
+        kind: the Variant.
+        name: of the unit.
+        endpoint: the row of the table that it belongs to.
+        gate: what a gate and its output are named after; None for none. Where that is `name`, the convolution's own
+            output is `{name}_ungated`.
+        **settings: of the batch norms.
+    """
+    settings |= {"name": name, "endpoint": f"{name}_ungated" if gate == name else name}
+    if kernel[0] > 1 and kind.is_temporal(endpoint):
+        order = {"temporal_first": kind.temporal_first, "temporal_norm": kind.temporal_norm}
+        x = separable_unit(x, filters, kernel, **order, **settings)
+    else:
+        x = conv_unit(x, filters, (1, *kernel[1:]), **settings)
+    return self_gating(x, name=gate, use_bias=kind.gate_bias) if gate else x
+
+
+def _block(x, widths, kind, *, name, **settings):
+    """An Inception block of six `widths`, as `inception.mixed` has it, with the variant's convolutions and gates.
+
+    A gate's output is `{name}_Branch_0` and so on, or `name` itself.
+    """
+    branch_gates = kind.has_gate(name, "branch")
+    cell_gate = kind.has_gate(name, "cell")
+
+    def unit(x, index, branch, place, side, last=True):
+        return _unit(
+            x,
+            widths[index],
+            (side, side, side),
+            kind,
+            name=f"{name}_Branch_{branch}_Conv3d_{place}_{side}x{side}",
+            endpoint=name,
+            gate=f"{name}_Branch_{branch}" if last and branch_gates else None,
+            **settings,
+        )
+
+    def pool(x):
+        flat = kind.flat_pools and not kind.is_temporal(name)
+        return max_pool(x, (1 if flat else 3, 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
+
+    branch_0 = unit(x, 0, 0, "0a", 1)
+    branch_1 = unit(unit(x, 1, 1, "0a", 1, last=False), 2, 1, "0b", 3)
+    branch_2 = unit(unit(x, 3, 2, "0a", 1, last=False), 4, 2, "0b", 3)
+    if kind.pool_last:
+        branch_3 = pool(unit(x, 5, 3, "0b", 1, last=False))
+        if branch_gates:
+            branch_3 = self_gating(branch_3, name=f"{name}_Branch_3", use_bias=kind.gate_bias)
+    else:
+        branch_3 = unit(pool(x), 5, 3, "0b", 1)
+    branches = [branch_0, branch_1, branch_2, branch_3]
+    x = layers.Concatenate(axis=-1, name=f"{name}_ungated" if cell_gate else name)(branches)
+    return self_gating(x, name=name, use_bias=kind.gate_bias) if cell_gate else x
+
+
+def check_variant(variant):
+    """Returns the Variant that a name or a Variant stands for, or raises ValueError."""
+    kind = variant if isinstance(variant, Variant) else VARIANTS.get(variant)
+    if kind is None:
+        known = ", ".join(f'"{name}"' for name in VARIANTS)
+        raise ValueError(f"variant must be one of {known}. Received: variant={variant!r}")
+    return kind
+
+
+def time_steps(frames, variant="torchvision"):
+    """How many time steps of Mixed_5c a clip of `frames` frames gives.
+
+    The last pool drops an odd step in the variants with symmetric pools; the others round up.
+    """
+    steps = math.ceil(frames / 4)
+    return steps // 2 if check_variant(variant).pool_padding == "symmetric" else math.ceil(steps / 2)
+
+
+def fewest_frames(variant="torchvision", include_top=True):
+    """The fewest frames that give the time steps which the head, or without it the body, needs."""
+    kind = check_variant(variant)
+    needed = kind.window_steps if include_top else 1
+    return 8 * needed - 3 if kind.pool_padding == "symmetric" else 8 * (needed - 1) + 1
