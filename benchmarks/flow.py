@@ -28,8 +28,8 @@ from absl import app, flags  # noqa: E402
 
 from keras_i3d import flow, video  # noqa: E402
 from keras_i3d.flow import engine  # noqa: E402
-from keras_i3d.flow import pairs as flow_pairs  # noqa: E402
 from keras_i3d.flow.layer import QUALITIES  # noqa: E402
+from keras_i3d.flow.pairs import cores, prepare  # noqa: E402
 
 _VIDEO = flags.DEFINE_string("video", None, "A real video; without one, only the synthetic pairs are measured.")
 _PAIRS = flags.DEFINE_integer("pairs", 8, "Pairs of each kind.", lower_bound=1)
@@ -103,7 +103,7 @@ def worker_memory(previous, following):
 def scaling(frames, repeats=3):
     """Seconds a pair, on the wall and of processors, by workers: one, and one a core. Best of interleaved runs."""
     wall, processor = {}, {}
-    for _, workers in itertools.product(range(repeats), (1, flow_pairs.cores())):
+    for _, workers in itertools.product(range(repeats), (1, cores())):
         flows = flow.stream(frames, workers=workers)
         start = time.process_time()
         seconds, count = timed(lambda flows: sum(1 for _ in flows), flows, clock=time.perf_counter)
@@ -129,13 +129,13 @@ def accelerated(frames, device, batch):
     frames = np.stack(frames)
     batch = min(batch, len(frames) - 1)
     pairs = np.stack([frames[:batch], frames[1 : batch + 1]], axis=1)
-    cores = flow_pairs.cores()
+    at_once = cores()
     methods = {
         f"layer {quality}, {device.device_kind}, batches of {batch}": compiled_layer(quality, device, pairs.shape)
         for quality in QUALITIES
     }
-    methods[f"engine, {cores} cores"] = lambda pairs: list(flow.stream(frames[: batch + 1]))
-    methods[f"DualTVL1, {cores} cores"] = lambda pairs: list(flow.stream(frames[: batch + 1], "opencv"))
+    methods[f"engine, {at_once} cores"] = lambda pairs: list(flow.stream(frames[: batch + 1]))
+    methods[f"DualTVL1, {at_once} cores"] = lambda pairs: list(flow.stream(frames[: batch + 1], "opencv"))
     methods["DualTVL1, one core"] = lambda pairs: list(flow.stream(frames[: batch + 1], "opencv", workers=1))
     best = dict.fromkeys(methods, np.inf)
     for _, method in itertools.product(range(2), methods):
@@ -150,7 +150,7 @@ def report(name, pairs, stream, baseline):
     solver = engine._Solver(pairs[0][0].shape, engine.TVL1Params(), engine._kernels())
     methods = {
         "DualTVL1, one thread": lambda a, b: dual.calc(a, b, None),
-        "engine, one core": lambda a, b: solver(flow_pairs.prepare(a), flow_pairs.prepare(b)),
+        "engine, one core": lambda a, b: solver(prepare(a), prepare(b)),
         "DIS medium, one thread": lambda a, b: dis.calc(a, b, None),
     }
     cpu = jax.devices("cpu")[0]
@@ -190,7 +190,7 @@ def report(name, pairs, stream, baseline):
             f"processor time a pair {processor[workers]:.4f} s, {processor[workers] / processor[1]:.2f} times one; "
             f"cores busy {processor[workers] / wall[workers] / workers:.0%}"
         )
-    peak = worker_memory(*(flow_pairs.prepare(frame) for frame in pairs[0]))
+    peak = worker_memory(*(prepare(frame) for frame in pairs[0]))
     print(f"memory of a worker: {peak / 2**20:.1f} MiB, {peak / (h * w):.0f} bytes a pixel")
     gpus = [device for device in jax.devices() if device.platform == "gpu"]
     if _DEVICE.value == "cpu" or (_DEVICE.value == "auto" and gpus):

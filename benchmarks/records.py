@@ -66,14 +66,14 @@ def bare(paths, spec):
 
 def timed(listing, output, spec, workers):
     """Builds; returns (seconds, processor seconds of the workers)."""
-    from keras_i3d.records import build
+    from keras_i3d import records
 
     def processor():
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
     before = processor()
-    report = build.build(listing, output, spec, workers=workers, progress=False)
+    report = records.build(listing, output, spec, workers=workers, progress=False)
     assert report.written == len(listing.examples), report
     return report.seconds, processor() - before
 

@@ -15,11 +15,12 @@ from keras_i3d.version import __version__
 _HOMES = {
     "Classification": "keras_i3d.inference",
     "Classifier": "keras_i3d.inference",
-    "EvaluationError": "keras_i3d.evaluation.reading_errors",
-    "ExportError": "keras_i3d.export",
+    "EvaluationError": "keras_i3d.errors",
+    "ExportError": "keras_i3d.errors",
     "I3D": "keras_i3d.applications",
+    "S3D": "keras_i3d.applications",
     "Prediction": "keras_i3d.inference",
-    "TrainingError": "keras_i3d.training",
+    "TrainingError": "keras_i3d.errors",
     "TwoStreamI3D": "keras_i3d.applications",
     "boring_video_error": "keras_i3d.weights.inflation",
     "classify": "keras_i3d.inference",
@@ -28,7 +29,7 @@ _HOMES = {
     "optimize_for_inference": "keras_i3d.optimize",
     "preprocess_input": "keras_i3d.specs",
 }
-_MODULES = ("data", "evaluation", "export", "facts", "flow", "training", "video", "visualize")
+_MODULES = ("data", "evaluation", "export", "facts", "flow", "records", "training", "video", "visualize")
 # What `keras.models.load_model` has to find after a plain `import keras_i3d`: every module that registers a class.
 _REGISTERED = (
     "keras_i3d.flow.layer",
@@ -39,6 +40,7 @@ _REGISTERED = (
 
 __all__ = [
     "I3D",
+    "S3D",
     "BuildError",
     "Classification",
     "Classifier",
@@ -64,6 +66,7 @@ __all__ = [
     "inflate",
     "optimize_for_inference",
     "preprocess_input",
+    "records",
     "training",
     "video",
     "visualize",

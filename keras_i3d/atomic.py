@@ -8,6 +8,8 @@ import re
 import secrets
 import socket
 
+from keras_i3d.errors import system_error
+
 _writing = set()  # temporary files that this process writes now
 TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{6}-(?P<name>.+)", re.DOTALL)
 
@@ -22,7 +24,7 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     clean(path.parent, path.name)
-    temporary = path.with_name(f".{_machine()}-{os.getpid()}-{secrets.token_hex(3)}-{path.name}")
+    temporary = path.with_name(_temporary(path.name))
     _writing.add(temporary)
     try:
         yield temporary
@@ -35,6 +37,38 @@ def replacing(path):
         raise
     finally:
         _writing.discard(temporary)
+
+
+@contextlib.contextmanager
+def replacing_by(files, path, folder=None):
+    """`replacing` for a file that may be remote.
+
+    What killed processes left is not looked for: whoever has the folder for itself does that, by `is_temporary`.
+
+    Args:
+        files: what renames and removes: `tf.io.gfile`.
+        path: text.
+        folder: where the temporary file lies; None for the folder of `path`.
+
+    Raises:
+        OSError: what TensorFlow says of a full disk and the like, naming `path`.
+    """
+    place, name = os.path.split(path)
+    temporary = os.path.join(place if folder is None else folder, _temporary(name))
+    try:
+        yield temporary
+        files.rename(temporary, path, overwrite=True)
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # which would hide the error
+            files.remove(temporary)
+        said = system_error(error)
+        if said is None:
+            raise
+        if said.filename in (None, temporary):
+            said.filename = path
+        if said is error:
+            raise
+        raise said from error
 
 
 def write_text(path, text, mode=None):
@@ -60,6 +94,15 @@ def clean(folder, name=None, alone=False):
             continue
         if alone or (found["machine"] == _machine() and not _in_use(left, int(found["process"]))):
             left.unlink(missing_ok=True)
+
+
+def is_temporary(name):
+    """Whether a file is named as the temporary files of this module are."""
+    return TEMPORARY.fullmatch(name) is not None
+
+
+def _temporary(name):
+    return f".{_machine()}-{os.getpid()}-{secrets.token_hex(3)}-{name}"
 
 
 def _machine():

@@ -1,6 +1,8 @@
 """What the package says to its user: its exceptions and its one-line notices."""
 
 import contextlib
+import errno
+import os
 import re
 import sys
 
@@ -32,6 +34,81 @@ class WeightsUnreachableError(WeightsError):
 
 class ServerError(KerasI3DError):
     """A model server that does not answer, or refuses."""
+
+
+class TrainingError(KerasI3DError):
+    """A run that cannot start or resume."""
+
+
+class EvaluationError(KerasI3DError):
+    """Records that cannot be evaluated."""
+
+
+class ExportError(KerasI3DError):
+    """An export that could not be written or verified; nothing was put in place."""
+
+
+def check_rules(record, rules):
+    """Raises ValueError with the rule, what was received and under which name, for the first rule that does not hold.
+
+    Args:
+        record: an object whose attributes are checked, such as a dataclass in its `__post_init__`.
+        rules: triples (name of an attribute, whether its rule holds, the rule in words: it stands after "must be").
+    """
+    for name, holds, rule in rules:
+        if not holds:
+            raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(record, name)!r}")
+
+
+# What an error of a file system means, and its remedy.
+_DISK_FULL = ("the disk is full", "Free some space, or name another place.")
+_DENIED = ("access is denied", "Change the permissions, or name another place.")
+ERRNOS = {
+    errno.ENOSPC: _DISK_FULL,
+    errno.EDQUOT: ("the disk quota is used up", _DISK_FULL[1]),
+    errno.EROFS: ("the file system is read-only", "Name another place."),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ENOENT: ("no such file or folder", ""),
+    errno.EISDIR: ("a folder, where a file is needed", ""),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", ""),
+    errno.ELOOP: ("links that lead in a circle", ""),
+    errno.ENAMETOOLONG: ("the name is too long", ""),
+    errno.EMFILE: ("too many files are open", "Raise the limit: ulimit -n 4096."),
+    errno.ENFILE: ("too many files are open", "Close other programs."),
+    errno.EIO: ("the disk fails to read or write", "Check the disk."),
+    errno.ENOLCK: ("the file system knows no locks", "Name a place on a local disk."),
+}
+
+
+def system_error(error):
+    """Returns the OSError that an exception of a file system is, or means; None for any other exception.
+
+    TensorFlow's file systems raise a tf.errors.OpError that ends in "PATH; No space left on device".
+    """
+    if isinstance(error, OSError):
+        return None if error.errno is None else error
+    if not (hasattr(error, "message") and hasattr(error, "error_code")):  # of a tf.errors.OpError
+        return None
+    path, semicolon, reason = tensorflow_message(error).rpartition("; ")
+    code = next((code for code in ERRNOS if os.strerror(code).casefold() == reason.strip().casefold()), None)
+    return OSError(code, os.strerror(code), path.rpartition(": ")[2]) if semicolon and code else None
+
+
+def system_line(error, otherwise=None):
+    """Returns "PATH: what is wrong. Remedy." of an OSError; None if its number is not one of `ERRNOS`.
+
+    Args:
+        error: an OSError with a number.
+        otherwise: (what is wrong, remedy) for a number that is not one of `ERRNOS`.
+    """
+    known = ERRNOS.get(error.errno, otherwise)
+    if known is None:
+        return None
+    what, remedy = known
+    path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    said = f"{what[0].upper()}{what[1:]}" if path in (None, "") or isinstance(path, int) else f"{path}: {what}"
+    return f"{said}. {remedy}".rstrip()
 
 
 _wording = []  # functions that reword a notice, the last one in use

@@ -34,7 +34,7 @@ def names(package, homes, modules=()):
                 raise
             raise ImportError(problem) from error
         # Kept in the package, so that this is asked once. All names of that module are, because importing a module puts
-        # it into its package: the function `fit_check` would be hidden by its module `fit_check`.
+        # it into its package, where a function of the module's own name would be hidden by it.
         for other, place in homes.items():
             if place == homes[name]:
                 setattr(module, other, home if other in modules else getattr(home, other))

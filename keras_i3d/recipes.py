@@ -5,6 +5,8 @@ import dataclasses
 import types
 import typing
 
+from keras_i3d.errors import check_rules
+
 KINETICS_BATCH = 384  # 64 replicas of 6 clips; that 6 is per replica is implied by the released README, not stated
 
 
@@ -69,7 +71,7 @@ class Recipe:
     save_every: int = 500
 
     def __post_init__(self):
-        for name, holds, rule in (
+        rules = (
             ("steps", self.steps >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("learning_rate", self.learning_rate > 0, "above 0"),
@@ -92,9 +94,8 @@ class Recipe:
             ("clip_frames", self.clip_frames >= 1, "at least 1"),
             ("frame_stride", self.frame_stride >= 1, "at least 1"),
             ("size", self.size >= 1, "at least 1 pixel"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+        )
+        check_rules(self, rules)
 
     def scaled(self):
         """Returns the recipe for its `batch_size`: as many clips seen, the learning rate in proportion to the batch.

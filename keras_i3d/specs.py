@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from keras_i3d.errors import check_rules
+
 FPS = 25
 CLIP_FRAMES = 64  # of a clip in training
 SHORT_SIDE = 256
@@ -104,16 +106,15 @@ class RecordSpec:
     flow_scheme: str = "exact"
 
     def __post_init__(self):
-        for name, holds, rule in (
+        rules = (
             ("fps", 0 < self.fps < math.inf, "above 0"),
             ("short_side", self.short_side >= 1, "at least 1 pixel"),
             ("quality", 1 <= self.quality <= 100, "in 1..100"),
             ("flow_method", self.flow_method in (None, *FLOW_METHODS), f"None or one of {', '.join(FLOW_METHODS)}"),
             ("flow_bound", 0 < self.flow_bound < math.inf, "above 0"),
             ("flow_scheme", self.flow_scheme in FLOW_SCHEMES, f"one of {', '.join(FLOW_SCHEMES)}"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
+        )
+        check_rules(self, rules)
 
     def clip(self, stream, crop, frames=None, frame_stride=1):
         """The ClipSpec of clips of such records.

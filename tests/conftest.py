@@ -1,5 +1,6 @@
 """Fixtures: a cache of the test's own, synthetic checkpoints, a repository that can misbehave."""
 
+import importlib
 import json
 import os
 import types
@@ -81,6 +82,14 @@ def exported(tmp_path_factory):
         runs = small_exports.write_runs(folder)
         export.saved_model(folder / "i3d", 1, **runs, frames=0)
     return types.SimpleNamespace(folder=folder / "i3d", runs=runs)
+
+
+@pytest.fixture(scope="session")
+def tool():
+    """Imports a script of tools/ by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools"))
+        yield importlib.import_module
 
 
 @pytest.fixture(scope="session")

@@ -1,25 +1,16 @@
 """The fuzz targets: what they count, and a short turn of that of records."""
 
-import importlib
 import sys
 import types
 
 import pytest
-from made import ROOT
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    """Imports a module of tools/."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return importlib.import_module
 
 
 def test_the_table(tool, monkeypatch, capsys):
-    """A target of one kind or of several; whatever is neither an answer nor a refusal is something else."""
+    """Whatever is neither an answer nor a refusal is something else."""
     fuzz, asked = tool("fuzz"), {}
     found = {
-        "fuzz_videos": {"tried": 5, "answered": 3, "refused": 2, "anything else": 0},
+        "fuzz_videos": {"videos": {"tried": 5, "answered": 3, "refused": 2, "else": 0}},
         "fuzz_records": {"manifests": {"tried": 4, "answered": 1, "refused": 1, "tensorflow": 1, "else": 1}},
     }
     for name, counts in found.items():
@@ -38,6 +29,12 @@ def test_the_table(tool, monkeypatch, capsys):
     assert "| manifests | 4 | 1 | 1 | 2 |" in capsys.readouterr().out
 
 
+def test_two_targets_never_count_under_one_name(tool):
+    targets = [tool(name) for name in ("fuzz_records", "fuzz_files", "fuzz_requests")]
+    names = [kind for target in targets for kind in target.KINDS]
+    assert len(names) == len(set(names))
+
+
 def test_a_case_of_records_is_fixed_by_its_seed_and_number(tool, tmp_path):
     records = tool("fuzz_records")
     for case in range(6):
@@ -49,8 +46,8 @@ def test_a_case_of_records_is_fixed_by_its_seed_and_number(tool, tmp_path):
 
 
 def test_a_process_that_ends_and_one_that_hangs_are_something_else(tool, tmp_path, monkeypatch):
-    videos = tool("fuzz_videos")
-    monkeypatch.setattr(videos, "SLOW", 2)
+    fuzz_process = tool("fuzz_process")
+    monkeypatch.setattr(fuzz_process, "SLOW", 2)
     script = tmp_path / "target.py"
     script.write_text(
         "import os, sys, time\n"
@@ -60,9 +57,12 @@ def test_a_process_that_ends_and_one_that_hangs_are_something_else(tool, tmp_pat
         '    os.abort() if case == 0 else time.sleep(60) if case == 2 else print(\'["refused", ""]\', flush=True)\n',
         encoding="utf-8",
     )
-    cases = videos.tried(str(script), 60, 0)
-    assert [next(cases)[:2] for _ in range(3)] == [(0, "anything else"), (1, "refused"), (2, "anything else")]
+    cases = fuzz_process.tried(str(script), 60, 0)
+    assert [next(cases)[:2] for _ in range(3)] == [(0, "else"), (1, "refused"), (2, "else")]
     cases.close()
+    script.write_text("", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"target.py was not ready to try cases; its status is 0"):
+        next(fuzz_process.tried(str(script), 60, 0))
 
 
 @pytest.mark.slow

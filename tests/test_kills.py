@@ -6,14 +6,12 @@ import pathlib
 
 import numpy as np
 import pytest
-from made import films, small_exports, small_records, small_runs, tiny
+from made import films, small_exports, small_records, small_runs, tiny, tiny_runs
 from made.killing import killed
-from training import test_training
 
-from keras_i3d import atomic, cli, evaluation
+from keras_i3d import cli, evaluation
 from keras_i3d.models import families
-from keras_i3d.records import build as build_lib
-from keras_i3d.records import distribute
+from keras_i3d.records import distribute, shards
 from keras_i3d.weights import conversion, download, h5_files, registry, sources
 from keras_i3d.weights.cache import published
 
@@ -107,9 +105,9 @@ def videos(tmp_path_factory):
 
 
 IN_PROCESS = """
-from keras_i3d.records import build, distribute
+from keras_i3d.records import distribute, shards
 distribute.check_installed = lambda: None
-distribute.local = lambda folder, offsets, workers: [build.write_shard(folder, offset) for offset in offsets]
+distribute.local = lambda folder, offsets, workers: [shards.write_shard(folder, offset) for offset in offsets]
 """
 
 
@@ -127,7 +125,7 @@ distribute.local = lambda folder, offsets, workers: [build.write_shard(folder, o
 def test_records(stage, videos, tmp_path, monkeypatch):
     def local(folder, offsets, workers):
         for offset in offsets:
-            build_lib.write_shard(folder, offset)
+            shards.write_shard(folder, offset)
 
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
     monkeypatch.setattr(distribute, "local", local)
@@ -261,16 +259,15 @@ def trained(tmp_path_factory):
     tiny.write(folder, "test", videos=6)
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
-        test_training.train(folder, folder / "run")
+        tiny_runs.train(folder, folder / "run")
     return folder, folder / "run"
 
 
 TRAIN = """
 import pathlib, sys
-from made import tiny
-from training import test_training
+from made import tiny, tiny_runs
 tiny.shorten()
-test_training.train(sys.argv[3], pathlib.Path(sys.argv[4]))
+tiny_runs.train(sys.argv[3], pathlib.Path(sys.argv[4]))
 """
 
 
@@ -289,26 +286,14 @@ def test_train(stage, trained, tmp_path, monkeypatch):
     killed(stage, TRAIN, folder, tmp_path / "run")
     if (tmp_path / "run/best.weights.h5").exists():
         sources.find(tmp_path / "run/best.weights.h5", "rgb").read()
-    test_training.train(folder, tmp_path / "run")
-    expected = test_training.state(whole)
-    for name, value in test_training.state(tmp_path / "run").items():
+    tiny_runs.train(folder, tmp_path / "run")
+    expected = tiny_runs.state(whole)
+    for name, value in tiny_runs.state(tmp_path / "run").items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert test_training.losses(tmp_path / "run") == test_training.losses(whole)
-    assert test_training.curves(tmp_path / "run") == test_training.logged(tmp_path / "run")
+    assert tiny_runs.losses(tmp_path / "run") == tiny_runs.losses(whole)
+    assert tiny_runs.curves(tmp_path / "run") == tiny_runs.logged(tmp_path / "run")
     for name in ("best.weights.h5", "best.weights.h5.sha256", "labels.txt"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
     found = {name for name in contents(tmp_path / "run") if not name.startswith("tensorboard/")}
     assert found == {name for name in contents(whole) if not name.startswith("tensorboard/")}
     assert len(list((tmp_path / "run/tensorboard").glob("*/*"))) == len(list((whole / "tensorboard").glob("*/*")))
-
-
-def test_a_temporary_file_of_a_process_of_the_same_number(tmp_path):
-    """A container that starts again gives its process the number that the killed one had."""
-    final = tmp_path / "x.txt"
-    with atomic.replacing(final) as mine:
-        left = mine.with_name(mine.name.replace(mine.name.split("-")[2], "000000"))
-        for path in (mine, left):
-            path.write_text("x")
-        atomic.clean(tmp_path)
-        assert [path for path in tmp_path.iterdir() if path.is_file()] == [mine]
-    assert final.read_text() == "x"

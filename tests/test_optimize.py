@@ -6,6 +6,7 @@ import pytest
 
 import keras_i3d
 from keras_i3d.models import blocks
+from keras_i3d.precision import policy
 from keras_i3d.training import faster_step
 
 SMALL = {"weights": None, "classes": 5, "depth_multiplier": 0.125}
@@ -125,11 +126,8 @@ def test_in_bfloat16_as_near_to_float32_as_the_original():
     """The rewritten stem and pools are in it, on a CPU; the weights are in bfloat16, the head is not."""
     keras.utils.set_random_seed(0)  # of the draws of seeds 0 to 5 one is such that rounding moves logits by 0.7%
     exact = lived_in(keras_i3d.I3D(**SMALL, input_shape=(None, None, None, 3)))
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policy("mixed_bfloat16"):
         model = keras_i3d.I3D(**SMALL, input_shape=(None, None, None, 3))
-    finally:
-        keras.config.set_dtype_policy("float32")
     model.set_weights(exact.get_weights())
     optimized = keras_i3d.optimize_for_inference(model)
     if not keras.distribution.list_devices("gpu"):

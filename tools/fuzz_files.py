@@ -11,24 +11,17 @@ too.
 
 import functools
 import json
-import os
 import pathlib
-import queue
 import random
 import resource
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import zipfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-SLOW = 60  # seconds after which a case is given up
-LARGE = 1 << 30  # bytes that all cases together may take
-START = 180  # seconds in which a process has to be ready
+import fuzz_process
+
 EXTREME = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 VALUES = (
     None,
@@ -51,73 +44,13 @@ VALUES = (
 
 
 def run(seconds, seed):
-    """Reads damaged files for so many seconds; each case is fixed by the seed and its number.
-
-    Returns:
-        {kind of file: {"tried", "answered", "refused", "else"}}, numbers of cases. What else there was is printed, with
-        the seed and the number.
-    """
-    counts = {kind: dict.fromkeys(("tried", "answered", "refused", "else"), 0) for kind in KINDS}
-    until, case = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        worker = _Worker(seed, case)
-        while time.monotonic() < until and worker.alive:
-            outcome, detail = worker.next()
-            kind = kind_of(case)
-            counts[kind]["tried"] += 1
-            counts[kind][outcome] += 1
-            if outcome == "else":
-                print(f"{kind}, --seed={seed} --case={case}: {detail}", file=sys.stderr, flush=True)
-            case += 1
-        worker.end()
-    return counts
-
-
-class _Worker:
-    """A process that tries one case after the other and prints what came of each."""
-
-    def __init__(self, seed, case):
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, f"--seed={seed}", f"--work={case}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
-        )
-        self.alive = True
-        self.lines = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        if self.lines.get(timeout=START) != "ready\n":
-            raise RuntimeError(f"The process that reads files ended as it began, with status {self.process.wait()}")
-
-    def _listen(self):
-        for line in self.process.stdout:
-            self.lines.put(line)
-        self.lines.put("")
-
-    def next(self):
-        """Returns (outcome, detail) of the next case."""
-        try:
-            line = self.lines.get(timeout=SLOW)
-        except queue.Empty:
-            self.end()
-            return "else", f"no answer in {SLOW} s"
-        if not line:
-            self.end()
-            return "else", f"the process ended with status {self.process.wait()}"
-        return json.loads(line)
-
-    def end(self):
-        self.alive = False
-        self.process.kill()
-        self.process.wait()
+    """Reads damaged files for so many seconds; returns what `fuzz_process.counted` does."""
+    return fuzz_process.counted("files", __file__, seconds, seed, KINDS, lambda _, case: kind_of(case))
 
 
 @functools.cache
 def sound():
     """Returns {kind: ({name: content} of sound files, ...)}."""
-    sys.path.insert(0, str(ROOT / "tests"))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="fuzz_files_"))
     try:
         return {kind: tuple(_contents(each) for each in make(folder / kind)) for kind, (make, _) in KINDS.items()}
@@ -469,55 +402,23 @@ def write(files, folder):
         (folder / name).write_bytes(content)
 
 
-def _work(seed, case):
-    """Tries cases for ever; what the package says goes nowhere."""
-    import keras_i3d  # noqa: F401
-
-    sound()
-    for kind in range(len(KINDS)):  # once, so that what frameworks take for themselves is taken
+def prepare():
+    """Reads a sound file of each kind, so that what frameworks take for themselves is taken; then limits memory."""
+    for name in KINDS:
         with tempfile.TemporaryDirectory(prefix="fuzz_files_") as folder:
-            name = list(KINDS)[kind]
             write(sound()[name][0], pathlib.Path(folder) / "case")
             KINDS[name][1](pathlib.Path(folder) / "case")
     with open("/proc/self/statm", encoding="utf-8") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + LARGE, resource.RLIM_INFINITY))
-    print("ready", flush=True)
-    while True:
-        print(json.dumps(attempt(seed, case)), flush=True)
-        case += 1
+    resource.setrlimit(resource.RLIMIT_AS, (taken + fuzz_process.LARGE, resource.RLIM_INFINITY))
 
 
-def table(counts):
-    """Returns the counts as a Markdown table."""
-    lines = ["| files | tried | answered | refused | anything else |", "|---|---|---|---|---|"]
-    lines += [f"| {kind} | {' | '.join(str(number) for number in each.values())} |" for kind, each in counts.items()]
-    return "\n".join(lines)
-
-
-def main():
-    """The command line."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--case", type=int)
-    parser.add_argument("--output")
-    parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.work is not None:
-        _work(given.seed, given.work)
-    elif given.case is not None:
-        if given.output:
-            write(damaged(given.seed, given.case), pathlib.Path(given.output))
-        print(kind_of(given.case), *attempt(given.seed, given.case))
-    else:
-        counts = run(given.seconds, given.seed)
-        print(table(counts))
-        return 1 if any(each["else"] for each in counts.values()) else 0
-    return 0
+def one(seed, case, output):
+    """Returns what is said of one case; writes its files."""
+    if output:
+        write(damaged(seed, case), output)
+    return kind_of(case), *attempt(seed, case)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzz_process.command(__doc__, attempt, prepare, one, run))

@@ -12,40 +12,24 @@ import functools
 import json
 import pathlib
 import random
-import resource
 import shutil
 import struct
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-KINDS = ("record files", "manifests")
+import fuzz_process
+
+KINDS = ("record files", "manifests of records")
 EXTREME = (0, 1, 15, 16, 17, 21, 1 << 31, 1 << 32, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 NUMBERS = (-1, 0, 1, 2**31, 2**63, 1e308, float("nan"), float("inf"))
 VALUES = (*NUMBERS, None, True, "", "x", "../x", "/x", "\u2028", [], {}, [1])
-OUTCOMES = ("answered", "refused", "else")
-LARGE = 1 << 30  # bytes of memory that all cases together may take
 WAYS = ("raise", "count", "check", "one")
 SIZE = 24
 
 
 def run(seconds, seed):
-    """Reads damaged records for so many seconds; each case is fixed by the seed and its number.
-
-    Returns:
-        {kind: {"tried", "answered", "refused", "else"}}: numbers of cases. What else there was is printed, with the
-        seed and the number. A case that ends the process, or is not done in a minute, is one of these.
-    """
-    from fuzz_videos import tried
-
-    counts = {kind: dict.fromkeys(("tried", *OUTCOMES), 0) for kind in KINDS}
-    for case, outcome, detail in tried(__file__, seconds, seed):
-        kind, outcome = drawn(seed, case)[1], outcome if outcome in OUTCOMES else "else"
-        counts[kind]["tried"] += 1
-        counts[kind][outcome] += 1
-        if outcome == "else":
-            print(f"records, --seed={seed} --case={case}: {detail}", file=sys.stderr, flush=True)
-    return counts
+    """Reads damaged records for so many seconds; returns what `fuzz_process.counted` does."""
+    return fuzz_process.counted("records", __file__, seconds, seed, KINDS, lambda *which: drawn(*which)[1])
 
 
 def drawn(seed, case):
@@ -58,8 +42,6 @@ def drawn(seed, case):
 def whole():
     """Returns (name of the file of records, its records, the manifest's content) of a split that is sound."""
     import tensorflow as tf
-
-    sys.path.insert(0, str(ROOT / "tests"))
     from made import small_records
 
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +58,7 @@ def write(seed, case, folder):
     rng, kind, _ = drawn(seed, case)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(manifest)
-    if kind == "manifests":
+    if kind == KINDS[1]:
         text = _manifest(rng, json.loads(text))
         content = b"".join(map(framed, records))
     else:
@@ -90,28 +72,10 @@ def write(seed, case, folder):
 
 def framed(record, length=None):
     """Returns a record as it lies in a file, with right checksums; `length` is what it claims in place of its own."""
+    from made.checksums import crc32c
+
     header = struct.pack("<Q", len(record) if length is None else length)
-    return header + struct.pack("<I", _checksum(header)) + record + struct.pack("<I", _checksum(record))
-
-
-@functools.cache
-def _table():
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-@functools.lru_cache(16)
-def _checksum(data):
-    """The CRC-32C of TFRecord files, masked as there."""
-    table, crc = _table(), 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return header + struct.pack("<I", crc32c(header)) + record + struct.pack("<I", crc32c(record))
 
 
 def _records(rng, records):
@@ -220,8 +184,8 @@ def attempt(seed, case):
     try:
         write(seed, case, folder)
         outcome, detail = _read(folder, way)
-        if (memory := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) > _baseline() + LARGE:
-            return "else", f"{way}: {memory >> 20} MiB of memory"
+        if large := fuzz_process.too_much():
+            return "else", f"{way}: {large}"
         return outcome, detail
     except (ValueError, FileNotFoundError, KerasI3DError, tf.errors.OpError) as error:
         if str(folder) in str(error):
@@ -237,7 +201,7 @@ def _read(folder, way):
     import numpy as np
 
     from keras_i3d.data import find, load, record_files
-    from keras_i3d.records.check import check
+    from keras_i3d.records import check
 
     if way == "check":
         return ("refused" if check(folder).problems else "answered"), ""
@@ -258,11 +222,6 @@ def _read(folder, way):
     return "answered", str(count)
 
 
-@functools.cache
-def _baseline():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def prepare():
     """What is made, imported and traced once is no case's memory."""
     with tempfile.TemporaryDirectory() as folder:
@@ -272,27 +231,15 @@ def prepare():
         (folder / "test.json").write_text(json.dumps(manifest), encoding="utf-8")
         for way in WAYS:
             assert _read(folder, way)[0] == "answered", way
-    _baseline()
+    fuzz_process.baseline()
 
 
-def main():
-    """The command line."""
-    from fuzz_videos import arguments, work
-
-    given = arguments(__doc__)
-    if given.work is not None:
-        work(attempt, prepare, given.seed, given.work)
-    elif given.case is not None:
-        if given.output:
-            write(given.seed, given.case, pathlib.Path(given.output))
-        print(*drawn(given.seed, given.case)[1:], *attempt(given.seed, given.case))
-    else:
-        counts = run(given.seconds, given.seed)
-        for kind, found in counts.items():
-            print(kind, found)
-        return 1 if any(found["else"] for found in counts.values()) else 0
-    return 0
+def one(seed, case, output):
+    """Returns what is said of one case; writes its folder."""
+    if output:
+        write(seed, case, output)
+    return *drawn(seed, case)[1:], *attempt(seed, case)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzz_process.command(__doc__, attempt, prepare, one, run))

@@ -13,45 +13,33 @@ import contextlib
 import functools
 import io
 import os
-import pathlib
 import random
 import re
-import resource
 import struct
 import sys
 import zlib
 
+import fuzz_process
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 FRAMES, CROP, SHORT_SIDE = 10, 32, 40
 SIZE = (44, 60)  # of the frames: scaled, so that all of the path is gone
 FIELD = (40, 55)
-LARGE = 1 << 30  # bytes of memory that all cases together may take
 KINDS = ("JPEG", "progressive JPEG", "PNG", "flow")
 OUTCOMES = ("answered", "refused", "tensorflow", "else")
 EXTREME = (0, 1, 8, 31, 32, 255, 0x7FFF, 0x8000, 0xFFFF)
 
 
 def run(seconds, seed):
-    """Sends damaged images for so many seconds; each case is fixed by the seed and its number.
+    """Sends damaged images for so many seconds.
 
     Returns:
         {kind of image: {"tried", "answered", "refused", "tensorflow", "else"}}: numbers of cases. "refused" is by a
-        line of this package that names the image, "tensorflow" by TensorFlow's words. What else there was is printed,
-        with the seed and the number.
+        line of this package that names the image, "tensorflow" by TensorFlow's words; see `fuzz_process.counted`.
     """
-    from fuzz_videos import tried
-
-    counts = {kind: dict.fromkeys(("tried", *OUTCOMES), 0) for kind in KINDS}
-    for case, outcome, detail in tried(__file__, seconds, seed):
-        kind = counts[drawn(seed, case)[1]]
-        kind["tried"] += 1
-        kind[outcome if outcome in OUTCOMES else "else"] += 1
-        if outcome not in ("answered", "refused"):
-            print(f"requests, --seed={seed} --case={case}: {outcome}: {detail}", file=sys.stderr, flush=True)
-    return counts
+    return fuzz_process.counted("requests", __file__, seconds, seed, KINDS, lambda *which: drawn(*which)[1], OUTCOMES)
 
 
 def drawn(seed, case):
@@ -206,8 +194,8 @@ def attempt(seed, case):
         return "else", f"{type(error).__name__}: {error}"
     if not np.isfinite(logits).all() or not np.array_equal(logits[1 - clip], wanted[1 - clip]):
         return "else", f"logits {logits.tolist()}, where without damage they are {wanted.tolist()}"
-    if (memory := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) > _baseline() + LARGE:
-        return "else", f"{memory >> 20} MiB of memory"
+    if large := fuzz_process.too_much():
+        return "else", large
     return "answered", ""
 
 
@@ -224,39 +212,21 @@ def judged(message, kind, clip, place):
     return "else", f"the image is {place} of clip {clip}, and the line says: {line}"
 
 
-@functools.cache
-def _baseline():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def prepare():
     """Whatever is made once: the sound requests are answered."""
     for kind in KINDS:
         for signature in ("jpeg_two_stream",) if kind == "flow" else ("jpeg", "frames_two_stream_jpeg"):
             sound(kind, signature)
-    _baseline()
+    fuzz_process.baseline()
 
 
-def main():
-    """The command line."""
-    from fuzz_videos import arguments, work
-
-    given = arguments(__doc__)
-    sys.path.insert(0, str(ROOT / "tests"))
-    if given.work is not None:
-        work(attempt, prepare, given.seed, given.work)
-    elif given.case is not None:
-        kind, signature, clip, place, data = damaged(given.seed, given.case)
-        if given.output:
-            pathlib.Path(given.output).write_bytes(data)
-        print(f"{kind} {place} of clip {clip} for {signature}, {len(data)} bytes:", *attempt(given.seed, given.case))
-    else:
-        counts = run(given.seconds, given.seed)
-        for kind, found in counts.items():
-            print(kind, found)
-        return 1 if any(found["else"] for found in counts.values()) else 0
-    return 0
+def one(seed, case, output):
+    """Returns what is said of one case; writes its image."""
+    kind, signature, clip, place, data = damaged(seed, case)
+    if output:
+        output.write_bytes(data)
+    return f"{kind} {place} of clip {clip} for {signature}, {len(data)} bytes:", *attempt(seed, case)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzz_process.command(__doc__, attempt, prepare, one, run))

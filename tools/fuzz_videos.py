@@ -10,103 +10,23 @@ their own, so that one that ends it, or never comes back, is found as well.
 
 import functools
 import io
-import json
-import os
-import pathlib
-import queue
 import random
-import resource
 import struct
-import subprocess
 import sys
-import threading
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-SLOW = 60  # seconds after which a case is given up
-LARGE = 1 << 30  # bytes of memory that all cases together may take
-OUTCOMES = ("answered", "refused", "anything else")
+import fuzz_process
+
 EXTREME = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 def run(seconds, seed):
-    """Reads damaged videos for so many seconds; each case is fixed by the seed and its number.
-
-    Returns:
-        {"tried", "answered", "refused", "anything else"}: numbers of cases. What else there was is printed, with the
-        seed and the number.
-    """
-    counts = dict.fromkeys(("tried", *OUTCOMES), 0)
-    for case, outcome, detail in tried(__file__, seconds, seed):
-        outcome = outcome if outcome in OUTCOMES else "anything else"
-        counts["tried"] += 1
-        counts[outcome] += 1
-        if outcome == "anything else":
-            print(f"videos, --seed={seed} --case={case}: {detail}", file=sys.stderr, flush=True)
-    return counts
-
-
-def tried(script, seconds, seed):
-    """Yields (case, outcome, detail) of one case after the other, in processes of their own, for so many seconds.
-
-    Args:
-        script: a file like this one, whose process with `--seed --work` prints "ready" and then a line of JSON a case.
-        seconds, seed: as `run` takes them.
-    """
-    until, case = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        worker = _Worker(script, seed, case)
-        try:
-            while worker.alive and time.monotonic() < until:
-                yield case, *worker.next()
-                case += 1
-        finally:
-            worker.end()
-
-
-class _Worker:
-    """A process that tries one case after the other and prints what came of each."""
-
-    def __init__(self, script, seed, case):
-        self.process = subprocess.Popen(
-            [sys.executable, script, f"--seed={seed}", f"--work={case}"],
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
-        )
-        self.alive = True
-        self.lines = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        self.process_started = self.lines.get()
-
-    def _listen(self):
-        for line in self.process.stdout:
-            self.lines.put(line)
-        self.lines.put("")
-
-    def next(self):
-        """Returns (outcome, detail) of the next case."""
-        try:
-            line = self.lines.get(timeout=SLOW)
-        except queue.Empty:
-            self.end()
-            return "anything else", f"no answer in {SLOW} s"
-        if not line:
-            self.end()
-            return "anything else", f"the process ended with status {self.process.wait()}"
-        return json.loads(line)
-
-    def end(self):
-        self.alive = False
-        self.process.kill()
-        self.process.wait()
+    """Reads damaged videos for so many seconds; returns what `fuzz_process.counted` does, of one kind."""
+    return fuzz_process.counted("videos", __file__, seconds, seed, ("videos",), lambda *_: "videos")
 
 
 @functools.cache
 def films():
     """Returns small films of several containers and codecs, as bytes."""
-    sys.path.insert(0, str(ROOT / "tests"))
     from made.films import film, picture, streams, trimmed, turned
 
     pictures = [picture(i) for i in range(20)]
@@ -187,18 +107,18 @@ def attempt(seed, case):
         except VideoError as error:
             return "refused", error.reason
         if counted != images or len(shapes) != 1 or images == 0:
-            return "anything else", f"{images} frames, {counted} counted, shapes {shapes}"
+            return "else", f"{images} frames, {counted} counted, shapes {shapes}"
         return "answered", (images, digest, reader.damaged, reader.cut_short)
 
     data, settings = damaged(seed, case)
     try:
         found, alone = read(3), read(1)
     except Exception as error:
-        return "anything else", f"{type(error).__name__}: {error}"
+        return "else", f"{type(error).__name__}: {error}"
     if found != alone and not (_but_for_pictures(found) == _but_for_pictures(alone) and _shows_leftovers(data)):
-        return "anything else", f"{found} on three threads, {alone} on one"
-    if (memory := resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) > _baseline() + LARGE:
-        return "anything else", f"{memory >> 20} MiB of memory"
+        return "else", f"{found} on three threads, {alone} on one"
+    if large := fuzz_process.too_much():
+        return "else", large
     return found[0], ""
 
 
@@ -222,64 +142,19 @@ def _shows_leftovers(data):
         return all(stream.codec_context.name not in THREADED for stream in container.streams.video)
 
 
-@functools.cache
-def _baseline():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def work(attempt, prepare, seed, case):
-    """Tries cases for ever; what the package says goes nowhere.
-
-    Args:
-        attempt: (seed, case) to (outcome, detail).
-        prepare: makes what all cases need.
-        seed, case: the first of them.
-    """
-    import keras_i3d  # noqa: F401
-
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    prepare()
-    print("ready", flush=True)
-    while True:
-        print(json.dumps(attempt(seed, case)), flush=True)
-        case += 1
-
-
 def prepare():
     """Makes what all cases need."""
     films()
-    _baseline()
+    fuzz_process.baseline()
 
 
-def arguments(description):
-    """Returns the command line's arguments."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--case", type=int)
-    parser.add_argument("--output")
-    parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def main():
-    """The command line."""
-    given = arguments(__doc__)
-    if given.work is not None:
-        work(attempt, prepare, given.seed, given.work)
-    elif given.case is not None:
-        data, settings = damaged(given.seed, given.case)
-        if given.output:
-            pathlib.Path(given.output).write_bytes(data)
-        print(len(data), "bytes", settings, *attempt(given.seed, given.case))
-    else:
-        counts = run(given.seconds, given.seed)
-        print(counts)
-        return 1 if counts["anything else"] else 0
-    return 0
+def one(seed, case, output):
+    """Returns what is said of one case; writes its video."""
+    data, settings = damaged(seed, case)
+    if output:
+        output.write_bytes(data)
+    return len(data), "bytes", settings, *attempt(seed, case)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fuzz_process.command(__doc__, attempt, prepare, one, run))

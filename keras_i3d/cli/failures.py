@@ -1,11 +1,17 @@
 """What the command line says of an error: one line with the reason and, where there is one, the remedy."""
 
-import errno
 import os
 import pathlib
 import re
 
-from keras_i3d.errors import KerasI3DError, is_out_of_memory, tensorflow_message, without_credentials
+from keras_i3d.errors import (
+    KerasI3DError,
+    is_out_of_memory,
+    system_error,
+    system_line,
+    tensorflow_message,
+    without_credentials,
+)
 
 PACKAGE = str(pathlib.Path(__file__).resolve().parents[1]) + os.sep
 LONGEST = 400  # characters of a message that another package wrote
@@ -22,24 +28,6 @@ LESS_MEMORY = {
     "or lower --set=clip_frames= or --set=size=.",
     "evaluate": "Lower --views_at_once= (by views), --chunk_frames= (whole videos), --size= or --clip_frames=.",
     "export": "Lower --frames=, or export one stream.",
-}
-_DISK_FULL = ("the disk is full", "Free some space, or name another place.")
-_DENIED = ("access is denied", "Change the permissions, or name another place.")
-ERRNOS = {
-    errno.ENOSPC: _DISK_FULL,
-    errno.EDQUOT: ("the disk quota is used up", _DISK_FULL[1]),
-    errno.EROFS: ("the file system is read-only", "Name another place."),
-    errno.EACCES: _DENIED,
-    errno.EPERM: _DENIED,
-    errno.ENOENT: ("no such file or folder", ""),
-    errno.EISDIR: ("a folder, where a file is needed", ""),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", ""),
-    errno.ELOOP: ("links that lead in a circle", ""),
-    errno.ENAMETOOLONG: ("the name is too long", ""),
-    errno.EMFILE: ("too many files are open", "Raise the limit: ulimit -n 4096."),
-    errno.ENFILE: ("too many files are open", "Close other programs."),
-    errno.EIO: ("the disk fails to read or write", "Check the disk."),
-    errno.ENOLCK: ("the file system knows no locks", "Name a place on a local disk."),
 }
 # Flags that are not called like the argument that a message speaks of.
 OTHERWISE = {
@@ -82,7 +70,7 @@ def _said(error, verb):
         shown = error.object[max(error.start - 40, 0) : error.end + 40]
         return f"Names and text files are UTF-8. Received: {shown!r}, which is not. Rename it, or save it as UTF-8."
     if isinstance(error, OSError) and error.errno is not None:
-        return _of_the_system(error.errno, error.filename, error.strerror)
+        return _of_the_system(error)
     if isinstance(error, KerasI3DError) or (_is_ours(error) and isinstance(error, ValueError | ImportError | OSError)):
         return str(error)
     if hasattr(error, "message") and hasattr(error, "error_code"):  # tf.errors.OpError
@@ -94,20 +82,16 @@ def _said(error, verb):
     return f"{type(error).__name__}: {_short(str(error))}. {FAULT}."
 
 
-def _of_the_system(code, path, reason):
-    what, remedy = ERRNOS.get(code, (reason or os.strerror(code), f"{WHERE[0].upper()}{WHERE[1:]}."))
-    if isinstance(path, bytes):
-        path = os.fsdecode(path)
-    said = f"{what[0].upper()}{what[1:]}" if path in (None, "") or isinstance(path, int) else f"{path}: {what}"
-    return f"{said}. {remedy}"
+def _of_the_system(error):
+    reason = error.strerror or os.strerror(error.errno)
+    return system_line(error) or system_line(error, (reason, f"{WHERE[0].upper()}{WHERE[1:]}."))
 
 
 def _of_tensorflow(error):
     text = tensorflow_message(error)
-    path, semicolon, reason = text.rpartition("; ")
-    codes = [code for code in ERRNOS if os.strerror(code).casefold() == reason.strip().casefold()]
-    if semicolon and codes:  # how its file systems say what went wrong
-        return _of_the_system(codes[0], path.rpartition(": ")[2], reason)
+    of_the_system = system_error(error)
+    if of_the_system is not None:
+        return _of_the_system(of_the_system)
     if type(error).__name__ == "DataLossError":
         return (
             f"{_short(text)}. The file is damaged: make it again; `keras-i3d records --check=DIR` finds all that are."

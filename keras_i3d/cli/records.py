@@ -56,7 +56,7 @@ def main(arguments):
         if arguments or FLAGS.source or FLAGS.output:
             raise UsageError("records --check=DIR takes no --source, --output or further words.")
         start()
-        from keras_i3d.records.check import check
+        from keras_i3d.records import check
 
         checked = check(FLAGS.check, progress=True)
         for problem in checked.problems:
@@ -68,8 +68,7 @@ def main(arguments):
     if any(not word.startswith("--") for word in arguments) or (arguments and not FLAGS.runner):
         raise UsageError(f"records takes flags alone; those of a --runner follow after --. Received: {arguments}")
     start()
-    from keras_i3d.records import annotations, build
-    from keras_i3d.specs import RecordSpec
+    from keras_i3d.records import RecordSpec, annotations, build
 
     spec = RecordSpec(
         fps=FLAGS.fps,
@@ -78,7 +77,7 @@ def main(arguments):
         flow_method=None if FLAGS.flow_method == "none" else FLAGS.flow_method,
     )
     listing = annotations.find(FLAGS.source, FLAGS.annotations, FLAGS.labels, FLAGS.split, FLAGS.split_number)
-    report = build.build(
+    report = build(
         *(listing, FLAGS.output, spec, FLAGS.shards, FLAGS.workers, FLAGS.runner, arguments),
         max_seconds=FLAGS.max_seconds,
     )

@@ -1,15 +1,10 @@
 """From a record to its clip: the stages `select` and `decode` of `pipeline.load`."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from keras_i3d.data import augment
-from keras_i3d.flow.quantize import SCHEMES
 from keras_i3d.records import sequence_example
 from keras_i3d.specs import CHANNELS, MIN_FRAMES
-
-STREAMS = {"rgb": ("rgb",), "flow": ("flow",), "both": ("rgb", "flow")}
 
 # Why an example is dropped with errors="count". Statuses of an element; 0 is sound.
 LOST, DAMAGED, UNDECODABLE, CUT, UNPARSEABLE, INVALID = 1, 2, 3, 4, 5, 6
@@ -31,80 +26,17 @@ REASONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a clip is to be: arguments of `load`."""
-
-    stream: str
-    clip_frames: int | None
-    training: bool
-    size: int
-    views: tuple | None
-    frame_stride: int
-    short_sides: tuple | None
-    color_jitter: float
-    randaugment: tuple | None
-    flow_scheme: str | None
-    flip: bool = True
-
-    def __post_init__(self):
-        views_fit = self.views is None or (
-            len(self.views) == 2 and self.views[0] >= 1 and self.views[1] in augment.CROPS
-        )
-        low, high = self.short_sides or (self.size, self.size)
-        for name, holds, rule in (
-            ("stream", self.stream in STREAMS, f"one of {', '.join(map(repr, STREAMS))}"),
-            ("clip_frames", self.clip_frames is None or self.clip_frames >= 1, "at least 1, or None"),
-            ("size", self.size >= 1, "at least 1 pixel"),
-            ("frame_stride", self.frame_stride >= 1, "at least 1"),
-            ("views", views_fit, f"(clips, crops) with crops one of {', '.join(map(str, augment.CROPS))}"),
-            ("short_sides", self.size <= low <= high, f"(low, high) with size <= low <= high, size={self.size}"),
-            ("color_jitter", 0 <= self.color_jitter < 1, "in [0, 1)"),
-            ("flow_scheme", self.flow_scheme in (None, *SCHEMES), f"None or one of {', '.join(map(repr, SCHEMES))}"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {name}={getattr(self, name)!r}")
-        for name in ("short_sides", "color_jitter", "randaugment"):
-            if getattr(self, name) and not self.training:
-                raise ValueError(f"{name} is for training=True. Received: {name}={getattr(self, name)!r}")
-        for name in ("color_jitter", "randaugment"):
-            if getattr(self, name) and self.stream == "flow":
-                raise ValueError(f'{name} is for rgb. Received: {name}={getattr(self, name)!r} and stream="flow"')
-        if self.views and (self.training or self.clip_frames is None):
-            raise ValueError(f"views is for evaluation by clips. Received: {self}")
-        if self.training and self.clip_frames is None:
-            raise ValueError("Training takes clips of one length. Received: clip_frames=None")
-
-    @property
-    def streams(self):
-        return STREAMS[self.stream]
-
-    @property
-    def clips(self):
-        return self.views[0] if self.views else 1
-
-    @property
-    def crops(self):
-        return self.views[1] if self.views else 1
-
-
 class Clips:
     """From a record to its clip."""
 
-    def __init__(self, settings, wanted, errors, short_side, classes):
-        """Settles what is the same for every record.
-
-        Args:
-            settings: the Settings of the clips.
-            wanted: NumPy array with the names or indices of the classes to use, or None for all.
-            errors: "raise" or "count".
-            short_side: pixels of the shorter side of all records if their manifests tell it, else None.
-            classes: number of classes, or 0 if it is not known.
-        """
-        self.settings, self.wanted, self.errors, self.classes = settings, wanted, errors, classes
+    def __init__(self, settings, source, wanted):
+        """Takes a `Settings`, a `Source`, and an array of the classes to use, by name or index, or None for all."""
+        self.settings, self.wanted, self.classes = settings, wanted, len(source.labels)
         self.randaugment = settings.randaugment and augment.rand_augment(*settings.randaugment)
         # The streams that stay 8-bit up to `scaled`: those whose values neither a change of size nor of colour mixes.
-        same_size = short_side is not None and short_side >= settings.size and not settings.short_sides
+        # Only manifests tell that no frame has to be scaled up.
+        described = source.spec is not None and None not in source.ids
+        same_size = described and source.spec.short_side >= settings.size and not settings.short_sides
         self.as_8_bit = tuple(s for s in settings.streams if same_size and not (s == "rgb" and settings.color_jitter))
 
     def parsed(self, dataset):
@@ -230,45 +162,55 @@ class Clips:
         flipped = settings.training and settings.flip and augment.draw(seed, "flip", 0, 1) == 1
         short_side = settings.short_sides and augment.draw(seed, "short side", *settings.short_sides)
         for stream in settings.streams:
-            images = element["images"][stream]
-            height, width = tf.unstack(tf.io.extract_jpeg_shape(images[0])[:2])
-            side = augment.side(height, width, settings.size, short_side)
-            if settings.training:
-                windows = augment.random_window(height, width, side, seed)[None]
+            views, mirrored = self._views(element, stream, flipped, short_side)
+            if stream == "rgb":
+                views = self._rgb(views, seed)
             else:
-                windows = augment.windows(height, width, side, settings.crops)
-            clip = self._frames(images, windows[0] if settings.crops == 1 else None, flipped)
-            clip = tf.cond(
-                tf.size(images) == tf.size(element["order"]),
-                lambda c=clip: c,
-                lambda c=clip: tf.gather(c, element["order"][0]),
-            )
-            views, factors = [], []
-            if stream == "flow":
                 shift, factor = sequence_example.flow_scaling(element["bound"], element["scheme"])
-            for place, window in zip(augment.CROPS[settings.crops], tf.unstack(windows, settings.crops)):
-                view = clip if settings.crops == 1 else tf.image.crop_to_bounding_box(clip, *tf.unstack(window))
-                turned = flipped if settings.training else place.flipped
-                if place.flipped:
-                    view = augment.mirror(view)
-                if stream == "flow":
-                    factors.append(factor * augment.signs(turned))
-                if stream not in self.as_8_bit:
-                    if stream == "flow":
-                        view = (tf.cast(view[..., :2], tf.float32) + shift) * factors[-1]
-                    view = augment.resize(view, settings.size, stream)
-                    if stream == "rgb" and settings.color_jitter:
-                        view = augment.jitter_colour(view, seed, settings.color_jitter)
-                    if stream == "rgb" and self.randaugment:
-                        view = tf.cast(view, tf.uint8)
-                    else:
-                        view = augment.scale(view, stream)
-                views.append(view)
+                factors = [factor * augment.signs(turned) for turned in mirrored]
+                if "flow" in self.as_8_bit:
+                    x |= {"shift": shift, "factor": tf.stack(factors) if settings.views else factors[0]}
+                else:
+                    views = [self._flow(view, shift, factor) for view, factor in zip(views, factors)]
             x[stream] = tf.ensure_shape(tf.stack(views) if settings.views else views[0], self._shape(stream))
-            if stream == "flow" and stream in self.as_8_bit:
-                x["shift"] = shift
-                x["factor"] = tf.stack(factors) if settings.views else factors[0]
         return x
+
+    def _views(self, element, stream, flipped, short_side):
+        """Returns ([uint8 (T, side, side, 3), a crop of a clip], [whether it is mirrored]), one of each a crop."""
+        settings, seed, images = self.settings, element["seed"], element["images"][stream]
+        height, width = tf.unstack(tf.io.extract_jpeg_shape(images[0])[:2])
+        side = augment.side(height, width, settings.size, short_side)
+        if settings.training:
+            windows = augment.random_window(height, width, side, seed)[None]
+        else:
+            windows = augment.windows(height, width, side, settings.crops)
+        # The window of a single crop is all that has to be decoded; several overlap, and are cut out of the frames.
+        clip = self._frames(images, windows[0] if settings.crops == 1 else None, flipped)
+        clip = tf.cond(  # a frame that the clip has several times was decoded once
+            tf.size(images) == tf.size(element["order"]), lambda: clip, lambda: tf.gather(clip, element["order"][0])
+        )
+        if settings.crops == 1:
+            return [clip], [flipped]
+        places = augment.CROPS[settings.crops]
+        views = [tf.image.crop_to_bounding_box(clip, *tf.unstack(w)) for w in tf.unstack(windows, settings.crops)]
+        views = [augment.mirror(view) if place.flipped else view for view, place in zip(views, places)]
+        return views, [place.flipped for place in places]
+
+    def _rgb(self, views, seed):
+        """Finishes rgb: what stays 8-bit for RandAugment or for `scaled` as uint8, all else as float32 in [-1, 1]."""
+        if "rgb" in self.as_8_bit:
+            return views
+        views = [augment.resize(view, self.settings.size, "rgb") for view in views]
+        if self.settings.color_jitter:
+            views = [augment.jitter_colour(view, seed, self.settings.color_jitter) for view in views]
+        if self.randaugment:
+            return [tf.cast(view, tf.uint8) for view in views]
+        return [augment.scale(view, "rgb") for view in views]
+
+    def _flow(self, levels, shift, factor):
+        """Finishes 8-bit flow, (..., 3): float32 (..., 2) in [-1, 1]."""
+        fields = (tf.cast(levels[..., :2], tf.float32) + shift) * factor
+        return augment.scale(augment.resize(fields, self.settings.size, "flow"), "flow")
 
     def scaled(self, batch):
         """Returns x of a batch of what `decode` gives: a float32 tensor, or {stream: tensor} for both streams.
@@ -352,8 +294,8 @@ class Clips:
         return tf.debugging.Assert(holds, [tf.strings.join([*facts, tf.strings.join(words, " ")], ": ")])
 
     def _sound(self, status, facts):
-        """Returns the status; raises if it is not 0 and errors are not counted."""
-        if self.errors == "count":
+        """Returns the status; raises where it is not 0 and errors are not counted."""
+        if self.settings.errors == "count":
             return status
         reason = tf.gather(["", *REASONS.values()], status)
         with tf.control_dependencies([self._rule(status == 0, facts, reason)]):

@@ -1,5 +1,7 @@
 """The order in which records are read: the first stages of `pipeline.load`."""
 
+import random
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,8 +17,10 @@ READ_BYTES = 1 << 20
 class Reading:
     """The order in which records are read."""
 
-    def __init__(self, source, numbers, seed, cache, shuffle_buffer, clips):
-        self.seed, self.buffer, self.clips, self.source = seed, shuffle_buffer, clips, source
+    def __init__(self, settings, source, numbers, clips):
+        """Takes a `Settings`, a `Source`, for each of its files the place among all of the data set, and a `Clips`."""
+        self.settings, self.source, self.clips = settings, source, clips
+        self.seed = random.randrange(2**31) if settings.seed is None else settings.seed
         self.ids = tf.constant([id for ids in source.ids for id in ids or ()], tf.string)
         counts = [-1 if ids is None else len(ids) for ids in source.ids]
         self.rows = {
@@ -28,16 +32,16 @@ class Reading:
             "whole": tf.constant(framing.whole_records_of(source.files), tf.int64),
         }
         self.cached = None
-        if cache:
+        if settings.cache:
             in_order = tf.data.Dataset.from_tensor_slices(self.rows).flat_map(self._file)
-            self.cached = in_order.cache("" if cache is True else cache)
+            self.cached = in_order.cache("" if settings.cache is True else settings.cache)
 
     @property
     def records(self):
         """How many examples an epoch has; None if that is not known."""
         if self.source.records is None or self.clips.wanted is not None:
             return None
-        return self.source.records * self.clips.settings.clips
+        return self.source.records * self.settings.clips
 
     def count(self):
         """Counts the examples of an epoch, reading them if no manifest tells."""
@@ -68,9 +72,11 @@ class Reading:
         )
         if self.clips.wanted is not None:
             read = read.filter(lambda e: (e["y"] >= 0) | (e["status"] > 0))
-        if self.clips.settings.clips > 1:
+        if self.settings.clips > 1:
             read = read.flat_map(self.clips.one_by_one)
-        return _shuffled(read, self.buffer, augment.seed_of(self.seed, number, -1)) if shuffled else read
+        if not shuffled:
+            return read
+        return _shuffled(read, self.settings.shuffle_buffer, augment.seed_of(self.seed, number, -1))
 
     def _file(self, row):
         """Returns the records of one file, and an element for each record that damage hides.

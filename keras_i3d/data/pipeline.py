@@ -8,14 +8,13 @@ Everything random comes from (seed, epoch, the place of the record's file, its p
 threads happen to finish, nor from what was read before.
 """
 
-import random
-
 import numpy as np
 import tensorflow as tf
 
-from keras_i3d.data.clips import KINDS, REASONS, Clips, Settings
+from keras_i3d.data.clips import KINDS, REASONS, Clips
 from keras_i3d.data.order import Reading
 from keras_i3d.data.record_files import find
+from keras_i3d.data.settings import Settings
 from keras_i3d.specs import CROP
 
 SHUFFLE_BUFFER = 256
@@ -125,27 +124,44 @@ def load(
             without flow or, in training, without a label.
     """
     settings = Settings(
-        stream, clip_frames, training, size, views, frame_stride, short_sides, color_jitter, randaugment, flow_scheme,
-        flip,
-    )  # fmt: skip
+        stream=stream,
+        clip_frames=clip_frames,
+        training=training,
+        batch_size=batch_size,
+        size=size,
+        seed=seed,
+        repeat=repeat,
+        start_batch=start_batch,
+        drop_remainder=drop_remainder,
+        views=views,
+        frame_stride=frame_stride,
+        short_sides=short_sides,
+        color_jitter=color_jitter,
+        randaugment=randaugment,
+        flip=flip,
+        classes=classes,
+        flow_scheme=flow_scheme,
+        cache=cache,
+        shuffle_buffer=shuffle_buffer,
+        shard=shard,
+        worker=worker,
+        service=service,
+        errors=errors,
+        with_ids=with_ids,
+    )
     source = find(pattern)
-    _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors, seed)
-    _check_worker(worker, settings, seed, shard, service)
+    _check_flow(settings, source)
     numbers = tuple(range(len(source.files)))
     if shard is not None:
         numbers, source = source.shard(*shard)
-    if seed is None:
-        seed = random.randrange(2**31)
-    described = source.spec is not None and None not in source.ids
-    short_side = source.spec.short_side if described else None
-    clips = Clips(settings, _wanted(classes, source), errors, short_side, len(source.labels))
-    reading = Reading(source, numbers, seed, cache, shuffle_buffer, clips)
+    clips = Clips(settings, source, _wanted(classes, source))
+    reading = Reading(settings, source, numbers, clips)
     resources = {}
     index, count = worker or (0, 1)
     whole = count * batch_size
     kept = reading.count() // whole * whole if count > 1 and drop_remainder and not repeat else -1
     if training:
-        dataset = _epochs(reading, *_plan(reading, whole, start_batch, repeat, drop_remainder), kept, repeat, resources)
+        dataset = _epochs(reading, *_begin(reading, settings, whole), kept, repeat, resources)
     else:
         dataset = reading.epoch().take(kept)
         dataset = (dataset.repeat() if repeat else dataset).skip(start_batch * whole)
@@ -214,41 +230,12 @@ def dropped_records(dataset):
     }
 
 
-def _check(settings, source, batch_size, start_batch, shuffle_buffer, repeat, cache, service, errors, seed):
-    for name, value, least in (
-        ("batch_size", batch_size, 1), ("start_batch", start_batch, 0), ("shuffle_buffer", shuffle_buffer, 1)
-    ):  # fmt: skip
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}. Received: {name}={value}")
-    if errors not in ("raise", "count"):
-        raise ValueError(f'errors must be "raise" or "count". Received: errors={errors!r}')
-    if settings.randaugment and seed is not None:
-        raise ValueError(f"randaugment draws for itself, which no seed repeats: leave seed=None. Received: seed={seed}")
-    if settings.clip_frames is None and batch_size != 1:
-        raise ValueError(
-            f"Whole videos differ in length: clip_frames=None needs batch_size=1. Received: batch_size={batch_size}"
-        )
+def _check_flow(settings, source):
     if "flow" in settings.streams and source.spec is not None and source.spec.flow_method is None:
         raise ValueError(
             f"The records hold no flow (flow_method=None in the manifest of {source.files[0]}). Received: "
             f'stream={settings.stream!r}. Use stream="rgb", or build them with --flow_method=tvl1.'
         )
-    if service and cache:
-        raise ValueError("cache keeps records where they are read, and a service reads them elsewhere: use one of them")
-    if service and settings.training and not repeat:
-        raise ValueError("A service takes whole epochs in training: service= needs repeat=True. Received: repeat=False")
-
-
-def _check_worker(worker, settings, seed, shard, service):
-    index, count = worker or (0, 1)
-    if not 0 <= index < count:
-        raise ValueError(f"worker=(index, count) needs 0 <= index < count. Received: worker={worker}")
-    if count == 1:
-        return
-    if shard is not None or service is not None:
-        raise ValueError(f"worker shares out examples, shard files, service epochs: use one. Received: worker={worker}")
-    if settings.training and seed is None:
-        raise ValueError(f"Workers that share batches need one seed. Received: worker={worker} and seed=None")
 
 
 def _wanted(classes, source):
@@ -266,16 +253,15 @@ def _wanted(classes, source):
     return np.array(wanted, dtype=object if by_name else np.int64)
 
 
-def _plan(reading, batch_size, start_batch, repeat, drop_remainder):
-    """Returns (first epoch, examples to skip in it)."""
-    if not start_batch:
+def _begin(reading, settings, batch_size):
+    """Returns (first epoch, examples to skip in it), for batches of `batch_size` over all workers."""
+    if not settings.start_batch:
         return 0, 0
     count = reading.count()
-    if repeat:
-        epoch, skip = divmod(start_batch * batch_size, max(count, 1))
-        return epoch, skip
-    batches = count // batch_size if drop_remainder else -(-count // batch_size)
-    epoch, batch = divmod(start_batch, max(batches, 1))
+    if settings.repeat:
+        return divmod(settings.start_batch * batch_size, max(count, 1))
+    batches = count // batch_size if settings.drop_remainder else -(-count // batch_size)
+    epoch, batch = divmod(settings.start_batch, max(batches, 1))
     return epoch, batch * batch_size
 
 

@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import os
-import re
 
 import tensorflow as tf
 
@@ -13,7 +12,6 @@ from keras_i3d.errors import missing_package, notice, tensorflow_message
 from keras_i3d.records import framing, manifest, sequence_example
 from keras_i3d.specs import RecordSpec
 
-SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.tfrecord)?")
 IO_SCHEMES = ("s3://", "az://", "hdfs://")
 
 
@@ -120,7 +118,7 @@ def _first_split(pattern, which):
     if not which.isdecimal():
         return find([os.path.join(folder, name) for names in splits.values() for name in names])
     first, *others = splits
-    glob = os.path.join(folder, others[0]) + ("-*" if SHARD.fullmatch(splits[others[0]][0]) else "")
+    glob = os.path.join(folder, others[0]) + ("-*" if manifest.SHARD.fullmatch(splits[others[0]][0]) else "")
     notice(f"{folder} holds {first} and {', '.join(others)}: this is {first}; choose another by a glob: {glob}")
     return find([os.path.join(folder, name) for name in splits[first]])
 
@@ -155,9 +153,9 @@ def _decoded(file, number, id):
 _REMEDY = "Give a folder, a glob such as FOLDER/train-*, or a list of files; `keras-i3d records` writes them."
 
 
-def check_file_system(paths):
-    """Imports tensorflow-io if a path needs it, or raises ImportError with what to install."""
-    needed = [path for path in paths if path.startswith(IO_SCHEMES)]
+def check_file_system(files):
+    """Imports tensorflow-io where a path needs it, or raises ImportError with what to install."""
+    needed = [path for path in files if path.startswith(IO_SCHEMES)]
     if not needed:
         return
     scheme = needed[0].partition("//")[0] + "//"
@@ -178,7 +176,7 @@ def _files(pattern):
         return sorted(file for file in files if not file.endswith((".part", ".json", "/"))), None
     splits = _splits(pattern)
     shards = [name for names in splits.values() for name in names]
-    sharded = [match for name in shards if (match := SHARD.fullmatch(name))]
+    sharded = [match for name in shards if (match := manifest.SHARD.fullmatch(name))]
     if sharded and len(splits) > 1:
         raise ValueError(
             f"A folder of one split is needed. Received: {pattern}, which holds {', '.join(splits)}. "
@@ -200,7 +198,7 @@ def _splits(folder):
     """Returns {split, or name of a third-party file: names of its files} of a folder, both in order."""
     splits = {}
     for name in sorted(tf.io.gfile.listdir(folder)):
-        match = SHARD.fullmatch(name)
+        match = manifest.SHARD.fullmatch(name)
         if match or name.endswith(".tfrecord"):
             splits.setdefault(match["split"] if match else name, []).append(name)
     return dict(sorted(splits.items()))
@@ -219,7 +217,7 @@ def _manifests(files):
     known = {}
 
     def of(file):
-        match = SHARD.fullmatch(os.path.basename(file))
+        match = manifest.SHARD.fullmatch(os.path.basename(file))
         if not match:
             return None
         key = os.path.dirname(file), match["split"]

@@ -1,10 +1,10 @@
 """How well a trained stream, or several fused, name the videos of a split: protocols, metrics, fusion, reports."""
 
+from keras_i3d.errors import EvaluationError
 from keras_i3d.evaluation.evaluation import Evaluation, evaluate, rescore
 from keras_i3d.evaluation.fusion import FUSIONS, fuse
 from keras_i3d.evaluation.metrics import Metrics, measure
 from keras_i3d.evaluation.protocols import Protocol
-from keras_i3d.evaluation.reading_errors import EvaluationError
 from keras_i3d.evaluation.scores import Scores
 
 __all__ = [

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from keras_i3d import atomic, beforehand, networks, paths, runs
-from keras_i3d.data import record_files as source_lib
-from keras_i3d.evaluation import fusion as fusion_lib
+from keras_i3d.data import record_files
 from keras_i3d.evaluation import metrics, protocols
-from keras_i3d.evaluation import scores as scores_lib
-from keras_i3d.evaluation.scores import Scores
+from keras_i3d.evaluation.fusion import check_fusion, fuse
+from keras_i3d.evaluation.scores import Scores, merge
+from keras_i3d.evaluation.scores import read as read_scores
 from keras_i3d.evaluation.scoring import Stream
 from keras_i3d.inference import chunks
 from keras_i3d.records import manifest
@@ -55,9 +55,9 @@ class Evaluation:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        from keras_i3d.evaluation import report
+        from keras_i3d.evaluation.report import table
 
-        return report.table(self)
+        return table(self)
 
     def caption(self):
         """Returns a line with the split, how many videos there are, and the protocol."""
@@ -155,14 +155,14 @@ def evaluate(
         ImportError: a package that the fusion or the report needs is not installed; the message has the install line.
     """
     protocol = protocols.parse(protocol)
-    fit_on = None if fit_on is None else scores_lib.read(fit_on)
+    fit_on = None if fit_on is None else read_scores(fit_on)
     models = _named({"rgb": rgb, "flow": flow}, more or {})
     if len(models) > 1:
-        fusion_lib.check(models, fusion, fit_on)
+        check_fusion(models, fusion, fit_on)
     elif fit_on is not None or fusion != "sum":
         raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(models)}, fusion={fusion!r}")
     writing = _Writing(output, report)  # what it needs is found out now, not after hours
-    source = source_lib.find(records)
+    source = record_files.find(records)
     names = _labels(source, labels)
     _check_classes(models, names)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
@@ -215,8 +215,8 @@ def rescore(scores, fusion="sum", fit_on=None, output=None, *, report=True):
         An Evaluation.
     """
     several = isinstance(scores, list | tuple)
-    merged = scores_lib.merge([scores_lib.read(part) for part in scores] if several else [scores_lib.read(scores)])
-    fit_on = None if fit_on is None else scores_lib.read(fit_on)
+    merged = merge([read_scores(part) for part in scores] if several else [read_scores(scores)])
+    fit_on = None if fit_on is None else read_scores(fit_on)
     if len(merged.logits) == 1 and (fit_on is not None or fusion != "sum"):
         raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(merged.logits)}, fusion={fusion!r}")
     return _Writing(output, report).write(merged, fusion, fit_on)
@@ -227,7 +227,7 @@ def measured(scores, fusion="sum", fit_on=None):
     found = {stream: metrics.measure(logits, scores.y) for stream, logits in scores.logits.items()}
     if len(found) == 1:
         return Evaluation(scores, found, np.float64(*scores.logits.values()), "")
-    fused, said = fusion_lib.fuse(scores, fusion, fit_on)
+    fused, said = fuse(scores, fusion, fit_on)
     return Evaluation(scores, {**found, "fused": metrics.measure(fused, scores.y)}, fused, said)
 
 
@@ -256,14 +256,15 @@ class _Writing:
         result = measured(scores, fusion, fit_on)
         if self.folder is None:
             return result
-        from keras_i3d.evaluation import report
+        from keras_i3d.evaluation.report import per_class_csv
+        from keras_i3d.evaluation.report import write as write_report
 
         atomic.write_text(
             self.folder / "results.json", json.dumps(result.record(), indent=1, ensure_ascii=False) + "\n"
         )
-        atomic.write_text(self.folder / "per_class.csv", report.per_class_csv(result))
+        atomic.write_text(self.folder / "per_class.csv", per_class_csv(result))
         if self.report:
-            report.write(result, self.folder)
+            write_report(result, self.folder)
         return result
 
 
@@ -302,7 +303,7 @@ def _manifests(source):
     """The split of the records, and what was lost when they were built."""
     first = {}
     for file in source.files:
-        match = source_lib.SHARD.fullmatch(os.path.basename(file))
+        match = manifest.SHARD.fullmatch(os.path.basename(file))
         if match:
             first.setdefault((os.path.dirname(file), match["split"]), file)
     found = {key: content for key, file in first.items() if (content := manifest.of_shard(file))}
@@ -314,6 +315,6 @@ def _manifests(source):
 
 
 def _where(records):
-    if isinstance(records, source_lib.Source):
+    if isinstance(records, record_files.Source):
         records = list(records.files)
     return os.fspath(records) if isinstance(records, str | os.PathLike) else ", ".join(map(os.fspath, records))

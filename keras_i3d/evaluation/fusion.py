@@ -38,7 +38,7 @@ def fuse(scores, method="sum", fit_on=None):
             that are evaluated.
         ImportError: scikit-learn is not installed; the message has the install line.
     """
-    check(scores.logits, method, fit_on)
+    check_fusion(scores.logits, method, fit_on)
     streams = list(scores.logits)
     if method in FITTED:
         _check_split(scores, fit_on)
@@ -54,7 +54,7 @@ def fuse(scores, method="sum", fit_on=None):
     return _svm(scores, fit_on, streams), f"linear SVM on stacked scores (fitted on {fit_on.name})"
 
 
-def check(streams, method, fit_on):
+def check_fusion(streams, method, fit_on):
     """Raises ValueError, or ImportError, for what cannot be fused in any case; before hours of scoring, say."""
     if method not in FUSIONS:
         raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}. Received: {method!r}")

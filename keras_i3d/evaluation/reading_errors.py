@@ -4,14 +4,10 @@ import contextlib
 
 import tensorflow as tf
 
-from keras_i3d.errors import KerasI3DError, is_out_of_memory, tensorflow_message
+from keras_i3d.errors import EvaluationError, is_out_of_memory, tensorflow_message
 
 DAMAGE = 'Make the records again, or drop and count such ones: errors="count".'
 LESS_MEMORY = "Lower views_at_once= (by views) or chunk_frames= (whole videos), or size= or clip_frames=."
-
-
-class EvaluationError(KerasI3DError):
-    """Records that cannot be evaluated."""
 
 
 @contextlib.contextmanager

@@ -9,12 +9,12 @@ import io
 import numpy as np
 
 from keras_i3d import atomic, markup, runs, visualize
-from keras_i3d.data import record_files as source_lib
+from keras_i3d.data import record_files
 from keras_i3d.errors import notice
 from keras_i3d.evaluation import charts, metrics
 from keras_i3d.markup import Html
 from keras_i3d.probabilities import probabilities
-from keras_i3d.records import sequence_example as records_lib
+from keras_i3d.records import sequence_example
 from keras_i3d.specs import FPS
 from keras_i3d.version import __version__
 
@@ -25,7 +25,7 @@ WORST = 20
 
 
 def write(evaluation, folder):
-    """Writes confusion.png, worst_confusions.png and report.html into a folder, each as a temporary file first.
+    """Writes confusion.png, worst_confusions.png and report.html into a folder. Each is written whole or not at all.
 
     Args:
         evaluation: an Evaluation. Curves come from the `log.csv` of its runs, and clips from its records, if these
@@ -42,8 +42,8 @@ def write(evaluation, folder):
         "worst_confusions.png": charts.worst_confusions(worst, evaluation.scores.labels),
     }
     for name, content in {**drawn, "report.html": page(evaluation, *drawn.values()).encode()}.items():
-        with atomic.replacing(folder / name) as aside:
-            aside.write_bytes(content)
+        with atomic.replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
 
 
 def per_class_csv(evaluation):
@@ -217,7 +217,7 @@ def _clips(evaluation):
 
 def _places(scores, rows):
     """Returns {row: (file, number of the record in it)}."""
-    source = source_lib.find(scores.records.split(", ") if ", " in scores.records else scores.records)
+    source = record_files.find(scores.records.split(", ") if ", " in scores.records else scores.records)
     wanted = {scores.ids[row]: row for row in rows}
     found = {}
     for file, ids in zip(source.files, source.ids):
@@ -232,7 +232,7 @@ def _places(scores, rows):
 
 def _card(evaluation, row, file, number):
     scores = evaluation.scores
-    clip = records_lib.decode(records_lib.read(file, number))
+    clip = sequence_example.decode(sequence_example.read(file, number))
     step = -(-len(clip["rgb"]) // FRAMES)
     flow = None if clip["flow"] is None else clip["flow"][::step]
     fps = (float(clip["fps"]) or FPS) / step

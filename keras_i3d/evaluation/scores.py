@@ -95,9 +95,7 @@ class Scores:
         return f"{len(self.ids)} videos, {self.not_scored} not scored: " + "; ".join(parts)
 
     def save(self, path):
-        """Writes a `.npz` of plain arrays, by way of a temporary file.
-
-        Its arrays are ids, y, labels, logits_STREAM, and about: the rest, as JSON.
+        """Writes a `.npz` of plain arrays: ids, y, labels, logits_STREAM, and the rest as JSON, about.
 
         Returns:
             The Scores, with their path.
@@ -105,7 +103,7 @@ class Scores:
         path = pathlib.Path(path)
         about = {name: getattr(self, name) for name in _ABOUT} | {"format": FORMAT, "streams": list(self.logits)}
         arrays = {f"logits_{stream}": logits for stream, logits in self.logits.items()}
-        with atomic.replacing(path) as aside, open(aside, "wb") as file:
+        with atomic.replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
                 ids=np.array(self.ids, np.str_),

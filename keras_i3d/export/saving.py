@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_i3d import beforehand, locks, networks, paths, probabilities
-from keras_i3d.errors import KerasI3DError
+from keras_i3d.errors import ExportError, system_error, system_line
 from keras_i3d.export import server_files, signatures, warmup
 from keras_i3d.export.archive import pack
 from keras_i3d.export.card import ALLOWED, clip_shapes, deviation, provenance
@@ -26,10 +26,6 @@ from keras_i3d.weights import download
 
 EXTRA, CARD = "assets.extra", "keras_i3d.json"
 ASIDE, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
-
-
-class ExportError(KerasI3DError):
-    """An export that could not be written or verified; nothing was put in place."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,7 +366,10 @@ def _told(folder):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+        known = system_error(error)
+        reason = known and system_line(known)
+        if not reason:
+            reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
         raise ExportError(f"Writing or trying the export in {folder} failed: {reason.splitlines()[0]}") from error
 
 

@@ -147,7 +147,7 @@ def module(models, contract):
         return tf.ensure_shape(augment.scale(clip, stream), (None, time, crop, crop, CHANNELS[stream]))
 
     def probabilities(logits):
-        return {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[contract.activation](logits)
+        return getattr(tf.nn, contract.activation)(logits)  # by its name, which `probabilities.check` has seen
 
     def all_classes(logits):
         return {"logits": logits, "probabilities": probabilities(logits)}

@@ -16,7 +16,7 @@ import threading
 
 import numpy as np
 
-from keras_i3d.errors import missing_package, notice
+from keras_i3d.errors import check_rules, missing_package, notice
 
 _SMALLEST = 16  # a pyramid level with a shorter side is left out
 _GREY = np.array([9798, 19235, 3735], np.uint32)  # 0.299, 0.587, 0.114 of 2**15
@@ -41,7 +41,7 @@ class TVL1Params:
     median: int = 5  # 5 for a median of 5 x 5, 1 for none
 
     def __post_init__(self):
-        for name, holds, rule in (
+        rules = (
             ("tau", 0 < self.tau <= 0.25, "above 0 and at most 0.25"),
             ("lambda_", 0 < self.lambda_ < math.inf, "above 0, and finite"),
             ("theta", 0 < self.theta < math.inf, "above 0, and finite"),
@@ -52,9 +52,8 @@ class TVL1Params:
             ("outer_iterations", _counts(self.outer_iterations), "a whole number of at least 1"),
             ("scale_step", 0 < self.scale_step < 1, "between 0 and 1"),
             ("median", self.median in (1, 5), "5, or 1 for no filter"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} must be {rule}. Received: {getattr(self, name)!r}.")
+        )
+        check_rules(self, rules)
 
 
 def _counts(value):
@@ -88,13 +87,13 @@ def pair_solver(params=TVL1Params()):
 
     Frames are as `pairs.prepare` returns them. Flow is exactly zero if the two frames are identical.
     """
-    kernels = _kernels()
+    compiled = _kernels()
     solvers = {}
 
     def solve(previous, following):
         if previous.shape not in solvers:
             solvers.clear()
-            solvers[previous.shape] = _Solver(previous.shape, params, kernels)
+            solvers[previous.shape] = _Solver(previous.shape, params, compiled)
         return solvers[previous.shape](previous, following)
 
     return solve
@@ -103,17 +102,17 @@ def pair_solver(params=TVL1Params()):
 class _Solver:
     """Flow between frames of one shape, in buffers that it allocates once; one thread at a time."""
 
-    def __init__(self, shape, params, kernels):
-        self.kernels = kernels
+    def __init__(self, shape, params, compiled):
+        self.kernels = compiled
         self.params = params
         self.sizes = _pyramid(shape, params)
         h, w = shape
         self.first, self.second, self.u, self.v = ([_plane(*size) for size in self.sizes] for _ in range(4))
         self.dual = [_plane(h, w) for _ in range(4)]
         self.data = [_plane(h, w) for _ in range(4)]
-        self.aprons = [_zeros(kernels.apron_size(h, w)) for _ in range(3)]
-        line = w + kernels.LANES
-        self.sampling = _zeros(2, line), _zeros(5 * kernels.RUN), _zeros(5 * kernels.RUN), _zeros(3, line)
+        self.aprons = [_zeros(compiled.apron_size(h, w)) for _ in range(3)]
+        line = w + compiled.LANES
+        self.sampling = _zeros(2, line), _zeros(5 * compiled.RUN), _zeros(5 * compiled.RUN), _zeros(3, line)
         self.filtering = _plane(h, w), _zeros(5, w + 4)
 
     def __call__(self, previous, following):
@@ -206,7 +205,7 @@ def _load_kernels():
     return kernels
 
 
-def _announced(kernels):
+def _announced(compiled):
     """A context in which the first compilation says so; reading compiled kernels from the cache is silent."""
     from numba.core import event
 
@@ -215,7 +214,7 @@ def _announced(kernels):
 
         def on_start(self, _):
             if not self.made:
-                often = "once" if kernels.is_kept() else "each time, until NUMBA_CACHE_DIR is a folder to keep them in"
+                often = "once" if compiled.is_kept() else "each time, until NUMBA_CACHE_DIR is a folder to keep them in"
                 notice(f"compiling the TV-L1 kernels (about 5 s, {often})")
             self.made = True
 

@@ -12,6 +12,8 @@ J. Sanchez Perez, E. Meinhardt-Llopis, G. Facciolo, "TV-L1 optical flow estimati
 import keras
 from keras import ops
 
+from keras_i3d.errors import check_rules
+
 SMALLEST_SIDE = 16  # pixels; below the frames themselves, the pyramid has no smaller level
 
 QUALITIES = {
@@ -110,16 +112,15 @@ class TVL1(keras.layers.Layer):
         counts = ["nscales", "warps", "inner_iterations", "outer_iterations"]
         if self.pairs_at_once is not None:
             counts.append("pairs_at_once")
-        for names, holds, rule in (
-            (("tau", "lambda_", "theta", "epsilon"), lambda value: value > 0, "positive"),
-            (counts, lambda value: value == int(value) >= 1, "a whole number of at least 1"),
-            (("scale_step",), lambda value: 0 < value < 1, "between 0 and 1"),
-            (("median",), lambda value: value in (1, 3, 5), "1 (no filter), 3 or 5"),
-        ):
-            for name in names:
-                value = getattr(self, name)
-                if not holds(value):
-                    raise ValueError(f"{name} must be {rule}. Received: {name}={value!r}.")
+        positive = [(name, getattr(self, name) > 0, "positive") for name in ("tau", "lambda_", "theta", "epsilon")]
+        values = {name: getattr(self, name) for name in counts}
+        whole = [(name, n == int(n) >= 1, "a whole number of at least 1") for name, n in values.items()]
+        rules = (
+            *(*positive, *whole),
+            ("scale_step", 0 < self.scale_step < 1, "between 0 and 1"),
+            ("median", self.median in (1, 3, 5), "1 (no filter), 3 or 5"),
+        )
+        check_rules(self, rules)
 
     def get_config(self):
         names = ("quality", "tau", "lambda_", "theta", "nscales", "scale_step", "warps", "epsilon",

@@ -75,7 +75,7 @@ def one_thread_a_call():
                 cv2.setNumThreads(_streams["threads"])
 
 
-def _solver(cv2, make, convert):
+def _solver(library, make, convert):
     """Keeps one OpenCV object a shape: its pyramid's depth sticks to the first frames it sees."""
     made = {}
 
@@ -85,7 +85,7 @@ def _solver(cv2, make, convert):
             made[previous.shape] = make()
         try:
             flow = made[previous.shape].calc(convert(previous), convert(following), None)
-        except cv2.error as error:
+        except library.error as error:
             h, w = previous.shape
             raise ValueError(
                 f'OpenCV refuses frames of {h} x {w} pixels: {error.err}. method="tvl1" takes any size.'

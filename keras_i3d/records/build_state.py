@@ -5,7 +5,7 @@ While a split is built its state lies in OUTPUT/.SPLIT-build:
   plan.jsonl   the settings and their digest, then a line of videos for each shard
   NNNNN.json   a complete shard: ids, bytes, failed and damaged videos
   NNNNN.videos a byte for each video that is done of a shard that is being written, for the bar
-  *.part       what is being written
+  .*           temporary files, of atomic.py
   lock         held by the build that runs
 
 A split that is complete has OUTPUT/SPLIT.json, written last, and that folder is gone.
@@ -21,7 +21,7 @@ import threading
 
 import tensorflow as tf
 
-from keras_i3d import locks
+from keras_i3d import atomic, locks
 from keras_i3d.errors import BuildError, notice, one_line
 from keras_i3d.progress import Bar
 from keras_i3d.records import manifest
@@ -131,7 +131,7 @@ class Work:
                 if self.complete() is None:  # another build may just have ended
                     self._plan()
                     for name in tf.io.gfile.listdir(self.folder):
-                        if name.endswith(".part"):
+                        if atomic.is_temporary(name):
                             tf.io.gfile.remove(os.path.join(self.folder, name))
                     pending = [number for number in range(len(self.shards)) if not self._is_there(number)]
                 yield pending
@@ -172,10 +172,7 @@ class Work:
                 )
         elif shards := self._shards():
             raise ValueError(f"{self.output} holds {shards[0]}, of no known build. Remove it, or choose another output")
-        aside = f"{path}.part"
-        with tf.io.gfile.GFile(aside, "wb") as file:
-            file.write(self.plan)
-        tf.io.gfile.rename(aside, path, overwrite=True)
+        manifest.write_bytes(path, self.plan)
 
     def _begun(self, path):
         """Returns the first line of a plan that is there: what the build before was of."""
@@ -207,8 +204,7 @@ class Work:
 
     def _shards(self):
         """The names of the split's shards in the output."""
-        pattern = re.escape(self.listing.split) + r"-\d{5}-of-\d{5}\.tfrecord"
-        return [name for name in sorted(tf.io.gfile.listdir(self.output)) if re.fullmatch(pattern, name)]
+        return [n for n in sorted(tf.io.gfile.listdir(self.output)) if manifest.split_of(n) == self.listing.split]
 
     def _is_there(self, number):
         if not tf.io.gfile.exists(sidecar(self.folder, number)):
@@ -295,16 +291,12 @@ class Work:
         self._place("failed.jsonl", b"".join(map(_line, failed)))
         if built.labels:
             self._place("labels.txt", "".join(f"{label}\n" for label in built.labels).encode())
-        name = os.path.basename(built.write(self.folder))
-        tf.io.gfile.rename(os.path.join(self.folder, name), os.path.join(self.output, name), overwrite=True)
+        built.write(self.output, self.folder)
         self.remove()
         return built
 
     def _place(self, name, content):
-        aside = os.path.join(self.folder, f"{name}.part")
-        with tf.io.gfile.GFile(aside, "wb") as file:
-            file.write(content)
-        tf.io.gfile.rename(aside, os.path.join(self.output, name), overwrite=True)
+        manifest.write_bytes(os.path.join(self.output, name), content, self.folder)
 
     def remove(self):
         """Removes the work folder, if it is there."""

@@ -15,9 +15,10 @@ import subprocess
 import sys
 import threading
 
-from keras_i3d.errors import BuildError, missing_package, notice
+from keras_i3d.errors import BuildError, missing_package, notice, system_line
+from keras_i3d.records import shards
 
-SAID = "keras_i3d: "  # how the lines of messages.notice begin
+SAID = "keras_i3d: "  # how the lines of errors.notice begin
 
 
 def check_installed():
@@ -72,7 +73,7 @@ def local(folder, offsets, workers):
         driver.wait()
         listener.join()
     if code:
-        said = next((line for line in reversed(last) if line.strip()), f"status {code}")
+        said = next((line for line in reversed(last) if line.strip()), f"status {code}").removesuffix(".")
         raise BuildError(f"The workers stopped: {said}. Complete shards are kept; the same command resumes from there")
 
 
@@ -109,7 +110,7 @@ def drive():
 def _without_origin(reason):
     """What an error of a worker says, without the classes that Beam puts before it and the step that it puts after."""
     reason = re.sub(r"^(?:RuntimeError: )?(?:[\w.]+\.)?(\w+(?:Error|Exception): )", r"\1", reason)
-    return re.sub(r" \[while running '[^']*'\]$", "", reason)
+    return re.sub(r" \[while running '[^']*'\]$", "", reason).removeprefix("BuildError: ")
 
 
 def remote(folder, offsets, runner, flags):
@@ -135,9 +136,13 @@ def _pipeline(folder, offsets, options, runner=None):
 
 
 def _write(offset, folder):
-    from keras_i3d.records.build import write_shard
-
-    write_shard(folder, offset)
+    try:
+        shards.write_shard(folder, offset)
+    except OSError as error:  # of the output: what is wrong with a video is noted, and no error
+        said = system_line(error)
+        if said is None:
+            raise
+        raise BuildError(said) from error
 
 
 def _end_group(group):

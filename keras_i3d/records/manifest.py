@@ -4,10 +4,10 @@ import dataclasses
 import json
 import os
 import re
-import uuid
 
 import tensorflow as tf
 
+from keras_i3d import atomic
 from keras_i3d.errors import one_line
 from keras_i3d.records.video_files import regular
 from keras_i3d.specs import RecordSpec
@@ -59,10 +59,10 @@ class Manifest:
         """How many records the split has."""
         return sum(len(shard.ids) for shard in self.shards)
 
-    def write(self, folder):
-        """Writes `folder`/SPLIT.json, as a temporary file first; returns its path."""
+    def write(self, folder, temporary_in=None):
+        """Writes `folder`/SPLIT.json, its temporary file in the folder `temporary_in`; returns its path."""
         path = os.path.join(folder, f"{self.split}.json")
-        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)}, temporary_in)
         return path
 
 
@@ -135,15 +135,25 @@ def shard(name, ids, bytes):
 
 
 def of_shard(path):
-    """Returns the Manifest that a file of records belongs to, or None for a third-party file."""
-    split = re.fullmatch(r"(.+)-\d{5}-of-\d{5}\.tfrecord", os.path.basename(path))
-    beside = split and os.path.join(os.path.dirname(path), f"{split[1]}.json")
+    """Returns the Manifest that a file of records belongs to, or None for a foreign file."""
+    split = split_of(os.path.basename(path))
+    beside = split and os.path.join(os.path.dirname(path), f"{split}.json")
     return read(beside) if beside and tf.io.gfile.exists(beside) else None
+
+
+# The one name of a shard. Other writers of TFRecords often leave the ending out.
+SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<ending>\.tfrecord)?")
 
 
 def shard_name(split, number, count):
     """Returns "SPLIT-00000-of-00004.tfrecord"."""
     return f"{split}-{number:05}-of-{count:05}.tfrecord"
+
+
+def split_of(name):
+    """Returns the split of a file that is named by `shard_name`; None for any other file."""
+    found = SHARD.fullmatch(name)
+    return found["split"] if found and found["ending"] else None
 
 
 def check_same(name, first, second, where_first, where_second):
@@ -154,10 +164,13 @@ def check_same(name, first, second, where_first, where_second):
         raise ValueError(f"{name} of {where_first} and {where_second} must agree. Received: {differing}")
 
 
-def write_json(path, content):
-    """Writes a JSON file as a temporary file and renames it, by `tf.io.gfile`."""
-    aside = f"{path}.{uuid.uuid4().hex[:8]}.part"
-    with tf.io.gfile.GFile(aside, "w") as file:
-        json.dump(content, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-    tf.io.gfile.rename(aside, path, overwrite=True)
+def write_json(path, content, temporary_in=None):
+    """Writes a JSON file, local or not; see `write`."""
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), temporary_in)
+
+
+def write_bytes(path, content, temporary_in=None):
+    """Writes bytes to a file, local or not, whose temporary file lies in the folder `temporary_in`, or next to it."""
+    path = os.fspath(path)
+    with atomic.replacing_by(tf.io.gfile, path, temporary_in) as temporary, tf.io.gfile.GFile(temporary, "wb") as file:
+        file.write(content)

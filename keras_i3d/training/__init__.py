@@ -4,10 +4,10 @@ from keras_i3d import on_first_use
 
 _HOMES = {
     "RECIPES": "keras_i3d.recipes",
-    "FitCheck": "keras_i3d.training.fit_check",
+    "FitCheck": "keras_i3d.training.fit_checking",
     "Recipe": "keras_i3d.recipes",
-    "TrainingError": "keras_i3d.training.workers",
-    "fit_check": "keras_i3d.training.fit_check",
+    "TrainingError": "keras_i3d.errors",
+    "fit_check": "keras_i3d.training.fit_checking",
     "for_training": "keras_i3d.training.faster_step",
     "train": "keras_i3d.training.run",
 }

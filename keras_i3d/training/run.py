@@ -9,7 +9,7 @@ import shutil
 import keras
 
 from keras_i3d import applications, atomic, data, facts, locks, recipes, runs
-from keras_i3d.errors import notice
+from keras_i3d.errors import TrainingError, notice
 from keras_i3d.models import families
 from keras_i3d.precision import policy
 from keras_i3d.specs import CHANNELS, check_stream
@@ -20,7 +20,6 @@ from keras_i3d.training.objective import compile_model
 from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled
 from keras_i3d.training.run_writer import RunWriter
-from keras_i3d.training.workers import TrainingError
 
 LOCK = ".lock"
 

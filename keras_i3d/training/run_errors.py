@@ -5,9 +5,8 @@ import re
 
 import tensorflow as tf
 
-from keras_i3d.errors import tensorflow_message
+from keras_i3d.errors import TrainingError, tensorflow_message
 from keras_i3d.training import workers
-from keras_i3d.training.workers import TrainingError
 
 
 @contextlib.contextmanager

@@ -13,12 +13,11 @@ import keras
 from keras_i3d import facts
 from keras_i3d.atomic import replacing
 from keras_i3d.data.pipeline import dropped_records
-from keras_i3d.errors import notice
+from keras_i3d.errors import TrainingError, notice
 from keras_i3d.training import workers
 from keras_i3d.training.checkpoints import Checkpoints
 from keras_i3d.training.objective import schedule
 from keras_i3d.training.tensorboard import Curves
-from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import by_name, h5_files
 
 

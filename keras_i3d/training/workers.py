@@ -10,12 +10,6 @@ import time
 import keras
 import tensorflow as tf
 
-from keras_i3d.errors import KerasI3DError
-
-
-class TrainingError(KerasI3DError):
-    """A run that cannot start or resume."""
-
 
 def strategy(devices=None):
     """What a model is built and trained in the scope of; several workers need it before anything else of TensorFlow.

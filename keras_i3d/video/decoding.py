@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from keras_i3d.errors import VideoError, missing_package
 from keras_i3d.specs import FPS
+from keras_i3d.video.codec_names import codec_name
 from keras_i3d.video.pixels import MAX_PIXELS, check_stored_size
 from keras_i3d.video.timestamps import Clock, fraction
 from keras_i3d.video.truncation import ends_early
@@ -226,7 +227,10 @@ class Decoder:
         if best not in candidates:
             best = max(candidates, key=lambda stream: _disposition(stream) & DEFAULT)
         if best.codec_context is None:
-            raise VideoError(self.name, "no decoder for its video in this FFmpeg")
+            with self._bytes() as file:
+                name = codec_name(file)
+            its = f"its codec {name!r}" if name else "its video"
+            raise VideoError(self.name, f"no decoder in this FFmpeg for {its}: encode it as H.264, for example")
         check_stored_size(self.name, best.codec_context.width, best.codec_context.height)
         self.aspect = fraction(best.sample_aspect_ratio) or Fraction(1)
         return best

@@ -21,7 +21,7 @@ def ends_early(file):
     if start[:4] == b"GIF8":
         return _gif_ends_early(file)
     if start[4:8] in BOXES:
-        part = _box
+        part = box_length
     elif start[:4] == b"RIFF":
         part = _riff_chunk
     elif start[:4] == EBML.to_bytes(4, "big"):
@@ -41,7 +41,7 @@ def ends_early(file):
     return at > size
 
 
-def _box(file):
+def box_length(file):
     """The length of the part of an ISO media file that begins here; 0 if it is not known."""
     head = file.read(16)
     if head[4:8] not in BOXES:

@@ -101,7 +101,7 @@ def test_how_long_a_video_may_last(tmp_path, monkeypatch):
         raise ValueError("enough")
 
     monkeypatch.setattr("keras_i3d.inference.Classifier", called)
-    monkeypatch.setattr("keras_i3d.records.build.build", called)
+    monkeypatch.setattr("keras_i3d.records.build", called)
     (tmp_path / "videos/run").mkdir(parents=True)
     (tmp_path / "videos/run/x.mp4").write_bytes(b"x")
     for settings, expected in (([], 14400), (["--max_seconds=7"], 7)):

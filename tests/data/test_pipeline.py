@@ -626,7 +626,7 @@ def test_other_file_systems_say_what_they_need(pattern):
         ({"service": "grpc://x", "cache": True}, "use one of them"),
         ({"randaugment": (2, 9), "training": True, "seed": 3}, "leave seed=None. Received: seed=3"),
         ({"shard": (2, 2)}, "0 <= index < count"),
-        ({"worker": (2, 2)}, r"worker=\(index, count\) needs 0 <= index < count"),
+        ({"worker": (2, 2)}, r"worker must be \(index, count\) with 0 <= index < count"),
         ({"worker": (1, 2), "shard": (0, 2)}, "worker shares out examples, shard files, service epochs: use one"),
         ({"worker": (1, 2), "training": True}, "Workers that share batches need one seed"),
     ],

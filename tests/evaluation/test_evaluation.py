@@ -14,8 +14,7 @@ from made import small_records, small_runs, tiny
 
 import keras_i3d
 from keras_i3d import facts, runs
-from keras_i3d.data import pipeline
-from keras_i3d.data import record_files as source_lib
+from keras_i3d.data import pipeline, record_files
 from keras_i3d.evaluation import EvaluationError, evaluate, metrics, protocols, report, rescore, scores
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
@@ -75,7 +74,7 @@ def test_whole_is_one_pass_over_all_frames(test_split, models, evaluation):
 
 def test_whole_sees_what_the_record_holds(test_split, models, evaluation):
     """The same logits from the decoded frames, cropped and scaled by what `classify` uses."""
-    file = source_lib.find(test_split).files[0]
+    file = record_files.find(test_split).files[0]
     model = runs.load_model(models["rgb"])
     model = keras.Model(model.input, model.get_layer(HEAD).output)
     for number in (0, 1):  # 12 frames; 7, looped to 9
@@ -340,7 +339,7 @@ def test_a_video_needs_all_its_clips(tmp_path, monkeypatch, capfd):
     assert found.ids == ("test/001.mp4", "test/002.mp4")
     assert (found.dropped, found.damage) == (("test/000.mp4",), {"undecodable": 1})
     assert capfd.readouterr().err.count("test/000.mp4: undecodable") == 1
-    foreign = source_lib.find(split).files[0]
+    foreign = record_files.find(split).files[0]
     foreign = pathlib.Path(foreign).rename(tmp_path / "foreign.tfrecord")
     again = evaluate([foreign], labels=small_records.LABELS, **settings).scores
     np.testing.assert_allclose(again.logits["rgb"], found.logits["rgb"], rtol=1e-5)

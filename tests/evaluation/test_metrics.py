@@ -254,4 +254,4 @@ def test_scikit_learn_is_asked_for(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(ImportError, match=r"pip install 'keras-i3d\[svm\]'"):
-        fusion.check(["rgb", "flow"], "svm", made(1, split="val"))
+        fusion.check_fusion(["rgb", "flow"], "svm", made(1, split="val"))

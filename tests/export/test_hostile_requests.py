@@ -2,12 +2,11 @@
 
 import io
 import re
-import sys
 import time
 
 import numpy as np
 import pytest
-from made import ROOT, small_exports
+from made import small_exports
 from made.small_exports import stated
 from PIL import Image
 
@@ -239,13 +238,9 @@ def test_many_questions_for_the_facts():
 
 
 @pytest.fixture(scope="module")
-def fuzz():
-    sys.path.insert(0, str(ROOT / "tools"))
-    import fuzz_requests
-
+def fuzz(tool):
     with small_exports.small():
-        yield fuzz_requests
-    sys.path.remove(str(ROOT / "tools"))
+        yield tool("fuzz_requests")
 
 
 @pytest.mark.slow
@@ -263,8 +258,8 @@ def test_a_thousand_damaged_images_are_answered_or_refused_in_our_words(fuzz):
 
 def test_the_fuzz_target_tells_crashes_from_answers(fuzz, monkeypatch):
     """What it counts, with a worker that stands in for the process."""
-    found = iter([(0, "answered", ""), (1, "refused", ""), (2, "tensorflow", "Invalid PNG"), (3, "anything else", "")])
-    monkeypatch.setattr("fuzz_videos.tried", lambda *words: found)
+    found = iter([(0, "answered", ""), (1, "refused", ""), (2, "tensorflow", "Invalid PNG"), (3, "else", "")])
+    monkeypatch.setattr("fuzz_process.tried", lambda *words: found)
     counts = fuzz.run(1, 0)
     assert {key: sum(kind[key] for kind in counts.values()) for key in ("tried", *fuzz.OUTCOMES)} == {
         "tried": 4, "answered": 1, "refused": 1, "tensorflow": 1, "else": 1,

@@ -1,5 +1,6 @@
 """How a version of an export comes into place: checked, written aside, tried, packed, listed."""
 
+import errno
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from made import small_exports, small_runs
 
 from keras_i3d import I3D, cli, export, runs
@@ -180,6 +182,23 @@ def test_two_exports_do_not_share_a_folder(made, tmp_path):
             pass
 
 
+FULL = tf.errors.ResourceExhaustedError(None, None, "out/1/x; No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "out/1"), "out/1: the file system is read-only. Name another"),
+        (FULL, "out/1/x: the disk is full. Free some space"),
+        (tf.errors.InternalError(None, None, "no rule for this\nmore"), "no rule for this$"),
+    ],
+)
+def test_what_the_file_system_refuses_is_said_with_its_remedy(error, message):
+    said = f"Writing or trying the export in out failed: {message}"
+    with pytest.raises(export.ExportError, match=said), saving._told("out"):
+        raise error
+
+
 def test_what_cannot_be_exported(made, tmp_path):
     output = tmp_path / "film"
     untrained = I3D(weights=None, classes=3)
@@ -281,7 +300,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     command = ["export", f"--rgb={made['rgb']}", f"--output={tmp_path / 'file' / 'film'}", "--version=1"]
     assert cli.main(command) == 1
-    assert re.fullmatch(r"error: Writing or trying .*file/film failed: Not a directory\n", capsys.readouterr().err)
+    said = r"error: Writing or trying .*file/film failed: .*file/film: a part of the path is a file, not a folder\.\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
 
 
 def test_usage(capsys, made, tmp_path):

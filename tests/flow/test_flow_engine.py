@@ -256,7 +256,7 @@ def test_bad_frames_are_refused(frames, error, message):
     ],
 )
 def test_bad_parameters_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be .* Received: {value}"):
+    with pytest.raises(ValueError, match=f"{name} must be .* Received: {name}={value}"):
         engine.TVL1Params(**{name: value})
 
 

@@ -15,6 +15,7 @@ from made.oracle import endpoint, levels_apart
 
 from keras_i3d.flow import TVL1, tvl1
 from keras_i3d.flow.layer import QUALITIES, _grey, _median, _resize, _warp, _with_gradient
+from keras_i3d.precision import policy
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is the oracle: pip install opencv-contrib-python-headless==5.0.0.93")
 OPENCV_5 = int(cv2.__version__.split(".")[0]) >= 5  # older ones round the places that they sample to 1/32 pixel
@@ -206,12 +207,9 @@ def test_eager_agrees():
 @pytest.mark.slow
 def test_float32_within_any_policy():
     frames = shifted(1.5, 0.75, 40, 50)[None]
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with policy("mixed_float16"):
         layer = TVL1(warps=1, **QUICK)
         outputs = keras.Sequential([keras.Input((2, 40, 50, 1)), layer])(frames.astype("float32"))
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert layer.compute_dtype == "float32"
     assert outputs.dtype == "float32"
     assert endpoint(outputs, flow(frames, warps=1, **QUICK)).mean() < 0.01

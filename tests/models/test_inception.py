@@ -12,6 +12,7 @@ from made import ROOT, synthetic
 
 from keras_i3d.models import families
 from keras_i3d.models.inception import HEAD, inception_i3d
+from keras_i3d.precision import policy
 from keras_i3d.weights import by_name, originals
 
 I3D = families.find("I3D")
@@ -120,17 +121,13 @@ def test_every_endpoint_is_deepminds(name, goldens, checkpoints):
 
 
 # Each of some 20 layers in a row rounds twice, by at most 2^-9 (bfloat16) or 2^-12 (float16) of the value.
-@pytest.mark.parametrize(("policy", "bound"), [("mixed_bfloat16", 40 * 2**-9), ("mixed_float16", 40 * 2**-12)])
-def test_mixed_precision_keeps_the_head_in_float32(policy, bound, small):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+@pytest.mark.parametrize(("mixed", "bound"), [("mixed_bfloat16", 40 * 2**-9), ("mixed_float16", 40 * 2**-12)])
+def test_mixed_precision_keeps_the_head_in_float32(mixed, bound, small):
+    with policy(mixed):
         model = inception_i3d(input_shape=(*ANY, 3), classes=7, depth_multiplier=0.1)
-    finally:
-        keras.config.set_dtype_policy(before)
     model.set_weights(small.get_weights())
     body, head = model.get_layer("Mixed_5c"), model.get_layer("Logits")
-    assert body.compute_dtype == policy.removeprefix("mixed_")
+    assert body.compute_dtype == mixed.removeprefix("mixed_")
     assert (head.compute_dtype, model.get_layer(HEAD).compute_dtype) == ("float32", "float32")
     clip = synthetic.clip((1, 16, 64, 64, 3), 1)
     assert relative(logits(model, clip), logits(small, clip)) < bound
@@ -273,18 +270,16 @@ def test_a_width_is_found_in_the_shapes(width):
     assert I3D.depth_multiplier_of({}) is None
 
 
-@pytest.mark.parametrize("policy", ["float16", "float32"])
-def test_under_another_floatx(policy, small):
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_under_another_floatx(dtype, small):
     """Positions are whole numbers under any floatx, and the input is float32 as it says."""
     clip = synthetic.clip((1, 10, 40, 48, 3), 1)
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    try:
+    with policy(dtype):
         keras.config.set_floatx("float16")
-        keras.config.set_dtype_policy(policy)
-        model = inception_i3d(input_shape=(*ANY, 3), classes=7, depth_multiplier=0.1)
-    finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
+        try:
+            model = inception_i3d(input_shape=(*ANY, 3), classes=7, depth_multiplier=0.1)
+        finally:
+            keras.config.set_floatx("float32")
     model.set_weights(small.get_weights())
     assert (model.input.dtype, model.output.dtype) == ("float32", "float32")
     keras.config.set_floatx("float16")
@@ -292,7 +287,7 @@ def test_under_another_floatx(policy, small):
         scores = model(clip)
     finally:
         keras.config.set_floatx("float32")
-    np.testing.assert_allclose(scores, small(clip), rtol=1e-6 if policy == "float32" else 40 * 2**-12)
+    np.testing.assert_allclose(scores, small(clip), rtol=1e-6 if dtype == "float32" else 40 * 2**-12)
 
 
 def test_bfloat16_on_jax_without_a_gpu():

@@ -16,10 +16,17 @@ from made import ROOT, films, small_records
 
 from keras_i3d import progress
 from keras_i3d.errors import BuildError
-from keras_i3d.records import annotations, build, distribute, manifest, sequence_example
-from keras_i3d.records import build_state as plans
-from keras_i3d.records.check import check
-from keras_i3d.specs import RecordSpec
+from keras_i3d.records import (
+    RecordSpec,
+    annotations,
+    build,
+    build_state,
+    check,
+    distribute,
+    manifest,
+    sequence_example,
+    shards,
+)
 
 SPEC = RecordSpec(short_side=32, flow_method="tvl1")
 BROKEN = ("jump/empty.mp4", "jump/text.avi", "run/sound.mp4")
@@ -55,7 +62,7 @@ def in_process(monkeypatch):
     def local(folder, offsets, workers):
         calls.append(offsets)
         for offset in offsets:
-            build.write_shard(folder, offset)
+            shards.write_shard(folder, offset)
 
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
     monkeypatch.setattr(distribute, "local", local)
@@ -67,14 +74,14 @@ def test_progress_counts_videos_and_not_shards_alone(listing, tmp_path, in_proce
     seen, lines, local = [], [], distribute.local
     monkeypatch.setattr(progress, "EVERY", 0.05)
     monkeypatch.setattr(progress, "notice", lines.append)
-    encode = build._encode
+    encode = shards._encode
 
     def slow(*arguments):
         seen.append(work._videos_done(work._done()))
         return encode(*arguments)
 
-    monkeypatch.setattr(build, "_encode", slow)
-    work = plans.Work(listing, str(tmp_path / "out"), SPEC, plans.plan(listing, 2), 100.0)
+    monkeypatch.setattr(shards, "_encode", slow)
+    work = build_state.Work(listing, str(tmp_path / "out"), SPEC, build_state.plan(listing, 2), 100.0)
 
     def with_time(*arguments):
         local(*arguments)
@@ -90,7 +97,7 @@ def test_progress_counts_videos_and_not_shards_alone(listing, tmp_path, in_proce
 
 
 def built(listing, output, **settings):
-    return build.build(listing, output, SPEC, **{"shards": 4, "progress": False, **settings})
+    return build(listing, output, SPEC, **{"shards": 4, "progress": False, **settings})
 
 
 def contents(folder):
@@ -105,7 +112,7 @@ def whole(videos, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distribute, "check_installed", lambda: None)
         patch.setattr(
-            distribute, "local", lambda work, offsets, _: [build.write_shard(work, offset) for offset in offsets]
+            distribute, "local", lambda work, offsets, _: [shards.write_shard(work, offset) for offset in offsets]
         )
         report = built(annotations.find(videos, split="train"), folder)
     assert (report.written, report.failed, report.missing, report.built) == (7, 3, 0, 4)
@@ -159,16 +166,16 @@ def test_what_is_written(whole, videos, listing):
 
 
 def test_plan_is_mixed_and_does_not_depend_on_order(listing):
-    shards = plans.plan(listing, 3)
-    assert [len(shard) for shard in shards] == [4, 3, 3]
-    assert plans.plan(dataclasses.replace(listing, examples=listing.examples[::-1]), 3) == shards
-    assert [video.id for shard in shards for video in shard] != [video.id for video in listing.examples]
-    assert len(plans.plan(listing)) == 8
-    assert [plans.default_shards(n) for n in (1, 8, 512, 513, 240_000)] == [1, 8, 8, 9, 3750]
+    planned = build_state.plan(listing, 3)
+    assert [len(shard) for shard in planned] == [4, 3, 3]
+    assert build_state.plan(dataclasses.replace(listing, examples=listing.examples[::-1]), 3) == planned
+    assert [video.id for shard in planned for video in shard] != [video.id for video in listing.examples]
+    assert len(build_state.plan(listing)) == 8
+    assert [build_state.default_shards(n) for n in (1, 8, 512, 513, 240_000)] == [1, 8, 8, 9, 3750]
     with pytest.raises(ValueError, match="unique"):
-        plans.plan(dataclasses.replace(listing, examples=listing.examples * 2))
+        build_state.plan(dataclasses.replace(listing, examples=listing.examples * 2))
     with pytest.raises(ValueError, match=r"1..99999. Received: shards=0"):
-        plans.plan(listing, 0)
+        build_state.plan(listing, 0)
 
 
 def test_complete_is_left_alone(whole, listing, in_process):
@@ -182,8 +189,7 @@ def test_complete_is_left_alone(whole, listing, in_process):
 STOPPED = """
 import os, signal, sys
 import tensorflow as tf
-from keras_i3d.records import annotations, build, distribute
-from keras_i3d.specs import RecordSpec
+from keras_i3d.records import RecordSpec, annotations, build, distribute, shards
 
 videos, output, end = sys.argv[1:]
 rename = tf.io.gfile.rename
@@ -197,9 +203,9 @@ def ending(source, target, overwrite=False):
 
 tf.io.gfile.rename = ending
 distribute.check_installed = lambda: None
-distribute.local = lambda work, offsets, _: [build.write_shard(work, offset) for offset in offsets]
+distribute.local = lambda work, offsets, _: [shards.write_shard(work, offset) for offset in offsets]
 listing = annotations.find(videos, split="train")
-build.build(listing, output, RecordSpec(short_side=32), shards=4, progress=False)
+build(listing, output, RecordSpec(short_side=32), shards=4, progress=False)
 """
 
 
@@ -231,19 +237,19 @@ def _problems_with_manifest(folder, whole):
 
 
 def test_only_what_is_missing_is_done(whole, listing, tmp_path, in_process, monkeypatch):
-    write = build.write_shard
+    write = shards.write_shard
 
     def interrupted(folder, offset):
         if len(list(pathlib.Path(folder).glob("0*.json"))) == 3:
             raise KeyboardInterrupt
         write(folder, offset)
 
-    monkeypatch.setattr(build, "write_shard", interrupted)
+    monkeypatch.setattr(shards, "write_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):
         built(listing, tmp_path / "out")
-    monkeypatch.setattr(build, "write_shard", write)
+    monkeypatch.setattr(shards, "write_shard", write)
     with pytest.raises(ValueError, match=r"specs of the build in .* short_side: 32 and 48"):
-        build.build(listing, tmp_path / "out", dataclasses.replace(SPEC, short_side=48), shards=4, progress=False)
+        build(listing, tmp_path / "out", dataclasses.replace(SPEC, short_side=48), shards=4, progress=False)
     with pytest.raises(
         ValueError, match=r"another plan: 10 videos of folder in 4 shards.*Received: .* in 5 shards.*rem"
     ):
@@ -258,11 +264,26 @@ def test_two_builds_at_once(whole, listing, tmp_path, in_process, monkeypatch):
         with pytest.raises(BuildError, match=r"Another build of train into .*out is running. Wait for it, or stop it"):
             built(listing, tmp_path / "out")
         for offset in offsets:
-            build.write_shard(folder, offset)
+            shards.write_shard(folder, offset)
 
     monkeypatch.setattr(distribute, "local", local)
     assert built(listing, tmp_path / "out").built == 4
     assert contents(tmp_path / "out") == contents(whole)
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="writes to /dev/full")
+def test_a_full_disk_is_one_line_with_its_remedy(listing, tmp_path, monkeypatch):
+    """As TensorFlow's writer meets it in a worker; nothing unfinished is left."""
+    monkeypatch.setattr(distribute, "check_installed", lambda: None)
+    monkeypatch.setattr(
+        distribute, "local", lambda work, offsets, _: [distribute._write(offset, work) for offset in offsets]
+    )
+    write = tf.io.TFRecordWriter
+    monkeypatch.setattr(tf.io, "TFRecordWriter", lambda path: write("/dev/full"))
+    with pytest.raises(BuildError) as raised:
+        built(listing, tmp_path / "out")
+    assert str(raised.value) == "/dev/full: the disk is full. Free some space, or name another place."
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_a_start_that_fails_leaves_nothing(listing, tmp_path, monkeypatch):
@@ -282,7 +303,7 @@ def test_splits_share_a_folder_and_must_agree(whole, listing, tmp_path, in_proce
     with pytest.raises(ValueError, match=r"label 1: \('walk',\) and \('run',\)"):
         built(other, tmp_path / "out", shards=1)
     with pytest.raises(ValueError, match="fps: 5.0 and 25"):
-        build.build(test, tmp_path / "out", dataclasses.replace(SPEC, fps=5), shards=1, progress=False)
+        build(test, tmp_path / "out", dataclasses.replace(SPEC, fps=5), shards=1, progress=False)
     assert built(test, tmp_path / "out", shards=1).failed == 1
     failed = [json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text().splitlines()]
     assert [entry["split"] for entry in failed] == ["train", "train", "train", "test"]
@@ -350,7 +371,7 @@ def _relabel(folder):
         (_edit(labels=lambda labels: labels[:1]), ["label index 1, there are 1 labels"]),
         (_edit(spec=lambda spec: {**spec, "flow_method": "dis"}), ["flow method 'tvl1', 'dis' in the manifest"]),
         (_edit(spec=lambda spec: {**spec, "fps": 5, "short_side": 9}), ["25 fps, 5 in", "short side 32, 9 in"]),
-        (_edit(shards=lambda shards: [{**shards[0], "ids": shards[0]["ids"][1:]}, *shards[1:]]), ["in the manifest"]),
+        (_edit(shards=lambda of: [{**of[0], "ids": of[0]["ids"][1:]}, *of[1:]]), ["in the manifest"]),
         (_relabel, ["label 'walk'", "rgb images [1] are not those", "flow fields for"]),
     ],
     ids=["flipped bit", "removed shard", "no manifest", "labels", "too few labels", "method", "spec", "ids", "record"],
@@ -419,7 +440,7 @@ def test_beam_killed_and_started_again(videos, tmp_path, monkeypatch):
     assert second.returncode == 0, said
     assert "8 written (0 of them damaged), 3 failed, 0 missing" in printed
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
-    monkeypatch.setattr(distribute, "local", lambda work, offsets, _: [build.write_shard(work, at) for at in offsets])
+    monkeypatch.setattr(distribute, "local", lambda work, offsets, _: [shards.write_shard(work, at) for at in offsets])
     built(annotations.find(tmp_path / "videos", split="train"), tmp_path / "other", shards=6)
     assert contents(tmp_path / "out") == contents(tmp_path / "other")
 
@@ -481,4 +502,5 @@ def test_what_a_worker_says_is_the_reason_alone():
     clean = "ResourceExhaustedError: a.part; No space left on device"
     assert distribute._without_origin(f"{said} [while running 'Map(_write)']") == clean
     assert distribute._without_origin("OSError: it is [1]") == "OSError: it is [1]"
+    assert distribute._without_origin("keras_i3d.errors.BuildError: out/x: full. [while running 'x']") == "out/x: full."
     assert distribute._without_origin("a worker was lost") == "a worker was lost"

@@ -7,24 +7,13 @@ import struct
 import pytest
 import tensorflow as tf
 from made import small_records
+from made.checksums import crc32c
 
 from keras_i3d.data.pipeline import dropped, load
 from keras_i3d.data.record_files import read_one
-from keras_i3d.records import framing, manifest, sequence_example
-from keras_i3d.records.check import check
+from keras_i3d.records import check, framing, manifest, sequence_example
 
 SMALL = {"clip_frames": 4, "size": 24}
-
-
-def crc32c(data):
-    """The checksum of TFRecord files, masked as there."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def claim(length):

@@ -28,6 +28,12 @@ def test_round_trip(tmp_path):
     assert manifest.of_shard(str(tmp_path / "other.tfrecord")) is None
 
 
+def test_the_name_of_a_shard():
+    assert manifest.split_of(manifest.shard_name("a-00001-of-00002", 3, 4)) == "a-00001-of-00002"
+    for name in ("train-00000-of-00002", "train-0-of-2.tfrecord", "-00000-of-00002.tfrecord", "train.tfrecord"):
+        assert manifest.split_of(name) is None
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 2}', json.dumps({"format": 1, "split": "a"})])
 def test_not_a_manifest(tmp_path, content):
     (tmp_path / "train.json").write_text(content)

@@ -11,18 +11,12 @@ from made import ROOT, tiny
 
 import keras_i3d
 from keras_i3d.models import inception
+from keras_i3d.precision import policy
 from keras_i3d.training import faster_step
 
 # Every kind of endpoint and of neighbours, in a quarter of the time that the whole takes to trace.
 SHORT = tuple(inception.LAYERS[i][0] for i in (0, 1, 5, 6, 7))
 SHORTEST = tuple(inception.LAYERS[i][0] for i in (0, 1, 5))
-
-
-@pytest.fixture(autouse=True)
-def policy():
-    before = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(before)
 
 
 def build(size=32, frames=16, dropout=0.5, **settings):
@@ -200,9 +194,9 @@ def test_rematerialisation_changes_no_bit(monkeypatch):
 
 def test_rematerialisation_changes_no_bit_in_mixed_precision(monkeypatch):
     tiny.shorten(monkeypatch, SHORTEST)
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    model = build()
-    assert_equal(*(train(faster_step.for_training(model, remat)) for remat in (True, False)))
+    with policy("mixed_bfloat16"):
+        model = build()
+        assert_equal(*(train(faster_step.for_training(model, remat)) for remat in (True, False)))
 
 
 def test_only_the_head_is_trained(monkeypatch):

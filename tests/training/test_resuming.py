@@ -12,13 +12,13 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
-from made import ROOT, tiny
+from made import ROOT, tiny, tiny_runs
 from made.tiny import i3d
 
 from keras_i3d import cli, locks, training
+from keras_i3d.errors import TrainingError
 from keras_i3d.records import manifest
 from keras_i3d.training import checkpoints, run, run_errors, run_start
-from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import h5_files
 
 RECIPE = training.Recipe(
@@ -27,21 +27,12 @@ RECIPE = training.Recipe(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    tiny.shorten(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    tiny.write(folder)
-    return tiny.write(folder, "test", videos=6)
+pytestmark = pytest.mark.usefixtures("short")
 
 
 def train(records, output, recipe=RECIPE, **settings):
-    settings = {"weights": None, "seed": 3, "progress": False, **settings}
-    return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
+    """A run without validation, unless `settings` name one."""
+    return tiny_runs.train(records, output, recipe, **{"validation": None, **settings})
 
 
 @pytest.fixture(scope="module")

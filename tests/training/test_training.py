@@ -18,40 +18,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from made import ROOT, tiny
+from made.tiny_runs import RECIPE, curves, logged, losses, state, train
 
 from keras_i3d import recipes, runs, training
+from keras_i3d.errors import TrainingError
 from keras_i3d.models.inception import HEAD
 from keras_i3d.training import run, workers
 from keras_i3d.training.checkpoints import Checkpoints, newest
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
 from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_writer import RunWriter
-from keras_i3d.training.workers import TrainingError
 from keras_i3d.weights import h5_files, sources
 from keras_i3d.weights.by_name import layer_weights
 
-RECIPE = training.Recipe(
-    steps=7, batch_size=4, learning_rate=0.05, depth_multiplier=0.125, clip_frames=9, size=32, save_every=2,
-    precision="float32", clip_norm=5.0, warmup_steps=2, boundaries=(5,), rates=(0.01,), weight_decay=1e-4,
-    color_jitter=0.2, short_sides=(32, 40),
-)  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    tiny.shorten(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    tiny.write(folder)
-    return tiny.write(folder, "test", videos=6)
-
-
-def train(records, output, recipe=RECIPE, **settings):
-    settings = {"weights": None, "validation": f"{records}/test-*", "seed": 3, "progress": False, **settings}
-    return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
+pytestmark = pytest.mark.usefixtures("short")
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +41,6 @@ def finished(records, tmp_path_factory):
         tiny.shorten(patch)
         output = tmp_path_factory.mktemp("run")
         return output, train(records, output)
-
-
-def state(output):
-    """{name: array} of the newest checkpoint."""
-    newest = sorted((output / "checkpoints").glob("*.npz"))[-1]
-    with np.load(newest) as file:
-        return {name: file[name] for name in file.files if name != "about"}
-
-
-def losses(output):
-    """What the log of a run says, but for times."""
-    rows = csv.DictReader((output / "log.csv").open())
-    return [[row[name] for name in ("step", "loss", "top1", "val_loss")] for row in rows]
 
 
 def test_what_a_run_writes(finished, records):
@@ -104,31 +71,6 @@ def test_what_a_run_writes(finished, records):
     assert (facts.clip.short_side, facts.clip.crop, facts.clip.fps, facts.clip.frames) == (32, 32, 25, 9)
 
 
-def curves(output):
-    """{(part, curve): [(step, value, time)]} of a run's TensorBoard logs, read back by TensorFlow."""
-    found = {}
-    for path in sorted((output / "tensorboard").glob("*/events.out.tfevents.*")):
-        head, *events = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
-        assert head.file_version == "brain.Event:2"
-        for event in events:
-            for value in event.summary.value:
-                point = (event.step, value.simple_value, event.wall_time)
-                found.setdefault((path.parent.name, value.tag), []).append(point)
-    return found
-
-
-def logged(output):
-    """The same from its log.csv."""
-    found = {}
-    for row in csv.DictReader((output / "log.csv").open()):
-        for name, value in row.items():
-            if value and name not in ("epoch", "step", "time"):
-                part = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
-                point = (int(row["step"]), float(np.float32(value)), float(row["time"]))
-                found.setdefault(part, []).append(point)
-    return found
-
-
 def test_tensorboard_has_the_curves_of_the_log(finished):
     found = curves(finished[0])
     assert found == logged(finished[0])
@@ -142,7 +84,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[3])
 from made import tiny
 tiny.shorten()
-from training import test_training
+from made import tiny_runs
 from keras_i3d.training.run_writer import RunWriter
 whole = RunWriter.on_train_batch_end
 def end(self, batch, logs=None):
@@ -151,7 +93,7 @@ def end(self, batch, logs=None):
         os.kill(os.getpid(), signal.SIGKILL)
 RunWriter.on_train_batch_end = end
 import pathlib
-test_training.train(sys.argv[1], pathlib.Path(sys.argv[2]))
+tiny_runs.train(sys.argv[1], pathlib.Path(sys.argv[2]))
 """
 
 

@@ -12,7 +12,7 @@ from made import films
 from made.films import shown
 
 from keras_i3d import VideoError, video
-from keras_i3d.video import pixels
+from keras_i3d.video import codec_names, pixels
 
 PICTURES = [films.picture(i) for i in range(30)]
 
@@ -255,10 +255,33 @@ def test_a_cover_is_no_video():
         video.read(films.streams(PICTURES[:1], **cover))
 
 
-def test_no_decoder():
-    film = films.film(PICTURES[:5], "mp4", "libx264").replace(b"avc1", b"zzzz")
-    with pytest.raises(VideoError, match="no decoder for its video"):
-        video.read(film)
+@pytest.mark.parametrize(
+    ("container", "codec", "name", "other"),
+    [
+        ("mp4", "libx264", b"avc1", b"zzzz"),
+        ("mov", "libx264", b"avc1", b"zz\0\xff"),
+        ("avi", "mpeg4", b"FMP4", b"ZZZZ"),
+        ("matroska", "libx264", b"V_MPEG4/ISO/AVC", b"V_ZPEG9/ZZZ/ZZZ"),
+    ],
+)
+def test_no_decoder(container, codec, name, other, tmp_path):
+    """The codec is named; of a file, too, whose header comes after its frames."""
+    film = films.film(PICTURES[:5], container, codec)
+    assert name in film
+    film = film.replace(name, other)
+    (tmp_path / "film").write_bytes(film)
+    said = repr(other.decode("ascii", "backslashreplace"))
+    for source in (film, tmp_path / "film"):
+        with pytest.raises(VideoError) as raised:
+            video.read(source)
+        assert raised.value.reason == (
+            f"no decoder in this FFmpeg for its codec {said}: encode it as H.264, for example"
+        )
+
+
+def test_a_codec_that_is_not_found_has_no_name():
+    for content in (b"", b"GIF89a" + bytes(99), bytes(4) + b"moov" + bytes(20), b"\0\0\0\x08free\0\0\0\x07mdat"):
+        assert codec_names.codec_name(io.BytesIO(content)) == ""
 
 
 def test_animated_webp():

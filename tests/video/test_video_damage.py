@@ -230,7 +230,7 @@ CASES = {
     "video/raw30.h264": (25, 0, False),
     "video/ycgco.mp4": "FFmpeg cannot convert its colours to RGB: YCgCo",
     "video/bt2020c.mp4": "FFmpeg cannot convert its colours to RGB: BT.2020 constant luminance",
-    "video/unknown.mp4": "no decoder for its video in this FFmpeg",
+    "video/unknown.mp4": "no decoder in this FFmpeg for its codec 'zzzz': encode it as H.264, for example",
     "hostile/thin_2x1000.gif": "its frames are 2 x 1000 pixels, and the limit is an aspect of 16:1",
     "hostile/late_stream.min.ts": (20, 10, False),
 }

@@ -1,6 +1,5 @@
 """Files of a stranger: no other file is read for them, no size is taken on their word, and damage is one line."""
 
-import importlib.util
 import io
 import json
 import os
@@ -16,13 +15,13 @@ import keras
 import numpy as np
 import pytest
 from made import ROOT, small_runs, synthetic, tiny
+from made.checksums import crc32c
 from made.tiny import i3d
-from records.test_damage import crc32c
 
 import keras_i3d
 from keras_i3d import facts, networks, runs, stored
 from keras_i3d.errors import WeightsError
-from keras_i3d.evaluation import scores as scores_lib
+from keras_i3d.evaluation import scores
 from keras_i3d.models import families
 from keras_i3d.models.inception import HEAD
 from keras_i3d.records import annotations, build_state, manifest
@@ -416,7 +415,7 @@ def test_arrays_have_the_bytes_that_their_shapes_take(changed, tmp_path):
 def test_an_archive_of_arrays_that_unpacks_to_gigabytes(tmp_path):
     write_zip(tmp_path / "scores.npz", {"y.npy": bytes(200 << 20)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match=r"scores.npz is no scores.npz that this version reads: .*declares 2\d+ bytes"):
-        scores_lib.read(tmp_path / "scores.npz")
+        scores.read(tmp_path / "scores.npz")
 
 
 def test_zeros_compress_well_and_are_read(tmp_path):
@@ -429,7 +428,7 @@ def test_zeros_compress_well_and_are_read(tmp_path):
 def some_scores(folder):
     logits = {"rgb": np.eye(3, dtype="float32")}
     path = folder / "scores.npz"
-    scores_lib.Scores(("a", "b", "c"), np.arange(3), ("x", "y", "z"), logits, "whole", "test").save(path)
+    scores.Scores(("a", "b", "c"), np.arange(3), ("x", "y", "z"), logits, "whole", "test").save(path)
     return path
 
 
@@ -448,7 +447,7 @@ def test_scores_say_what_scores_say(name, value, tmp_path):
     content = {**json.loads(str(arrays["about"])), name: value}
     np.savez_compressed(path, **{**arrays, "about": np.array(value if name is None else json.dumps(content))})
     with pytest.raises(ValueError, match=r"scores.npz is no scores.npz that this version reads") as error:
-        scores_lib.read(path)
+        scores.read(path)
     assert "\n" not in str(error.value)
 
 
@@ -461,7 +460,7 @@ def test_scores_hold_what_scores_hold(name, value, tmp_path):
     with np.load(path) as file:
         np.savez_compressed(path, **{**dict(file), name: value})
     with pytest.raises(ValueError, match=r"scores.npz is no scores.npz that this version reads"):
-        scores_lib.read(path)
+        scores.read(path)
 
 
 def test_scores_that_are_no_archive(tmp_path):
@@ -470,7 +469,7 @@ def test_scores_that_are_no_archive(tmp_path):
     for content in (b"", b"PK", whole[: len(whole) // 2], whole[:100] + bytes(64) + whole[164:]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"scores.npz is no scores.npz that this version reads: \S"):
-            scores_lib.read(path)
+            scores.read(path)
 
 
 DEEP = "[" * 100_000  # deeper than Python's own stack
@@ -616,15 +615,8 @@ def test_annotations_are_text_of_bounded_lines(content, tmp_path):
     assert len(str(error.value)) < 300
 
 
-@pytest.fixture(scope="module")
-def fuzz():
-    spec = importlib.util.spec_from_file_location("fuzz_files", ROOT / "tools/fuzz_files.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_damage_is_fixed_by_seed_and_number(fuzz, monkeypatch):
+def test_damage_is_fixed_by_seed_and_number(tool, monkeypatch):
+    fuzz = tool("fuzz_files")
     files = {"x.json": b'{"a": [1, 2]}', "y.txt": b"abc" * 100}
     monkeypatch.setattr(fuzz, "sound", lambda: dict.fromkeys(fuzz.KINDS, (files,)))
     cases = [fuzz.damaged(0, case) for case in range(50)]

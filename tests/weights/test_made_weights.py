@@ -18,30 +18,20 @@ from made.tiny import i3d
 
 from keras_i3d import atomic
 from keras_i3d.models import families
+from keras_i3d.precision import policy
 from keras_i3d.weights import by_name, conversion, download, h5_files, originals, registry
 from keras_i3d.weights.cache import imagenet, published
 
 
 @contextlib.contextmanager
 def floatx(name):
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx(name)
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
-
-
-@contextlib.contextmanager
-def policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+    before = keras.config.floatx()
+    with policy(name):
+        keras.config.set_floatx(name)
+        try:
+            yield
+        finally:
+            keras.config.set_floatx(before)
 
 
 @contextlib.contextmanager

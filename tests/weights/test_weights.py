@@ -20,6 +20,7 @@ from made.tiny import i3d
 import keras_i3d
 from keras_i3d import WeightsError
 from keras_i3d.models.inception import HEAD
+from keras_i3d.precision import policy
 from keras_i3d.weights import by_name, conversion, h5_files, originals, registry
 from keras_i3d.weights.cache import published
 from keras_i3d.weights.labels import read_labels
@@ -359,12 +360,8 @@ def test_a_damaged_file_beside_its_checksum(narrow, tmp_path):
 
 
 def test_bfloat16_weights(tmp_path):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("bfloat16")
-    try:
+    with policy("bfloat16"):
         model = i3d(classes=5, depth_multiplier=0.1)
-    finally:
-        keras.config.set_dtype_policy(before)
     model.save_weights(tmp_path / "x.weights.h5")
     loaded = keras_i3d.I3D(weights=tmp_path / "x.weights.h5", depth_multiplier=0.1)
     name = "Conv3d_2c_3x3_conv_3d"

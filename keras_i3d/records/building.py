@@ -1,26 +1,19 @@
 """Videos to sharded TFRecords, distributed by Apache Beam, safe to interrupt at any point.
 
 A plan fixes which video goes to which shard and in which order, whatever the number of workers. One element of work is
-one shard: written to a temporary file, read back, renamed. What is there already is not done again.
+one shard; a shard that is there already is not written again.
 """
 
-import contextlib
 import dataclasses
-import json
 import os
 import time
-import uuid
-
-import tensorflow as tf
 
 from keras_i3d import paths
 from keras_i3d.flow.engine import TVL1Params
 from keras_i3d.flow.pairs import METHODS, cores
-from keras_i3d.records import distribute, manifest, sequence_example
-from keras_i3d.records.build_state import Work, counted, plan, sidecar
-from keras_i3d.records.video_files import is_text, printable
-from keras_i3d.specs import RecordSpec
-from keras_i3d.video import MAX_SECONDS, Reader
+from keras_i3d.records import distribute
+from keras_i3d.records.build_state import Work, plan
+from keras_i3d.video import MAX_SECONDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +67,7 @@ def build(
         output: a folder, local or whatever `tf.io.gfile` takes. Two builds of one split at once are refused only
             if the folder is local; elsewhere they would write the same shards twice.
         spec: a RecordSpec.
-        shards: how many files; by default as `plan.default_shards` says.
+        shards: how many files; by default as `build_state.default_shards` says.
         workers: local processes; by default one a core.
         runner: a Beam runner's name; None for local processes. Another runner's workers need this package, and see
             the videos and the output under the same paths.
@@ -87,7 +80,8 @@ def build(
 
     Raises:
         ValueError: the output holds something else: another plan, other labels, another spec.
-        BuildError: a worker was lost, or another build of this split runs.
+        BuildError: a worker was lost, another build of this split runs, or the output cannot be written: the disk is
+            full, for example.
         ImportError: a package is not installed; the message has the install line.
     """
     if workers is not None and workers < 1:
@@ -111,59 +105,6 @@ def build(
                 else:
                     distribute.remote(work.folder, offsets, runner, beam_args)
         return _report(work.merge(), len(pending), began)
-
-
-def write_shard(folder, offset):
-    """Writes the shard whose line of `folder`/plan.jsonl begins at byte `offset`: what the workers do.
-
-    The shard is complete once its NNNNN.json is there. A video that cannot be used is noted there, with the reason.
-    """
-    with tf.io.gfile.GFile(os.path.join(folder, "plan.jsonl"), "rb") as file:
-        head = json.loads(file.readline())
-        file.seek(offset)
-        line = json.loads(file.readline())
-    spec, number = RecordSpec(**head["spec"]), line["shard"]
-    name = manifest.shard_name(head["split"], number, head["shards"])
-    aside = os.path.join(folder, f"{name}.{uuid.uuid4().hex[:8]}.part")
-    done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}
-    with tf.io.TFRecordWriter(aside) as writer:
-        for example in counted(folder, number, line["videos"]):
-            video = {"id": printable(example["id"]), "path": printable(example["path"])}
-            if not is_text(example["id"] + example["path"]):
-                done["failed"].append({**video, "reason": "its name is not UTF-8: rename the file or its folder"})
-                continue
-            try:
-                record, reader = _encode(example, spec, head["max_seconds"])
-            except (ImportError, MemoryError):
-                raise  # not the video's fault
-            except Exception as error:
-                reason = getattr(error, "reason", None) or f"{type(error).__name__}: {error}"
-                done["failed"].append({**video, "reason": reason})
-                continue
-            writer.write(record)
-            done["ids"].append(example["id"])
-            if reader.damaged or reader.cut_short:
-                done["damaged"].append({**video, "packets": reader.damaged, "cut_short": reader.cut_short})
-    written = [record_id(raw.numpy()) for raw in tf.data.TFRecordDataset(aside)]
-    if written != done["ids"]:
-        raise OSError(f"{aside} reads back as {len(written)} records, not the {len(done['ids'])} that were written")
-    done["bytes"] = tf.io.gfile.stat(aside).length
-    tf.io.gfile.rename(aside, os.path.join(os.path.dirname(folder), name), overwrite=True)
-    manifest.write_json(sidecar(folder, number), done)
-
-
-def record_id(raw):
-    """Returns the id of a serialised record."""
-    return tf.train.SequenceExample.FromString(raw).context.feature["example/id"].bytes_list.value[0].decode()
-
-
-def _encode(example, spec, max_seconds):
-    """Returns (a video's record, the Reader that has read it)."""
-    path = example["path"]
-    with tf.io.gfile.GFile(path, "rb") if "://" in path else contextlib.nullcontext(path) as video:
-        reader = Reader(video, spec.fps, spec.short_side, example["start"], example["end"], max_seconds)
-        facts = {key: example[key] for key in ("id", "label", "index", "split", "start", "end")}
-        return sequence_example.encode(reader, spec, source=os.path.basename(path), workers=1, **facts), reader
 
 
 def _report(built, shards, began):
