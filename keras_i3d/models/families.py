@@ -43,7 +43,7 @@ def s3d_row():
         name="S3D",
         title="S3D (Xie et al. 2018, arXiv 1712.04851), as in torchvision",
         builder=s3d.s3d,
-        first="Conv3d_1a_7x7_Spatial_conv_3d",
+        first="Conv3d_1a_7x7_spatial_conv_3d",
         head=inception.HEAD,
         logits="Logits",
         predictions="Predictions",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made import ROOT, synthetic
 
-from keras_i3d.models import inception
+from keras_i3d.models import families, inception
 from keras_i3d.models.blocks import HeadPool
 from keras_i3d.models.inception import HEAD
 from keras_i3d.models.s3d import (
@@ -389,6 +389,14 @@ def test_settings_of_the_originals(narrow):
     gates = [layer for layer in narrow["slim"].layers if layer.name.endswith("self_gating")]
     assert len(gates) == 37  # four a block, and the stem's
     assert not any(gate.use_bias for gate in gates)
+
+
+def test_a_file_of_its_layers_is_recognised():
+    row = families.find("S3D")
+    layers = row.layout(include_top=False)
+    assert layers[row.first] == [(1, 7, 7, 3, 64)]
+    assert families.of_layers(layers) is row
+    assert families.of_layers(families.find("I3D").layout()).name == "I3D"
 
 
 # Narrow networks with values that show a fault.
