@@ -52,6 +52,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_i3d", "keras_i3d.*"]),
+    package_data={"": ["*.html", "*.css"]},  # what a report and a notebook's tables are made of
     python_requires=">=3.10",  # 3.10 to 3.13 are tested
     install_requires=CORE,
     extras_require={

@@ -59,7 +59,7 @@ def measure(row, records):
     if row in PROTOCOLS:
         head = model.get_layer(HEAD)
         head.set_weights([value + 0.1 for value in head.get_weights()])  # else it would be refused as untrained
-        evaluate(records, {"rgb": model}, row)
+        evaluate(records, rgb=model, protocol=row)
     else:
         model.predict_on_batch(np.zeros((VIEWS_AT_ONCE, FRAMES, int(row), int(row), 3), "float32"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

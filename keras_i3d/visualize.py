@@ -1,36 +1,40 @@
 """Pictures of what the models see."""
 
 import io
+import math
 import pathlib
+import textwrap
 
 import numpy as np
 
 from keras_i3d import atomic, paths
 from keras_i3d.errors import missing_package
-from keras_i3d.specs import FLOW_BOUND, FPS
+from keras_i3d.specs import FPS
+
+SLOWEST_BOUND = 0.5  # pixels per frame: what is slower may be noise, and stays pale
+WHEEL_SIDE = 44  # pixels of the legend's wheel
 
 # Steps of each colour range of the wheel: red to yellow, green, cyan, blue, magenta, red
 # (Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011).
 _WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 
 
-def flow_to_color(flow, bound=FLOW_BOUND):
+def flow_to_color(flow, bound=None):
     """Paints flow in the colour-wheel code: hue is direction, saturation is speed, white is still.
 
     Args:
         flow: float (..., H, W, 2), dx and dy in pixels per frame.
-        bound: the speed in pixels per frame of full colour; faster motion is darkened.
+        bound: the speed in pixels per frame of full colour; faster motion is darkened. None for `own_bound` of this
+            flow: pass it for the whole clip where fields are painted one by one.
 
     Returns:
         uint8 (..., H, W, 3), RGB. Motion to the right is red.
     """
+    flow = _checked_flow(flow)
+    bound = own_bound(flow) if bound is None else bound
     if not bound > 0:
-        raise ValueError(f"bound must be positive, in pixels per frame. Received: bound={bound!r}")
-    flow = np.asarray(flow, np.float32) / bound
-    if flow.shape[-1] != 2:
-        raise ValueError(f"Flow has dx and dy on the last axis. Received: shape {flow.shape}")
-    if not np.isfinite(flow).all():
-        raise ValueError("Flow to paint must be finite. Received: NaN or infinity.")
+        raise ValueError(f"bound must be positive, in pixels per frame, or None. Received: bound={bound!r}")
+    flow = flow / bound
     wheel = _wheel()
     speed = np.hypot(flow[..., 0], flow[..., 1])[..., None]
     turn = (np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi) % 1) * len(wheel)
@@ -41,7 +45,34 @@ def flow_to_color(flow, bound=FLOW_BOUND):
     return np.rint(color * 255).astype(np.uint8)
 
 
-def sheet(frames, flow=None, title="", fps=FPS, columns=6, count=12, width=160, bound=FLOW_BOUND):
+def own_bound(flow):
+    """Returns the speed at which a clip's flow is painted in full colour by default: its fastest motion.
+
+    It is the 99.5th percentile of the speeds, because a few wrong vectors must not decide, rounded up to two digits. It
+    is at least 0.5 pixels per frame: of a still clip the noise would be painted.
+
+    Args:
+        flow: float (..., H, W, 2), dx and dy in pixels per frame.
+
+    Returns:
+        float, in pixels per frame.
+    """
+    flow = _checked_flow(flow)
+    fastest = max(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.995)), SLOWEST_BOUND)
+    step = 10.0 ** (math.floor(math.log10(fastest)) - 1)
+    return round(math.ceil(round(fastest / step, 3)) * step, 6)
+
+
+def _checked_flow(flow):
+    flow = np.asarray(flow, np.float32)
+    if flow.shape[-1:] != (2,) or not flow.size:
+        raise ValueError(f"Flow has dx and dy on the last axis. Received: shape {flow.shape}")
+    if not np.isfinite(flow).all():
+        raise ValueError("Flow to paint must be finite. Received: NaN or infinity.")
+    return flow
+
+
+def sheet(frames, flow=None, title="", fps=FPS, columns=6, count=12, width=160, bound=None, legend=True):
     """Lays out pictures of a clip, each frame over the flow that leads to the next one, with their times.
 
     Args:
@@ -52,31 +83,34 @@ def sheet(frames, flow=None, title="", fps=FPS, columns=6, count=12, width=160, 
         columns: pictures in a row.
         count: pictures at most, spread evenly over the clip.
         width: pixels of a picture.
-        bound: pixels per frame of full colour.
+        bound: pixels per frame of full colour; None for `own_bound` of the whole clip.
+        legend: whether the colour wheel stands below the pictures, with the bound.
 
     Returns:
         uint8 (H, W, 3), RGB.
     """
     frames, flow = _checked(frames, flow)
+    scale = _scale(flow, bound)
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
     if flow is not None:
         chosen = np.unique(np.minimum(chosen, len(flow) - 1))
     cells = [
-        _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, bound) for i in chosen.tolist()
+        _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, scale) for i in chosen.tolist()
     ]
     blank = np.full_like(cells[0], 255)
     columns = min(columns, len(cells))
     cells += [blank] * (-len(cells) % columns)
     rows = [np.concatenate(cells[at : at + columns], axis=1) for at in range(0, len(cells), columns)]
-    return np.concatenate([_text_line(title, rows[0].shape[1]), *rows])
+    below = [] if flow is None or not legend else [_legend(rows[0].shape[1], scale, bound is None)]
+    return np.concatenate([_text_line(title, rows[0].shape[1]), *rows, *below])
 
 
-def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256):
+def save(path, frames, flow=None, title="", fps=FPS, bound=None, width=256):
     """Writes a sheet of a clip as `.png`, or the clip itself over its flow as an animated `.gif`.
 
     Args:
         path: ends in .png or .gif.
-        frames, flow, title, fps, bound: as for `sheet`.
+        frames, flow, title, fps, bound: as for `sheet`. Pictures with flow have its legend.
         width: pixels of an animated clip.
     """
     path = pathlib.Path(paths.expand(path))
@@ -85,27 +119,30 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256
     if path.suffix == ".png":
         image, settings = _pillow("Image").fromarray(sheet(frames, flow, title, fps, bound=bound)), {}
     else:
-        image, settings = _animated(frames, flow, title, fps, bound, width)
+        image, settings = _animated(frames, flow, title, fps, bound, width, True)
     with atomic.replacing(path) as aside:
         image.save(aside, **settings)
 
 
-def gif(frames, flow=None, title="", fps=FPS, bound=FLOW_BOUND, width=256):
-    """Returns as bytes the animated GIF that `save` writes; arguments as there."""
-    image, settings = _animated(frames, flow, title, fps, bound, width)
+def gif(frames, flow=None, title="", fps=FPS, bound=None, width=256, legend=True):
+    """Returns as bytes the animated GIF that `save` writes; arguments as there, `legend` as for `sheet`."""
+    image, settings = _animated(frames, flow, title, fps, bound, width, legend)
     content = io.BytesIO()
     image.save(content, "GIF", **settings)
     return content.getvalue()
 
 
-def _animated(frames, flow, title, fps, bound, width):
+def _animated(frames, flow, title, fps, bound, width, legend):
     """Returns (the first image of an animated GIF, how Pillow is to save it)."""
     frames, flow = _checked(frames, flow)
+    scale = _scale(flow, bound)
     length = len(frames) if flow is None else min(len(frames), len(flow))
     cells = (
-        _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, bound) for i in range(length)
+        _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, scale) for i in range(length)
     )
-    pictures = [np.concatenate([_text_line(title, cell.shape[1]), cell]) for cell in cells]
+    above = _text_line(title, width + 2)
+    below = [] if flow is None or not legend else [_legend(width + 2, scale, bound is None)]
+    pictures = [np.concatenate([above, cell, *below]) for cell in cells]
     first, *rest = [_pillow("Image").fromarray(picture) for picture in pictures]
     return first, {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
 
@@ -117,6 +154,28 @@ def _checked(frames, flow):
     if flow is not None and (len(flow) == 0 or np.shape(flow)[1:3] != frames.shape[1:3]):
         raise ValueError(f"Flow belongs to frames of {frames.shape[1:3]}. Received: {np.shape(flow)}")
     return frames, flow
+
+
+def _scale(flow, bound):
+    """The speed of full colour of a whole clip; None without flow."""
+    return own_bound(flow) if bound is None and flow is not None else bound
+
+
+def _legend(width, bound, own):
+    """The colour wheel next to what its rim means, uint8 (h, width, 3)."""
+    radius = min(WHEEL_SIDE, width) / 2
+    at = (np.arange(math.floor(2 * radius)) + 0.5) / radius - 1
+    x, y = np.meshgrid(at, at)
+    wheel = flow_to_color(np.stack([x, y], axis=-1), 1)
+    wheel[np.hypot(x, y) > 1] = 255
+    said = f"full colour: {bound:.3g} pixels per frame" + (", the fastest motion of this clip" if own else "")
+    text = _text_line(f"the wheel: where a point moves to; {said}", max(width - len(wheel) - 12, 1))
+    height = max(len(wheel), len(text)) + 8
+    strip = np.full((height, width, 3), 255, np.uint8)
+    for part, left in ((wheel, min(6, width - len(wheel))), (text, len(wheel) + 12)):
+        top = (height - len(part)) // 2
+        strip[top : top + len(part), left : left + part.shape[1]] = part[:, : max(width - left, 0)]
+    return strip
 
 
 def _cell(frame, field, time, width, bound):
@@ -132,7 +191,7 @@ def _text_line(text, width):
     """Black on white, uint8 (h, width, 3); text that does not fit continues in further lines."""
     image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
     size = max((width - 4) // 6, 1)  # characters of the built-in font in a line
-    lines = [text[at : at + size] for at in range(0, len(text), size)] or [""]
+    lines = textwrap.wrap(text, size) or [""]
     image = image_module.new("RGB", (width, 14 * len(lines)), "white")
     draw_module.Draw(image).multiline_text((3, 1), "\n".join(lines), fill="black", spacing=3)
     return np.asarray(image)

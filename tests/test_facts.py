@@ -135,7 +135,7 @@ def test_the_videos_tell_frames_apart(by_hand):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_classify(made, by_hand, form, capsys):
-    classifier = keras_i3d.Classifier(rgb_weights=made.weights[form]["rgb"], flow_weights=made.weights[form]["flow"])
+    classifier = keras_i3d.Classifier(rgb=made.weights[form]["rgb"], flow=made.weights[form]["flow"])
     results = [classifier(path) for path in made.videos]
     for stream in STREAMS:
         assert distance([r.stream_logits[stream] for r in results], by_hand[stream][2]) < 1e-4
@@ -149,12 +149,12 @@ def test_classify(made, by_hand, form, capsys):
 @pytest.mark.parametrize("form", FORMS)
 def test_evaluate(made, by_hand, form):
     """On records, whose frames and fields went through JPEG."""
-    scores = evaluation.evaluate(made.records, made.weights[form]).scores
+    scores = evaluation.evaluate(made.records, **made.weights[form]).scores
     for stream in STREAMS:
         assert distance(scores.logits[stream], by_hand[stream][2]) < JPEG
         assert "frames 2 apart, central crop 32 x 32" in scores.settings[stream]
         assert (scores.logits[stream].argmax(-1) == by_hand[stream][2].argmax(-1)).all()
-    views = evaluation.evaluate(made.records, {"rgb": made.weights[form]["rgb"]}, "views:2x1").scores
+    views = evaluation.evaluate(made.records, rgb=made.weights[form]["rgb"], protocol="views:2x1").scores
     assert "clips of 9 frames, 2 apart" in views.settings["rgb"]
 
 
@@ -267,7 +267,7 @@ def test_short_videos_are_looped_alike(made, capsys):
     model = made.weights["in memory"]["rgb"]
     logits = keras.Model(model.input, model.get_layer("Logits").output)
     clip = (frames[:, 4:36, 12:44] / 127.5 - 1).astype("float32")[2 * np.arange(9) % 11]
-    found = keras_i3d.classify(path, rgb_weights=made.weights["run"]["rgb"])
+    found = keras_i3d.classify(path, rgb=made.weights["run"]["rgb"])
     assert distance(found.logits, logits.predict_on_batch(clip[None])[0]) < 1e-4
     assert "11 rgb frames at 12 fps, 6 of them seen, looped to 9" in capsys.readouterr().err
 
@@ -293,12 +293,12 @@ def sigmoid(tmp_path_factory):
 
 @pytest.mark.parametrize("form", ["keras", "h5", "model"])
 def test_a_sigmoid_is_answered_by_every_verb(made, sigmoid, form, tmp_path):
-    result = keras_i3d.classify(made.videos[0], top=3, rgb_weights=sigmoid[form])
+    result = keras_i3d.classify(made.videos[0], top=3, rgb=sigmoid[form])
     assert result.activation == "sigmoid"
     logistic = 1 / (1 + np.exp(-np.float64(result.logits)))
     for p in result.predictions:
         assert p.probability == pytest.approx(logistic[p.index], rel=1e-6)
-    views = evaluation.evaluate(made.records, {"rgb": sigmoid[form]}, "views:2x1")
+    views = evaluation.evaluate(made.records, rgb=sigmoid[form], protocol="views:2x1")
     assert views.scores.activation == "sigmoid"
     assert "sigmoid averaged over 2 views" in views.scores.settings["rgb"]
     written = export.saved_model(tmp_path / "rgb", rgb=sigmoid[form], frames=0)
@@ -329,14 +329,14 @@ def test_a_builder_takes_the_activation_and_the_width_of_the_weights(sigmoid, ca
 def test_what_ends_in_logits_is_answered_by_what_it_was_trained_with(sigmoid, made, capsys):
     cut = keras.Model(sigmoid["model"].input, sigmoid["model"].get_layer("Logits").output)
     for model in (keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation=None), cut):
-        assert keras_i3d.classify(made.videos[0], rgb_weights=model).activation == "sigmoid"
+        assert keras_i3d.classify(made.videos[0], rgb=model).activation == "sigmoid"
     assert "softmax is taken" not in capsys.readouterr().err
     facts_of_nobody = facts.note(keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation=None), None)
-    assert keras_i3d.classify(made.videos[0], labels="none", rgb_weights=facts_of_nobody).activation == "softmax"
+    assert keras_i3d.classify(made.videos[0], labels="none", rgb=facts_of_nobody).activation == "softmax"
     assert "ends in its logits and does not say what it was trained with; softmax is taken" in capsys.readouterr().err
     other = keras_i3d.I3D(weights=sigmoid["h5"], classifier_activation="tanh")
     with pytest.raises(ValueError, match="ends in softmax or sigmoid, or in its logits. Received: one that .*'tanh'"):
-        keras_i3d.classify(made.videos[0], rgb_weights=other)
+        keras_i3d.classify(made.videos[0], rgb=other)
 
 
 def test_an_activation_that_nobody_noted_is_said_to_be_assumed(sigmoid, made, tmp_path, capsys):
@@ -370,9 +370,9 @@ def test_what_was_noted_of_another_head_is_not_believed(sigmoid, tmp_path):
 def test_streams_of_two_activations_do_not_answer_together(made, sigmoid):
     settings = {"rgb": sigmoid["keras"], "flow": made.weights["run"]["flow"]}
     with pytest.raises(ValueError, match="need the same activation. Received: {'rgb': 'sigmoid', 'flow': 'softmax'}"):
-        evaluation.evaluate(made.records, settings)
+        evaluation.evaluate(made.records, **settings)
     with pytest.raises(ValueError, match="need the same activation"):
-        keras_i3d.Classifier(rgb_weights=settings["rgb"], flow_weights=settings["flow"])
+        keras_i3d.Classifier(**settings)
 
 
 # The record itself.

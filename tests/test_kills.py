@@ -46,7 +46,7 @@ def scored(clips, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scored")
     small_runs.run(folder / "rgb", "rgb", network=False)
     small_runs.small("rgb").save(folder / "rgb/model.keras")
-    evaluation.evaluate(clips, {"rgb": str(folder / "rgb")}, output=folder / "scores", report=False)
+    evaluation.evaluate(clips, rgb=str(folder / "rgb"), output=folder / "scores", report=False)
     scores = folder / "scores/scores.npz"
     assert here("evaluate", f"--scores={scores}", f"--output={folder / 'whole'}") == 0
     return scores, contents(folder / "whole")

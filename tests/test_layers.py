@@ -8,9 +8,9 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
-    {"version", "errors", "paths", "backend", "precision", "probabilities"},
+    {"version", "errors", "paths", "backend", "precision", "probabilities", "markup"},
     {"on_first_use", "jpeg"},
-    {"specs", "locks", "stored", "atomic"},
+    {"specs", "locks", "stored", "atomic", "progress"},
     {"models", "recipes"},
     {"facts"},
     {"weights", "video", "flow", "visualize"},

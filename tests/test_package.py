@@ -245,6 +245,17 @@ def lowest(requirement):
 FOR_USERS = ("core", "opencv", "beam", "tensorboard", "report", "svm", "serving")
 
 
+def test_the_wheel_has_every_file_that_the_package_reads(tmp_path):
+    """By what a wheel is made of: the build of the package's files, without the environment that a wheel takes."""
+    command = [sys.executable, "setup.py", "--quiet", "build_py", f"--build-lib={tmp_path}"]
+    command += ["egg_info", f"--egg-base={tmp_path}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    source = {path.relative_to(ROOT) for path in (ROOT / "keras_i3d").rglob("*.*") if path.is_file()}
+    source = {path for path in source if path.suffix not in (".pyc", ".nbi", ".nbc")}
+    assert {path.suffix for path in source} >= {".py", ".html", ".css"}
+    assert {path.relative_to(tmp_path) for path in (tmp_path / "keras_i3d").rglob("*.*") if path.is_file()} == source
+
+
 def test_every_dependency_is_bounded_on_both_sides(declared):
     for requirement in sum((declared[part] for part in FOR_USERS), []):
         assert {">=", "<"} <= {part.operator for part in requirement.specifier}, requirement

@@ -8,7 +8,7 @@ from keras_i3d import visualize
 
 def test_still_is_white_and_directions_have_their_hues():
     flow = np.float32([[0, 0], [20, 0], [-20, 0], [0, 20], [0, -20]])
-    still, right, left, down, up = visualize.flow_to_color(flow[None])[0]
+    still, right, left, down, up = visualize.flow_to_color(flow[None], 20)[0]
     assert tuple(still) == (255, 255, 255)
     assert tuple(right) == (255, 0, 0)
     assert left[0] == 0
@@ -21,7 +21,7 @@ def test_still_is_white_and_directions_have_their_hues():
 
 
 def test_speed_is_saturation_up_to_the_bound():
-    colors = visualize.flow_to_color(np.float32([[0, 0], [5, 0], [10, 0], [20, 0], [40, 0]])[None])[0].astype(int)
+    colors = visualize.flow_to_color(np.float32([[0, 0], [5, 0], [10, 0], [20, 0], [40, 0]])[None], 20)[0].astype(int)
     assert list(colors[:, 1]) == sorted(colors[:, 1], reverse=True)
     np.testing.assert_array_equal(colors[2], visualize.flow_to_color(np.float32([[[5, 0]]]), bound=10)[0, 0])
     assert colors[4, 0] < colors[3, 0], "beyond the bound it is darkened"
@@ -30,7 +30,7 @@ def test_speed_is_saturation_up_to_the_bound():
 def test_wheel_has_no_seam():
     angles = np.linspace(0, 2 * np.pi, 2000)
     flow = 20 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)[None]
-    colors = visualize.flow_to_color(flow * 0.999)[0].astype(int)
+    colors = visualize.flow_to_color(flow * 0.999, 20)[0].astype(int)
     assert abs(np.diff(colors, axis=0)).max() <= 5
     assert abs(colors[0] - colors[-1]).max() <= 5
 
@@ -50,13 +50,49 @@ def test_sheet_lays_frames_over_their_flow():
     frames[3] = (0, 0, 255)
     flow = np.zeros((4, 20, 40, 2), "float32")
     flow[3, ..., 0] = 20
-    picture = visualize.sheet(frames, flow, "run", columns=2, count=5, width=40)
+    picture = visualize.sheet(frames, flow, "run", columns=2, count=5, width=40, legend=False)
     cell = (20 + 20 + 14 + 2, 40 + 2)  # frame, flow, time, lines
     assert picture.shape == (14 + 2 * cell[0], 2 * cell[1], 3)
     at = 14 + cell[0]  # the second row: frames 2 and 3
     np.testing.assert_array_equal(picture[at + 10, 42 + 20], (0, 0, 255))
     np.testing.assert_array_equal(picture[at + 30, 42 + 20], (255, 0, 0))
     np.testing.assert_array_equal(picture[at + 30, 20], (255, 255, 255))
+
+
+def test_a_clip_is_painted_by_its_own_fastest_motion():
+    """A few wrong vectors do not decide, nor does the noise of a still clip."""
+    flow = np.zeros((3, 20, 40, 2))
+    flow[1, :10, :, 1] = -5.71
+    flow[2, 0, 0] = 300
+    assert visualize.own_bound(flow) == 5.8
+    assert visualize.own_bound(flow * 10) == 58
+    assert visualize.own_bound(np.full((1, 4, 4, 2), 0.01)) == 0.5
+    np.testing.assert_array_equal(visualize.flow_to_color(flow), visualize.flow_to_color(flow, 5.8))
+    frames = np.zeros((4, 20, 40, 3), "uint8")
+    cells = [visualize.sheet(frames, flow, bound=bound, legend=False) for bound in (None, 5.8, 20)]
+    np.testing.assert_array_equal(cells[0], cells[1])
+    assert (cells[0] != cells[2]).any()
+
+
+def test_the_legend_is_the_wheel_and_says_the_bound(monkeypatch):
+    texts, line = [], visualize._text_line
+    monkeypatch.setattr(visualize, "_text_line", lambda text, width: texts.append(text) or line(text, width))
+    frames, flow = np.zeros((4, 20, 160, 3), "uint8"), np.full((3, 20, 160, 2), (3.0, 0.0))
+    plain, own, given = (
+        visualize.sheet(frames, flow, count=3, **settings) for settings in ({"legend": False}, {}, {"bound": 20})
+    )
+    assert [text for text in texts if "wheel" in text] == [
+        "the wheel: where a point moves to; full colour: 3 pixels per frame, the fastest motion of this clip",
+        "the wheel: where a point moves to; full colour: 20 pixels per frame",
+    ]
+    np.testing.assert_array_equal(own[: len(plain)], plain)
+    middle = len(plain) + (len(own) - len(plain)) // 2
+    np.testing.assert_allclose(own[middle, 6 + 43], (255, 0, 0), atol=25)  # its right end: motion to the right
+    np.testing.assert_allclose(own[middle, 6 + 22], (255, 255, 255), atol=25)
+    assert given.shape == own.shape
+    assert visualize.sheet(frames).shape[0] < len(plain)
+    for width in (1, 10, 30):
+        visualize.sheet(frames, flow, width=width)
 
 
 @pytest.mark.parametrize(("name", "pictures"), [("a.png", 1), ("a.gif", 4)])

@@ -74,7 +74,7 @@ def main(argv):
         demo_videos.make("videos/test", _TEST.value, seed=_SEED.value + 1000)
         for split in ("train", "test"):
             run("records", f"--source=videos/{split}", f"--split={split}", "--output=records", "--short_side=64")
-        run("show", "records/test-*", "--record=0", "--output=clip.png", "--bound=5")
+        run("show", "records/test-*", "--record=0", "--output=clip.png")
         for stream in ("rgb", "flow"):
             train(stream)
         run("evaluate", "--records=records/test-*", "--rgb=runs/rgb", "--flow=runs/flow", "--output=report")

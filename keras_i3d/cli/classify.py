@@ -30,10 +30,6 @@ from absl import flags
 from keras_i3d import paths
 from keras_i3d.cli import UsageError, failures, start
 
-SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm"),
-    *(".gif", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".ogv"),
-)
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
 flags.DEFINE_string("rgb", None, "", FLAGS)
@@ -88,10 +84,10 @@ def _classifier(videos):
     try:
         return Classifier(
             FLAGS.streams,
-            rgb_weights=FLAGS.rgb,
-            flow_weights=FLAGS.flow,
+            rgb=FLAGS.rgb,
+            flow=FLAGS.flow,
             labels=FLAGS.labels,
-            flow=FLAGS.flow_method,
+            flow_method=FLAGS.flow_method,
             precision=FLAGS.precision,
             chunk_frames=FLAGS.chunk_frames,
             progress=True,
@@ -106,17 +102,33 @@ def _classifier(videos):
 def expand(arguments):
     """Returns [(path, problem or None)] for files, folders (searched through, sorted) and globs.
 
-    A path that exists is never taken for a glob, for some names contain brackets; nor is the folder of a glob.
+    A path that exists is never taken for a glob, because some names contain brackets; nor is the folder of a glob. What
+    a folder holds and is left out is said in a line.
     """
     found = []
     for argument in arguments:
         if os.path.isdir(argument):
-            files = (p for p in pathlib.Path(argument).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            inside = sorted(map(str, files))
-            found += [(path, None) for path in inside] or [(argument, "the folder holds no video")]
+            found += _inside(argument)
         elif not os.path.exists(argument) and glob.has_magic(argument):
-            inside = sorted(glob.glob(paths.pattern(argument), recursive=True))
-            found += [(path, None) for path in inside] or [(argument, "the pattern matches no file")]
+            matched = sorted(glob.glob(paths.pattern(argument), recursive=True))
+            for path in matched:
+                if not os.path.isdir(path):
+                    found.append((path, None))
+                elif "**" not in argument:  # which matches the files in the folder as well
+                    found += _inside(path)
+            found += [] if matched else [(argument, "the pattern matches no file")]
         else:
             found.append((argument, None if os.path.exists(argument) else "no such file"))
     return found
+
+
+def _inside(folder):
+    from keras_i3d.records.video_files import walk
+
+    walked = walk(folder)
+    walked.say_what_is_left_out(folder)
+    problems = dict.fromkeys(walked.videos)
+    problems |= dict.fromkeys(walked.broken, "it is no file, but a link that leads nowhere, or a pipe")
+    problems |= dict(walked.unlisted)
+    inside = [(str(pathlib.Path(folder, path)), problem) for path, problem in sorted(problems.items())]
+    return inside or [(folder, "the folder holds no video")]

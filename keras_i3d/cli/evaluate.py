@@ -51,7 +51,7 @@ def main(arguments):
     """Prints the accuracy of each stream and of their fusion; returns 0."""
     if arguments:
         raise UsageError(f"evaluate takes flags alone. Received: {arguments}")
-    models = {stream: FLAGS[stream].value for stream in ("rgb", "flow") if FLAGS[stream].value}
+    models = [FLAGS[stream].value for stream in ("rgb", "flow") if FLAGS[stream].value]
     if FLAGS.scores and (models or FLAGS.records):
         raise UsageError("evaluate --scores=SCORES takes no --records, --rgb or --flow.")
     if not FLAGS.scores and not (models and FLAGS.records):
@@ -65,7 +65,8 @@ def main(arguments):
     else:
         result = evaluation.evaluate(
             FLAGS.records,
-            models,
+            FLAGS["rgb"].value or None,
+            FLAGS["flow"].value or None,
             FLAGS.protocol,
             size=FLAGS.size,
             clip_frames=FLAGS.clip_frames,

@@ -31,7 +31,7 @@ LESS_MEMORY = {
 }
 # Flags that are not called like the argument that a message speaks of.
 OTHERWISE = {
-    "classify": {"weights": "rgb= or --flow", "rgb_weights": "rgb", "flow_weights": "flow", "flow": "flow_method"},
+    "classify": {"weights": "rgb= or --flow"},
     "evaluate": {"weights": "rgb= or --flow"},
     "export": {"weights": "rgb= or --flow", "version": "version"},
     "records": {"number": "split_number"},

@@ -5,7 +5,8 @@
                               splits the first is shown, and the others are named; default: 0
   --flow_method=tvl1|opencv|dis|none    how the flow of a video is computed; records have theirs; default: tvl1
   --start=S --seconds=S       the part of a video; default: 0 and 10
-  --bound=PIXELS              the motion, in pixels per frame, that is painted in full colour; default: 20
+  --bound=PIXELS              the motion, in pixels per frame, that is painted in full colour; default: the fastest of
+                              the clip
 
 Examples:
   keras-i3d show clip.mp4 --output=clip.png
@@ -17,7 +18,6 @@ import os
 from absl import flags
 
 from keras_i3d.cli import UsageError, start
-from keras_i3d.cli.classify import SUFFIXES
 from keras_i3d.errors import VideoError
 
 FLAGS = flags.FlagValues()
@@ -26,27 +26,29 @@ flags.DEFINE_string("record", "0", "", FLAGS)
 flags.DEFINE_enum("flow_method", "tvl1", ["tvl1", "opencv", "dis", "none"], "", FLAGS)
 flags.DEFINE_float("start", 0, "", 0, flag_values=FLAGS)
 flags.DEFINE_float("seconds", 10, "", 0, flag_values=FLAGS)
-flags.DEFINE_float("bound", 20, "", 0, flag_values=FLAGS)
+flags.DEFINE_float("bound", None, "", 0, flag_values=FLAGS)
 
 
 def main(arguments):
     """Writes a picture of one video or record; returns 0."""
     if len(arguments) != 1 or not FLAGS.output:
         raise UsageError("show takes one video, or records, and --output.")
+    from keras_i3d.records.video_files import is_video
+
     source = arguments[0]
-    named_so = os.path.splitext(source)[1].lower() in SUFFIXES
+    named_so = is_video(source)
     if named_so and not os.path.exists(source):
         raise VideoError(source, "no such file")
-    is_video = named_so and os.path.isfile(source)
+    of_video = named_so and os.path.isfile(source)
     meant_for_videos = [f"--{name}" for name in ("start", "seconds", "flow_method") if FLAGS[name].present]
-    if meant_for_videos and not is_video:
+    if meant_for_videos and not of_video:
         raise UsageError(f"{', '.join(meant_for_videos)} of show is for a video; a record is shown as it is.")
-    if FLAGS["record"].present and is_video:
+    if FLAGS["record"].present and of_video:
         raise UsageError("--record of show is for records, not for a video.")
     start()
     from keras_i3d import visualize
 
-    frames, fields, title, fps = _video(source) if is_video else _record(source)
+    frames, fields, title, fps = _video(source) if of_video else _record(source)
     visualize.save(FLAGS.output, frames, fields, title, fps, FLAGS.bound)
     print(f"{title}\n-> {FLAGS.output}")
     return 0
@@ -56,7 +58,7 @@ def _video(source):
     from keras_i3d import flow, specs, video
 
     frames = video.read(source, start=FLAGS.start, end=FLAGS.start + FLAGS.seconds)
-    fields = None if FLAGS.flow_method == "none" else flow.tvl1(frames, FLAGS.flow_method, progress=True)
+    fields = None if FLAGS.flow_method == "none" else flow.compute(frames, FLAGS.flow_method, progress=True)
     title = f"{os.path.basename(source)}, {len(frames)} frames, flow: {FLAGS.flow_method}"
     return frames, fields, title, specs.FPS
 

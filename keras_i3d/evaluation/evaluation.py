@@ -49,12 +49,36 @@ class Evaluation:
             *([f"protocol {scores.protocol}: {detail}" for detail in details] or [f"protocol {scores.protocol}"]),
             f"  {'':{width}}   top-1   top-5   mean class",
         ]
-        for name, found in {**self.metrics, "chance": metrics.chance(len(scores.labels))}.items():
-            origins = {**scores.models, "fused": self.fusion, "chance": f"of {len(scores.labels)} classes"}
-            origin = origins.get(name, "")
-            numbers = (100 * value for value in (found.top1, found.top5, found.mean_class))
-            lines.append("  {:{}}  {:6.2f}  {:6.2f}       {:6.2f}   {}".format(name, width, *numbers, origin).rstrip())
+        for row in self.rows():
+            line = "  {name:{width}}  {top1:>6}  {top5:>6}       {mean_class:>6}   {origin}".format(width=width, **row)
+            lines.append(line.rstrip())
         return "\n".join(lines)
+
+    def _repr_html_(self):
+        from keras_i3d.evaluation.report import table
+
+        return table(self)
+
+    def caption(self):
+        """Returns a line with the split, how many videos there are, and the protocol."""
+        scores = self.scores
+        return f"split {scores.split or '(unnamed)'}: {scores.counts()}; protocol {scores.protocol}"
+
+    def rows(self):
+        """Returns a dictionary for each stream, their fusion and chance: its name, percentages as text, its origin."""
+        return [
+            {
+                "name": name,
+                **{key: f"{100 * getattr(found, key):.2f}" for key in ("top1", "top5", "mean_class")},
+                "origin": self.origin(name),
+            }
+            for name, found in {**self.metrics, "chance": metrics.chance(len(self.scores.labels))}.items()
+        ]
+
+    def origin(self, name):
+        """Returns what the figures of a name in `metrics`, or of "chance", are of, for people."""
+        others = {"fused": self.fusion, "chance": f"of {len(self.scores.labels)} classes"}
+        return others[name] if name in others else self.scores.models.get(name, "")
 
     def record(self):
         """Returns what `results.json` holds: plain numbers, strings and lists; accuracies in [0, 1]."""
@@ -78,12 +102,14 @@ class Evaluation:
 
 def evaluate(
     records,
-    models,
+    rgb=None,
+    flow=None,
     protocol="whole",
     fusion="sum",
     fit_on=None,
     output=None,
     *,
+    more=None,
     report=True,
     size=None,
     clip_frames=None,
@@ -97,9 +123,10 @@ def evaluate(
 
     Args:
         records: a folder, a glob or a list of files, as for `data.load`.
-        models: {"rgb": ..., "flow": ...}, one or both; each a training run's folder, what `I3D(weights=)` takes, or a
-            model that I3D made. Further streams may have any name if they are runs or models: {"rgb": ..., "rgb 2":
-            ...}; all are fused.
+        rgb, flow: weights of one or both streams: a training run's folder, what `I3D(weights=)` takes, or a model that
+            I3D made.
+        more: {name: weights} of further streams, such as {"rgb 2": "runs/rgb2"}: runs or models, of any stream and
+            under any other name; all are fused.
         protocol: "whole", "views:10x3", "views:25x10" or any "views:NxM", M being 1, 3 or 10; see
             `evaluation.protocols`, with sources.
         fusion: "sum", "mean", "weights" or "svm"; see `evaluation.fusion.fuse`.
@@ -114,7 +141,7 @@ def evaluate(
         errors: "raise", or "count" to drop damaged records, which are counted.
         chunk_frames: frames of a whole video that go through a network at once; the result does not depend on it.
         views_at_once: views that go through a network at once.
-        progress: whether to show a progress bar for each stream.
+        progress: whether to show how far each stream is, in videos.
 
     Returns:
         An Evaluation; `print` it.
@@ -129,8 +156,7 @@ def evaluate(
     """
     protocol = protocols.parse(protocol)
     fit_on = None if fit_on is None else read_scores(fit_on)
-    if not models:
-        raise ValueError("Evaluation takes at least one stream. Received: no model")
+    models = _named({"rgb": rgb, "flow": flow}, more or {})
     if len(models) > 1:
         check_fusion(models, fusion, fit_on)
     elif fit_on is not None or fusion != "sum":
@@ -240,6 +266,16 @@ class _Writing:
         if self.report:
             write_report(result, self.folder)
         return result
+
+
+def _named(given, more):
+    """Returns {name: weights} of every stream that has weights."""
+    models = {name: weights for name, weights in given.items() if weights is not None}
+    if set(more) & set(given):
+        raise ValueError(f"more= takes streams under names other than rgb and flow. Received: {', '.join(more)}")
+    if not models and not more:
+        raise ValueError("Evaluation takes the weights of at least one stream. Received: none. Pass rgb= or flow=.")
+    return {**models, **more}
 
 
 def _check_classes(models, names):

@@ -3,15 +3,16 @@
 import base64
 import csv
 import dataclasses
-import html
+import functools
 import io
 
 import numpy as np
 
-from keras_i3d import atomic, runs, visualize
+from keras_i3d import atomic, markup, runs, visualize
 from keras_i3d.data import record_files
 from keras_i3d.errors import notice
 from keras_i3d.evaluation import charts, metrics
+from keras_i3d.markup import Html
 from keras_i3d.probabilities import probabilities
 from keras_i3d.records import sequence_example
 from keras_i3d.specs import FPS
@@ -116,71 +117,81 @@ def page(evaluation, confusion_png, worst_png):
         _table(evaluation),
         _facts(evaluation),
     ]
-    return _PAGE.format(
-        title=_text(title),
-        policy=_POLICY,
-        style=_STYLE,
+    return _fragments().fill(
+        "page",
+        title=title,
+        style=Html(f"\n{markup.read(__package__, 'report.css')}"),
         protocol=_protocol(scores),
-        counts=_text(scores.counts()),
-        body="".join(sections),
+        counts=scores.counts(),
+        body=markup.join(sections),
     )
 
 
+def table(evaluation):
+    """Returns the figures of an evaluation as an HTML table, for a notebook."""
+    rows = [_fragments().fill("evaluation-row", **row) for row in evaluation.rows()]
+    return _fragments().fill("evaluation", caption=evaluation.caption(), rows=markup.join(rows))
+
+
+@functools.cache
+def _fragments():
+    return markup.Fragments(__package__, "report.html")
+
+
 def _protocol(scores):
-    details = " / ".join(_text(detail) for detail in dict.fromkeys(filter(None, scores.settings.values())))
-    return f"<b>{_text(scores.protocol)}</b>" + (f" &ndash; {details}" if details else "")
+    details = " / ".join(dict.fromkeys(filter(None, scores.settings.values())))
+    if not details:
+        return _fragments().fill("protocol", protocol=scores.protocol)
+    return _fragments().fill("protocol-with-details", protocol=scores.protocol, details=details)
 
 
 def _summary(evaluation):
     classes = len(evaluation.scores.labels)
-    guess = metrics.chance(classes)
-    tiles = []
-    for name, found in evaluation.metrics.items():
-        note = evaluation.fusion if name == "fused" else evaluation.scores.models.get(name, "")
-        tiles.append(
-            f'<div class="tile{" best" if name == "fused" else ""}"><h3>{_text(name)}</h3>'
-            f'<p class="number">{found.top1:.1%}</p><p class="what">top-1</p>'
-            f'<p class="also"><b>{found.top5:.1%}</b> top-5</p>'
-            f'<p class="also"><b>{found.mean_class:.1%}</b> mean class</p>'
-            f'<p class="note">{_text(note)}</p></div>'
-        )
-    tiles.append(
-        f'<div class="tile chance"><h3>chance</h3><p class="number">{guess.top1:.1%}</p><p class="what">top-1</p>'
-        f'<p class="also"><b>{guess.top5:.1%}</b> top-5</p>'
-        f'<p class="also"><b>{guess.mean_class:.1%}</b> mean class</p><p class="note">of {classes} classes</p></div>'
-    )
-    return f'<div class="tiles">{"".join(tiles)}</div>'
+    tiles = [
+        _tile(name, found, " best" if name == "fused" else "", evaluation.origin(name))
+        for name, found in evaluation.metrics.items()
+    ]
+    tiles.append(_tile("chance", metrics.chance(classes), " chance", f"of {classes} classes"))
+    return _fragments().fill("tiles", tiles=markup.join(tiles))
+
+
+def _tile(name, found, kind, note):
+    figures = {figure: f"{getattr(found, figure):.1%}" for figure in ("top1", "top5", "mean_class")}
+    return _fragments().fill("tile", name=name, kind=kind, note=note, **figures)
 
 
 def _curves(scores):
     logs = {stream: runs.read(path).log() for stream, path in scores.models.items() if runs.is_run(path)}
     logs = {stream: rows for stream, rows in logs.items() if rows}
     if not logs:
-        return ""
+        return Html()
     return _section("Training", "of each stream", _chart(charts.curves(logs), "training curves"))
 
 
 def _table(evaluation):
-    names = list(evaluation.metrics)
-    head = "".join(f'<th class="bar">{_text(name)}</th>' for name in names)
+    fill, names = _fragments().fill, list(evaluation.metrics)
     rows = sorted(class_rows(evaluation), key=lambda row: (np.nan_to_num(row.accuracies[names[-1]], nan=2), row.index))
-    body = []
-    for row in rows:
-        cells = "".join(_bar_cell(value) for value in row.accuracies.values())
-        instead = f"{_text(row.instead)} <small>&times; {row.times}</small>" if row.instead else ""
-        body.append(f"<tr><td>{_text(row.label)}</td><td class=right>{row.videos}</td>{cells}<td>{instead}</td></tr>")
+    body = [
+        fill(
+            "class",
+            label=row.label,
+            videos=row.videos,
+            accuracies=markup.join(map(_accuracy, row.accuracies.values())),
+            instead=fill("instead", label=row.instead, times=row.times) if row.instead else "",
+        )
+        for row in rows
+    ]
     return _section(
         "Classes",
         f"top-1, worst of {names[-1]} first; also in per_class.csv",
-        f'<div class="scroll"><table><thead><tr><th>class</th><th class=right>videos</th>{head}'
-        f"<th>mostly taken for</th></tr></thead><tbody>{''.join(body)}</tbody></table></div>",
+        fill("classes", streams=markup.join(fill("stream", name=name) for name in names), rows=markup.join(body)),
     )
 
 
-def _bar_cell(value):
+def _accuracy(value):
     if np.isnan(value):
-        return '<td class="none">no videos</td>'
-    return f'<td class="bar"><i style="width:{value * 60:.1f}%"></i><span>{value:.0%}</span></td>'
+        return _fragments().fill("no-accuracy")
+    return _fragments().fill("accuracy", width=f"{value * 60:.1f}", accuracy=f"{value:.0%}")
 
 
 def _clips(evaluation):
@@ -190,7 +201,7 @@ def _clips(evaluation):
         cards = {row: _card(evaluation, row, *place) for row, place in places.items()}
     except Exception as error:  # whatever has become of the records, the numbers are there
         notice(f"the report has no example clips: {type(error).__name__}: {error}")
-        return ""
+        return Html()
     parts = []
     for rows, title in ((right, "Named rightly"), (wrong, "Named wrongly")):
         if rows:
@@ -198,10 +209,10 @@ def _clips(evaluation):
                 _section(
                     title,
                     "one of each of some classes" if rows is right else "with the greatest conviction",
-                    f'<div class="cards">{"".join(cards[row] for row in rows)}</div>',
+                    _fragments().fill("cards", cards=markup.join(cards[row] for row in rows)),
                 )
             )
-    return "".join(parts)
+    return markup.join(parts)
 
 
 def _places(scores, rows):
@@ -226,28 +237,30 @@ def _card(evaluation, row, file, number):
     flow = None if clip["flow"] is None else clip["flow"][::step]
     fps = (float(clip["fps"]) or FPS) / step
     bound = float(np.clip(np.quantile(np.abs(flow), 0.99) * 1.5, 1, 20)) if flow is not None else 20.0
-    content = visualize.gif(clip["rgb"][::step], flow, fps=fps, bound=bound, width=WIDTH)
-    lists = []
-    for name in evaluation.metrics:
-        values = _scores_of(evaluation, name)[row]
-        distances = name == "fused" and "SVM" in evaluation.fusion  # which are no logits
-        shares = None if distances else probabilities(values, scores.activation)
-        best = np.argsort(-values, kind="stable")[:3]
-        items = "".join(
-            f'<li class="{"hit" if i == scores.y[row] else ""}">'
-            + (f'<i style="width:{shares[i] * 100:.1f}%"></i>' if shares is not None else "")
-            + f"<span>{_text(scores.labels[i])}</span>"
-            + (f"<em>{shares[i]:.0%}</em>" if shares is not None else "")
-            + "</li>"
-            for i in best
-        )
-        lists.append(f"<h4>{_text(name)}</h4><ol>{items}</ol>")
-    mime = base64.b64encode(content).decode()
-    return (
-        f'<div class="card"><img src="data:image/gif;base64,{mime}" alt="{_text(scores.ids[row])}">'
-        f'<div><h3>{_text(scores.labels[scores.y[row]])}</h3><p class="note">{_text(scores.ids[row])}</p>'
-        f"{''.join(lists)}</div></div>"
+    content = visualize.gif(clip["rgb"][::step], flow, fps=fps, bound=bound, width=WIDTH, legend=False)
+    return _fragments().fill(
+        "card",
+        data=base64.b64encode(content).decode(),
+        id=scores.ids[row],
+        label=scores.labels[scores.y[row]],
+        answers=markup.join(_answer(evaluation, name, row) for name in evaluation.metrics),
     )
+
+
+def _answer(evaluation, name, row):
+    """The three best classes of a video by one stream, or by all together."""
+    scores, values = evaluation.scores, _scores_of(evaluation, name)[row]
+    ranks = []
+    distances = name == "fused" and "SVM" in evaluation.fusion  # which are no logits
+    shares = None if distances else probabilities(values, scores.activation)
+    for i in np.argsort(-values, kind="stable")[:3]:
+        rank = {"hit": "hit" if i == scores.y[row] else "", "label": scores.labels[i]}
+        if shares is None:
+            ranks.append(_fragments().fill("rank-without-share", **rank))
+        else:
+            share = {"width": f"{shares[i] * 100:.1f}", "share": f"{shares[i]:.0%}"}
+            ranks.append(_fragments().fill("rank", **rank, **share))
+    return _fragments().fill("answer", name=name, ranks=markup.join(ranks))
 
 
 def _facts(evaluation):
@@ -264,20 +277,20 @@ def _facts(evaluation):
         if runs.is_run(path):
             recipe = runs.read(path).recipe
             rows[f"{stream} recipe"] = ", ".join(f"{key}={value}" for key, value in dataclasses.asdict(recipe).items())
-    body = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in rows.items())
+    body = markup.join(_fragments().fill("fact", name=name, value=value) for name, value in rows.items())
     lost = [
         *(("damaged record, dropped", id, "") for id in scores.dropped),
         *(("failed in the build", video.get("id", ""), video.get("reason", "")) for video in scores.failed),
         *(("missing in the build", video.get("id", ""), video.get("path", "")) for video in scores.missing),
     ]
-    table = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in lost)
-    details = (
-        f'<details><summary>{len(lost)} videos not scored</summary><div class="scroll"><table>{table}</table></div>'
-        "</details>"
-        if lost
-        else ""
-    )
-    return _section("What was done", "", f'<table class="facts">{body}</table>{details}')
+    return _section("What was done", "", _fragments().fill("facts", rows=body, lost=_lost(lost)))
+
+
+def _lost(lost):
+    if not lost:
+        return Html()
+    rows = [_fragments().fill("lost-video", why=why, id=id, reason=reason) for why, id, reason in lost]
+    return _fragments().fill("lost", count=len(lost), rows=markup.join(rows))
 
 
 def _scores_of(evaluation, name):
@@ -285,78 +298,11 @@ def _scores_of(evaluation, name):
 
 
 def _section(title, note, content):
-    note = f" <small>{_text(note)}</small>" if note else ""
-    return f"<section><h2>{_text(title)}{note}</h2>{content}</section>"
+    if not note:
+        return _fragments().fill("section", title=title, content=content)
+    return _fragments().fill("section-with-note", title=title, note=note, content=content)
 
 
 def _chart(content, alt):
     width = round(int.from_bytes(content[16:20], "big") * 104 / charts.DPI)  # the PNG's own; text is 104 % then
-    data = base64.b64encode(content).decode()
-    return f'<img class="chart" width="{width}" src="data:image/png;base64,{data}" alt="{alt}">'
-
-
-def _text(value):
-    return html.escape(str(value))
-
-
-# Names in it may come from strangers. They are escaped; should one not be, it can load, run and send nothing.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<header><h1>{title}</h1><p>{protocol}</p><p class="note">{counts}</p></header>
-<main>{body}</main>
-</body>
-</html>
-"""
-
-_STYLE = """
-:root { --ink: #1f2937; --faint: #6b7280; --line: #e5e7eb; --blue: #2563eb; --pale: #dbeafe; --bad: #c2410c; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f3f4f6; color: var(--ink); font: 15px/1.45 system-ui, -apple-system, "Segoe UI",
-  "Liberation Sans", "DejaVu Sans", sans-serif; }
-header, main { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
-header { padding-top: 36px; } header p { margin: 4px 0; }
-h1 { font-size: 28px; margin: 0 0 8px; } h2 { font-size: 18px; margin: 0 0 14px; }
-h2 small { color: var(--faint); font-weight: normal; font-size: 13px; margin-left: 6px; }
-h3 { margin: 0; font-size: 15px; } h4 { margin: 8px 0 2px; font-size: 12px; color: var(--faint); font-weight: 600; }
-.note { color: var(--faint); font-size: 12.5px; overflow-wrap: anywhere; }
-section, .tile { background: white; border: 1px solid var(--line); border-radius: 10px; }
-section { padding: 20px 24px; margin: 18px 0; }
-.tiles { display: flex; flex-wrap: wrap; gap: 14px; margin: 22px 0 18px; }
-.tile { flex: 1 1 200px; padding: 16px 20px; } .tile p { margin: 0; }
-.tile .number { font-size: 40px; font-weight: 650; line-height: 1.15; letter-spacing: -0.02em; }
-.tile .what { color: var(--faint); font-size: 13px; margin-bottom: 8px; } .tile .note { margin-top: 8px; }
-.tile.best { border: 2px solid var(--blue); } .tile.best .number { color: var(--blue); }
-.tile.chance { background: transparent; color: var(--faint); }
-img.chart { max-width: 100%; height: auto; display: block; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th { text-align: left; font-weight: 600; color: var(--faint); font-size: 13px; }
-th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
-.facts th { width: 150px; vertical-align: top; } .facts td { overflow-wrap: anywhere; }
-.right { text-align: right; padding-right: 20px; } .none { color: var(--faint); }
-.scroll { max-height: 520px; overflow: auto; } .scroll thead th { position: sticky; top: 0; background: white; }
-td.bar { min-width: 130px; white-space: nowrap; }
-td.bar i { display: inline-block; height: 9px; background: var(--blue); border-radius: 2px; margin-right: 7px;
-  min-width: 1px; }
-td.bar span { font-variant-numeric: tabular-nums; font-size: 13px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(430px, 1fr)); gap: 16px; }
-.card { display: flex; gap: 16px; border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
-.card > div { flex: 1; min-width: 0; } .card img { align-self: flex-start; border-radius: 4px; }
-.card .note { margin: 0; } ol { list-style: none; margin: 0; padding: 0; }
-li { position: relative; display: flex; justify-content: space-between; gap: 8px; font-size: 13px; padding: 2px 6px;
-  margin: 2px 0; overflow: hidden; border-radius: 3px; background: #f9fafb; }
-li i { position: absolute; left: 0; top: 0; bottom: 0; background: #fed7aa; } li.hit i { background: #bbf7d0; }
-li.hit span { font-weight: 650; } li span, li em { position: relative; font-style: normal; }
-li span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-details { margin-top: 14px; } summary { cursor: pointer; color: var(--bad); }
-@media print { body { background: white; } .scroll { max-height: none; } }
-"""
+    return _fragments().fill("chart", width=width, data=base64.b64encode(content).decode(), alt=alt)

@@ -1,6 +1,5 @@
 """One network, whether it and the records belong together, and its scores of each video."""
 
-import contextlib
 import dataclasses
 import itertools
 
@@ -13,6 +12,7 @@ from keras_i3d.evaluation.reading_errors import readable_errors
 from keras_i3d.inference import chunks
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
+from keras_i3d.progress import Bar
 from keras_i3d.records.manifest import check_same
 from keras_i3d.specs import CHANNELS, FLOW_BOUND, RecordSpec
 from keras_i3d.weights import registry
@@ -44,8 +44,6 @@ class Stream:
 
     def score(self, source, views_at_once, progress):
         """Yields (id, class, logits float32 (classes,)) of each video."""
-        from tqdm import tqdm
-
         protocol, views = self.protocol, self.protocol.views
         dataset = pipeline.load(
             source,
@@ -59,8 +57,8 @@ class Stream:
             with_ids=True,
         )
         model = optimize_for_inference(self.network.to_logits() if views else self.network.to_rows())
-        bar = tqdm(total=source.records, unit="video", desc=self.name, disable=None if progress else True)
-        with contextlib.closing(bar), readable_errors():
+        bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
+        with bar, readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
             for (id, y), elements in itertools.groupby(dataset.as_numpy_iterator(), lambda e: (e[2][0], e[1][0])):
                 clips = (x[0] for x, _, _ in elements)

@@ -19,6 +19,7 @@ from keras_i3d.export.archive import pack
 from keras_i3d.export.card import ALLOWED, clip_shapes, deviation, provenance
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
+from keras_i3d.progress import Bar
 from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
 from keras_i3d.weights import download
@@ -93,7 +94,7 @@ def saved_model(
         flow_quality: quality of the flow that the graph computes, as `flow.TVL1` takes it.
         archive: whether to pack it too, next to OUTPUT; see `export.archive`.
         force: whether a version that is there may be replaced.
-        progress: whether to show a progress bar over the steps.
+        progress: whether to show how many of its steps are done.
         attempts: connections to try if weights or labels have to be fetched.
 
     Returns:
@@ -274,15 +275,13 @@ def _precision(model):
 
 
 class _Steps:
-    """A progress bar over what an export does; loading and tracing take most of a minute, and say nothing."""
+    """How far an export is; loading and tracing take most of a minute, and say nothing."""
 
     def __init__(self, shown):
         self.shown, self.bar, self.begun = shown, None, False
 
     def __enter__(self):
-        from tqdm import tqdm
-
-        self.bar = tqdm(total=4, unit="step", leave=False, disable=None if self.shown else True)
+        self.bar = Bar("export", 4, "steps", shown=self.shown)
         return self
 
     def __exit__(self, *exception):
@@ -290,15 +289,14 @@ class _Steps:
 
     def left(self, number):
         """Says how many signatures there will be to try."""
-        self.bar.total += number
-        self.bar.refresh()
+        self.bar.expect(self.bar.total + number)
 
     def begin(self, what):
         """Begins a step, which ends the one before."""
         if self.begun:
             self.bar.update()
         self.begun = True
-        self.bar.set_description(what)
+        self.bar.describe(f"export, {what}")
 
 
 def _frames(wanted, loaded):

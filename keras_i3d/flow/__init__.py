@@ -1,8 +1,8 @@
-"""TV-L1 optical flow, the input of the flow stream."""
+"""Optical flow, the input of the flow stream: by TV-L1, as its weights were trained on, and by other methods."""
 
 from keras_i3d import on_first_use
 from keras_i3d.flow.engine import TVL1Params
-from keras_i3d.flow.pairs import METHODS, stream, tvl1
+from keras_i3d.flow.pairs import METHODS, compute, stream, tvl1
 from keras_i3d.flow.quantize import dequantize_flow, quantize_flow
 from keras_i3d.flow.stacks import bidirectional, stack, stack_along_trajectories, subtract_mean
 
@@ -11,6 +11,7 @@ __all__ = [
     "TVL1",
     "TVL1Params",
     "bidirectional",
+    "compute",
     "dequantize_flow",
     "quantize_flow",
     "stack",

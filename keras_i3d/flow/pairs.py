@@ -15,6 +15,7 @@ import threading
 import numpy as np
 
 from keras_i3d.flow import engine, opencv
+from keras_i3d.progress import Bar
 
 METHODS = {
     "tvl1": engine.pair_solver,  # the package's own engine
@@ -23,7 +24,7 @@ METHODS = {
 }
 
 
-def tvl1(frames, method="tvl1", params=None, workers=None, progress=False):
+def compute(frames, method="tvl1", params=None, workers=None, progress=False):
     """Computes the optical flow of a clip.
 
     Args:
@@ -33,7 +34,7 @@ def tvl1(frames, method="tvl1", params=None, workers=None, progress=False):
             still and not what the weights saw.
         params: a `TVL1Params`; OpenCV's defaults if None. Not for "dis".
         workers: frame pairs computed at once; by default one for each core this process may use.
-        progress: whether to show a progress bar.
+        progress: whether to show how many pairs are done.
 
     Returns:
         float32 (T - 1, H, W, 2): dx, dy in pixels per frame, unclipped. The scene at (x, y) of a frame is found
@@ -55,12 +56,16 @@ def tvl1(frames, method="tvl1", params=None, workers=None, progress=False):
         )
     if len(frames) < 2:
         raise ValueError(f"Flow needs at least 2 frames. Received: {len(frames)}.")
-    fields = stream(frames, method, params, workers)
-    if progress:
-        from tqdm import tqdm
+    with Bar(f"flow ({method})", len(frames) - 1, "pairs", shown=progress) as bar:
+        return np.stack(list(bar.over(stream(frames, method, params, workers))))
 
-        fields = tqdm(fields, total=len(frames) - 1, unit="pair", desc=f"flow ({method})", leave=False, disable=None)
-    return np.stack(list(fields))
+
+def tvl1(frames, params=None, workers=None, progress=False):
+    """Computes the optical flow of a clip by TV-L1, with the package's own engine: `compute` with method="tvl1".
+
+    Args, returns, errors: as for `compute`.
+    """
+    return compute(frames, "tvl1", params, workers, progress)
 
 
 def stream(frames, method="tvl1", params=None, workers=None):
@@ -70,14 +75,14 @@ def stream(frames, method="tvl1", params=None, workers=None):
     flow that waits to be taken 8 more.
 
     Args:
-        frames: an iterable of frames of one shape, each as in `tvl1` without its time axis.
-        method, params, workers: as in `tvl1`.
+        frames: an iterable of frames of one shape, each as in `compute` without its time axis.
+        method, params, workers: as in `compute`.
 
     Yields:
         float32 (H, W, 2): dx, dy in pixels per frame, the same to the bit whatever the number of workers.
 
     Raises:
-        ValueError, ImportError: as `tvl1`, when the first flow is asked for or a bad frame comes.
+        ValueError, ImportError: as `compute`, when the first flow is asked for or a bad frame comes.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}. Received: method={method!r}")

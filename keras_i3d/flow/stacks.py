@@ -1,4 +1,4 @@
-"""Flow inputs of the older two-stream literature, over the fields of `stream` or `tvl1`.
+"""Flow inputs of the older two-stream literature, over the fields of `stream` or `compute`.
 
 Simonyan and Zisserman, "Two-Stream Convolutional Networks for Action Recognition in Videos" (NIPS 2014), sections 3
 and 6. What they found for the temporal stream alone: stacking several fields matters most, subtracting the mean
@@ -9,17 +9,17 @@ mean.
 
 import numpy as np
 
-from keras_i3d.flow.pairs import tvl1
+from keras_i3d.flow.pairs import compute
 
 
 def bidirectional(frames, length, method="tvl1", params=None, workers=None):
     """Computes flow around the middle frame: the first half of the stack forward, the second half backward.
 
     Args:
-        frames: (length + 1, H, W[, C]), as for `tvl1`; the middle frame is the one that is described.
+        frames: (length + 1, H, W[, C]), as for `compute`; the middle frame is the one that is described.
         length: how many fields, an even number: length / 2 from the middle frame on to later ones, and
             length / 2 from it back to earlier ones.
-        method, params, workers: as for `tvl1`.
+        method, params, workers: as for `compute`.
 
     Returns:
         float32 (length, H, W, 2): the forward fields in the order of time, then the backward fields going back.
@@ -31,8 +31,8 @@ def bidirectional(frames, length, method="tvl1", params=None, workers=None):
     if len(frames) != length + 1:
         raise ValueError(f"{length} fields around a middle frame need {length + 1} frames. Received: {len(frames)}")
     middle = length // 2
-    forward = tvl1(frames[middle:], method, params, workers)
-    backward = tvl1(frames[middle::-1], method, params, workers)
+    forward = compute(frames[middle:], method, params, workers)
+    backward = compute(frames[middle::-1], method, params, workers)
     return np.concatenate([forward, backward])
 
 

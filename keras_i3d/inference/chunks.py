@@ -23,14 +23,16 @@ class Scorer:
         total: frames that will come.
         chunk_frames: the most that go through the model at once.
         clock: {stage: seconds} to add to.
+        reach: a function that is told the share of the video, in [0, 1], that has gone through the model; or None.
     """
 
-    def __init__(self, model, family: Family, clip: ClipSpec, name, total, chunk_frames, clock):
+    def __init__(self, model, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None):
         self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
         seen = clip.seen(total)
         self.looped = family.min_frames if seen < family.min_frames else None
         self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
         self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames, family))
+        self.end, self.reach = self.chunks[-1].stop, reach
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
         self.come = 0
         self.sum, self.steps = 0.0, 0
@@ -50,7 +52,7 @@ class Scorer:
         return np.float32(self.sum / self.steps)
 
     def _run(self, chunk):
-        began = time.perf_counter()
+        began, share = time.perf_counter(), chunk.stop / self.end
         clip = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
         if self.looped:  # over and over, as `data.load` takes such a video
             clip = clip[np.arange(self.looped) * self.clip.frame_stride % len(clip)]
@@ -61,6 +63,8 @@ class Scorer:
         del self.frames[: keep_from - self.begin]
         self.begin = keep_from
         self.clock[f"{self.clip.stream} model"] += time.perf_counter() - began
+        if self.reach:
+            self.reach(share)
 
 
 def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES):

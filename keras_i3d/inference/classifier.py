@@ -2,24 +2,30 @@
 
 import collections
 import dataclasses
+import functools
 import os
 import time
 
 import numpy as np
 
-from keras_i3d import beforehand, flow, networks, paths, video
+from keras_i3d import beforehand, markup, networks, paths
 from keras_i3d.applications import check_top
 from keras_i3d.errors import VideoError, notice
-from keras_i3d.flow import METHODS, TVL1Params
+from keras_i3d.flow import METHODS, TVL1Params, pairs
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.probabilities import check, probabilities
+from keras_i3d.progress import Bar
 from keras_i3d.specs import FPS, ordinal
+from keras_i3d.video import MAX_SECONDS, Reader, damage
 from keras_i3d.weights import download
 
 CHOICES = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
+
+# What a frame costs in each stage, for the bar of the first video; for later ones it is measured.
+COSTS = {"decode": 1, "flow": 10, "rgb model": 10, "flow model": 10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,20 +73,37 @@ class Classification:
     cut_short: bool = False
 
     def __str__(self):
-        apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
-        streams = " + ".join(
-            (f"flow ({self.flow_method})" if s == "flow" else s) + apart.get(s, "") for s in self.stream_logits
-        )
-        looped = f", looped to {self.looped}" if self.looped else ""
-        damaged = video.damage(self)
         return "\n".join(
             [
-                f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}",
+                self._caption(),
                 "  probability    logit  label",
                 *(f"  {p.probability:11.5f} {p.logit:8.3f}  {p.label}" for p in self.predictions),
                 "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
             ]
         )
+
+    def _repr_html_(self):
+        fragments = markup.Fragments(__package__, "classification.html")
+        rows = [
+            fragments.fill(
+                "prediction",
+                label=p.label,
+                width=f"{100 * p.probability:.1f}",
+                probability=f"{p.probability:.5f}",
+                logit=f"{p.logit:.3f}",
+            )
+            for p in self.predictions
+        ]
+        return fragments.fill("classification", caption=self._caption(), rows=markup.join(rows))
+
+    def _caption(self):
+        apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
+        streams = " + ".join(
+            (f"flow ({self.flow_method})" if s == "flow" else s) + apart.get(s, "") for s in self.stream_logits
+        )
+        looped = f", looped to {self.looped}" if self.looped else ""
+        damaged = damage(self)
+        return f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}"
 
     def record(self):
         """Returns what `--json` prints: plain numbers, strings and lists."""
@@ -94,7 +117,7 @@ class Classification:
             "looped": self.looped,
             "streams": list(self.stream_logits),
             "frame_stride": {stream: clip.frame_stride for stream, clip in self.clips.items()},
-            "flow": self.flow_method,
+            "flow_method": self.flow_method,
             "activation": self.activation,
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
@@ -103,10 +126,13 @@ class Classification:
 def classify(video, streams=None, top=5, **settings):
     """Classifies one video; `Classifier` documents the settings and keeps the models for the next video.
 
+    `classify("clip.mp4", rgb="runs/rgb", flow="runs/flow")` takes the weights of two training runs.
+
     Args:
         video: a path, the bytes of a file, or a file object.
         streams: as for `Classifier`.
         top: how many classes to name.
+        settings: `rgb`, `flow`, `flow_method` and whatever else `Classifier` takes.
 
     Returns:
         A Classification.
@@ -127,21 +153,22 @@ class Classifier:
 
     Args:
         streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both if neither is.
-        rgb_weights, flow_weights: what `I3D(weights=)` takes, the folder of a training run, or a model of that stream;
-            "kinetics" for a stream that is asked for and not given.
+        rgb, flow: weights of each stream: what `I3D(weights=)` takes, the folder of a training run, or a model of that
+            stream; "kinetics" for a stream that is asked for and not given.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
             indices. By default the list that belongs to the weights.
-        flow: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what the weights were trained on,
-            "tvl1" for the published ones; another one is said in a line.
+        flow_method: how flow is computed: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what
+            the weights were trained on, "tvl1" for the published ones; another one is said in a line.
         precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
             trained in if they say, and float32 for all else.
         chunk_frames: frames that go through a model at once; memory grows with it.
-        progress: whether to show a progress bar over the frames.
+        progress: whether to show how far a video is: one bar over decoding, flow and networks.
         attempts: connections to try if weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
         max_seconds: seconds that a video may last, as for `video.Reader`.
 
     Attributes:
+        flow_method: how flow is computed; None without the flow stream.
         networks: {stream: networks.Network}, with what each was trained on.
         labels: class names.
         activation: name of what makes probabilities of the summed logits: the networks' own.
@@ -156,29 +183,29 @@ class Classifier:
     def __init__(
         self,
         streams=None,
-        rgb_weights=None,
-        flow_weights=None,
-        labels=None,
+        rgb=None,
         flow=None,
+        labels=None,
+        flow_method=None,
         precision=None,
         chunk_frames=chunks.CHUNK_FRAMES,
         progress=False,
         attempts=download.ATTEMPTS,
         allow_untrained=False,
-        max_seconds=video.MAX_SECONDS,
+        max_seconds=MAX_SECONDS,
     ):
-        given = {s: w for s, w in (("rgb", rgb_weights), ("flow", flow_weights)) if w is not None}
+        given = {s: w for s, w in (("rgb", rgb), ("flow", flow)) if w is not None}
         if streams is None:
             streams = next(iter(given)) if len(given) == 1 else "both"
             if streams != "both":
-                notice(f"only {streams}_weights= is given, so that stream votes alone; streams=both adds the other one")
+                notice(f"only {streams}= is given, so that stream votes alone; streams=both adds the other one")
         _check_choice("streams", streams, CHOICES)
-        _check_choice("flow", flow, (None, *METHODS))
+        _check_choice("flow_method", flow_method, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
         chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
         self.streams = CHOICES[streams]
-        if flow not in (None, "tvl1") and "flow" in self.streams:
-            METHODS[flow](TVL1Params())  # a missing package is found before weights are fetched
+        if flow_method not in (None, "tvl1") and "flow" in self.streams:
+            METHODS[flow_method](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
         self.progress = progress
         self.max_seconds = max_seconds
@@ -197,11 +224,14 @@ class Classifier:
         self.clip = self.clips[self.streams[0]]
         for clip in self.clips.values():
             self.clip.check_same_video(clip)
-        self.flow = networks.flow_method(flow, self.clips["flow"]) if "flow" in self.streams else None
-        if self.flow:
-            METHODS[self.flow](TVL1Params())  # compiled now, once nothing else can fail, not in the first video's time
+        self.flow_method = networks.flow_method(flow_method, self.clips["flow"]) if "flow" in self.streams else None
+        if self.flow_method:
+            # Compiled now, once nothing else can fail, and not in the time of the first video.
+            METHODS[self.flow_method](TVL1Params())
         # Rows of logits: the mean over time is taken once, over the whole video.
         self.models = {stream: optimize_for_inference(network.to_rows()) for stream, network in self.networks.items()}
+        self.stages = ["decode", *(["flow"] if "flow" in self.streams else []), *(f"{s} model" for s in self.streams)]
+        self._costs = {stage: COSTS[stage] for stage in self.stages}
 
     def __call__(self, source, top=5):
         """Classifies one video.
@@ -219,13 +249,15 @@ class Classifier:
         """
         check_top(top)
         began = time.perf_counter()
-        reader = video.Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
-        total = reader.count()  # how chunks are cut depends on it; only decodes, which costs little next to the model
-        clock = collections.Counter(decode=time.perf_counter() - began)
-        scorers = self._scorers(total, reader.name, clock)
-        frames = self._with_progress(_timed(iter(reader), clock, "decode"), total, reader.name)
-        self._feed(scorers, frames)
+        reader = Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
+        with Bar(os.path.basename(reader.name), shown=self.progress) as bar:
+            total = reader.count()  # how chunks are cut depends on it; it decodes, which costs little next to the model
+            clock = collections.Counter(decode=time.perf_counter() - began)
+            work = _Work(bar, self._costs)
+            scorers = self._scorers(total, reader.name, clock, work)
+            self._feed(scorers, work.over("decode", _timed(iter(reader), clock, "decode"), total), total, work)
         clock["flow"] = time.perf_counter() - began - clock.total()
+        self._costs = {stage: clock[stage] / total for stage in self.stages}
         logits = {stream: scorer.logits() for stream, scorer in scorers.items()}
         fused = sum(logits.values())
         if not np.isfinite(fused).all():
@@ -233,7 +265,6 @@ class Classifier:
                 f"{reader.name}: logits must be finite. Received: {np.sum(~np.isfinite(fused))} of {fused.size} "
                 'that are not. Check the weights, or use precision="float32".'
             )
-        stages = ["decode", *(["flow"] if "flow" in self.streams else []), *(f"{s} model" for s in self.streams)]
         return Classification(
             video=reader.name,
             predictions=self._predictions(fused, top),
@@ -242,19 +273,19 @@ class Classifier:
             frames=total,
             damaged=reader.damaged,
             looped=min((scorer.looped for scorer in scorers.values() if scorer.looped), default=None),
-            flow_method=self.flow,
-            seconds={stage: clock[stage] for stage in stages},
+            flow_method=self.flow_method,
+            seconds={stage: clock[stage] for stage in self.stages},
             fps=float(self.clip.fps),
             activation=self.activation,
             clips=self.clips,
             cut_short=reader.cut_short,
         )
 
-    def _scorers(self, total, name, clock):
+    def _scorers(self, total, name, clock, work):
         if "flow" in self.streams and total < 2:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1}
-        scorers = {stream: self._scorer(stream, name, lengths[stream], clock) for stream in self.streams}
+        scorers = {stream: self._scorer(stream, name, lengths[stream], clock, work) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
                 apart = self.clips[stream].frame_stride
@@ -265,11 +296,11 @@ class Classifier:
                 )
         return scorers
 
-    def _scorer(self, stream, name, frames, clock):
-        family = self.networks[stream].family
-        return chunks.Scorer(self.models[stream], family, self.clips[stream], name, frames, self.chunk_frames, clock)
+    def _scorer(self, stream, name, frames, clock, work):
+        given = self.models[stream], self.networks[stream].family, self.clips[stream], name, frames
+        return chunks.Scorer(*given, self.chunk_frames, clock, functools.partial(work.reach, f"{stream} model"))
 
-    def _feed(self, scorers, frames):
+    def _feed(self, scorers, frames, total, work):
         """Sends every frame to the rgb scorer, and every field between two frames to the flow scorer."""
 
         def seen(frames):
@@ -281,15 +312,8 @@ class Classifier:
         if "flow" not in scorers:
             collections.deque(seen(frames), maxlen=0)
             return
-        for field in flow.stream(seen(frames), self.flow):
+        for field in work.over("flow", pairs.stream(seen(frames), self.flow_method), total - 1):
             scorers["flow"].add(field)
-
-    def _with_progress(self, frames, total, name):
-        if not self.progress:
-            return frames
-        from tqdm import tqdm
-
-        return tqdm(frames, total=total, unit="frame", desc=os.path.basename(name), leave=False, disable=None)
 
     def _predictions(self, logits, top):
         shares = probabilities(logits, self.activation)
@@ -297,6 +321,30 @@ class Classifier:
             Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]))
             for i in np.argsort(-logits, kind="stable")[:top]
         ]
+
+
+class _Work:
+    """How far a video is, over all of its stages together.
+
+    Args:
+        bar: a Bar to count on.
+        costs: {stage: what it takes of the whole, in any unit}.
+    """
+
+    def __init__(self, bar, costs):
+        self.bar, self.costs, self.shares = bar, costs, dict.fromkeys(costs, 0.0)
+        bar.expect(sum(costs.values()))
+
+    def reach(self, stage, share):
+        """Says that `share` of a stage is done, in [0, 1]."""
+        self.bar.update((share - self.shares[stage]) * self.costs[stage])
+        self.shares[stage] = share
+
+    def over(self, stage, items, total):
+        """Passes on the items of a stage, `total` in number."""
+        for number, item in enumerate(items, 1):
+            yield item
+            self.reach(stage, min(number / total, 1))
 
 
 def _timed(iterator, clock, stage):

@@ -7,10 +7,15 @@ records.build(listing, "output", records.RecordSpec())
 records.check("output").problems
 """
 
-from keras_i3d.records import annotations
-from keras_i3d.records.building import build
-from keras_i3d.records.checking import check
-from keras_i3d.records.manifest import Manifest
-from keras_i3d.specs import RecordSpec
+from keras_i3d import on_first_use
+
+_HOMES = {
+    "Manifest": "keras_i3d.records.manifest",
+    "RecordSpec": "keras_i3d.specs",
+    "build": "keras_i3d.records.building",
+    "check": "keras_i3d.records.checking",
+}
 
 __all__ = ["Manifest", "RecordSpec", "annotations", "build", "check"]
+# The command line asks `video_files` alone before it knows whether there is anything to do; that takes no TensorFlow.
+__getattr__, __dir__ = on_first_use.names(__name__, _HOMES, ("annotations",))

@@ -5,6 +5,7 @@ file that cannot be read, is not UTF-8 or has a malformed line; a label outside 
 that does not exist; a videos folder that does not exist; nothing listed; none of the listed videos there.
 """
 
+import dataclasses
 import os
 
 from keras_i3d import paths
@@ -12,7 +13,7 @@ from keras_i3d.errors import notice
 from keras_i3d.records import annotation_files
 from keras_i3d.records.listing import Example, Listing, Missing, Row, check_split, match
 from keras_i3d.records.published_sets import hmdb51, kinetics, ucf101
-from keras_i3d.records.video_files import SUFFIXES, printable, scan, shortened, suffix
+from keras_i3d.records.video_files import scan, shortened, suffix, walk
 
 __all__ = ["Example", "Listing", "Missing", "csv", "find", "folder", "hmdb51", "kinetics", "ucf101"]
 
@@ -34,35 +35,37 @@ def folder(videos, labels=None, split="all"):
     """
     videos = os.fspath(paths.expand(videos))
     check_split(split, videos)
-    names, folders, neither = scan(videos, "The videos folder")
+    found = walk(videos, 1, "The videos folder")
+    for _, problem in found.unlisted:
+        raise ValueError(problem)
+    folders = found.folders
     for name in folders:
         annotation_files.check_label(name, f"{videos}, a class folder")
     if labels is None:
-        if "labels.txt" in neither:
-            raise ValueError(f"{os.path.join(videos, 'labels.txt')}: the labels of a folder are in a regular file.")
         own = os.path.join(videos, "labels.txt")
-        labels = annotation_files.read_labels(own) if "labels.txt" in names else sorted(folders)
+        if os.path.lexists(own) and not os.path.isfile(own):
+            raise ValueError(f"{own}: the labels of a folder are in a regular file.")
+        labels = annotation_files.read_labels(own) if os.path.isfile(own) else sorted(folders)
     else:
         labels = annotation_files.read_labels(labels)
     unknown = sorted(set(folders) - set(labels))
     if unknown:
         raise ValueError(f"{os.path.join(videos, unknown[0])}: {annotation_files.not_a_label(unknown[0], labels)}")
-    rows, broken, empty, deeper, other = [], set(), [], [], [name for name in names if name != "labels.txt"]
-    for label in labels:
-        inside = scan(os.path.join(videos, label), "A class folder") if label in folders else ([], [], [])
-        here, below, links = ([f"{label}/{name}" for name in sorted(group)] for group in inside)
-        found = sorted(path for path in (*here, *links) if suffix(path) in SUFFIXES)
-        rows += [Row(path, path, label, None, None, (videos, None)) for path in found]
-        broken.update(links)
-        other += [path for path in here if suffix(path) not in SUFFIXES]
-        deeper += below
-        empty += [] if found else [label]
+    broken = set(found.broken)
+    inside = {label: [] for label in labels}
+    for path in sorted((*found.videos, *found.broken)):
+        label, slash, _ = path.partition("/")
+        if slash:
+            inside[label].append(path)
+    rows = [Row(path, path, label, None, None, (videos, None)) for label, here in inside.items() for path in here]
     if not rows:
-        hint = f" {deeper[0]} is a folder: classes may lie one level further down." if deeper else ""
+        hint = f" {found.deeper[0]} is a folder: classes may lie one level further down." if found.deeper else ""
         raise ValueError(f"A dataset is a folder of class folders with videos in them. {videos} has none.{hint}")
-    for what, found in (("files are no videos in class folders", other), ("folders are too deep", deeper)):
-        if found:
-            notice(f"{videos}: {len(found)} {what}, and left out (first: {printable(min(found))})")
+    beside = [path for path in (*found.videos, *found.broken) if "/" not in path]
+    others = sorted({*found.others, *beside} - {"labels.txt"})
+    left_out = dataclasses.replace(found, others=tuple(others))
+    left_out.say_what_is_left_out(videos, "files are no videos in class folders")
+    empty = [label for label, here in inside.items() if not here]
     if empty:
         notice(f"{videos}: {len(empty)} of {len(labels)} classes have no video (first: {empty[0]})")
 

@@ -4,6 +4,7 @@ While a split is built its state lies in OUTPUT/.SPLIT-build:
 
   plan.jsonl   the settings and their digest, then a line of videos for each shard
   NNNNN.json   a complete shard: ids, bytes, failed and damaged videos
+  NNNNN.videos a byte for each video that is done of a shard that is being written, for the bar
   .*           temporary files, of atomic.py
   lock         held by the build that runs
 
@@ -22,6 +23,7 @@ import tensorflow as tf
 
 from keras_i3d import atomic, locks
 from keras_i3d.errors import BuildError, notice, one_line
+from keras_i3d.progress import Bar
 from keras_i3d.records import manifest
 from keras_i3d.specs import RecordSpec
 from keras_i3d.version import __version__
@@ -233,21 +235,22 @@ class Work:
 
     @contextlib.contextmanager
     def progress(self, shown, every=1.0):
-        """A bar of videos and shards, read from the files of complete shards, whatever runs the work."""
-        from tqdm import tqdm
-
+        """Shows how many videos are done, by what the workers leave in the folder, whatever runs them."""
         stop = threading.Event()
-        bar = tqdm(
-            total=len(self.listing.examples), unit="video", desc=self.listing.split, disable=None if shown else True
-        )
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.folder):
+                if name.endswith(VIDEOS):  # of a build that was stopped: its shard begins anew
+                    os.remove(os.path.join(self.folder, name))
+        begun = self._videos_done(self._done())
+        bar = Bar(f"records {self.listing.split}", len(self.listing.examples), "videos", begun, shown, stays=True)
 
         def poll():
             last = False
             while not last:
                 last = stop.wait(every)
                 done = self._done()
-                bar.set_postfix_str(f"{len(done)} of {len(self.shards)} shards", refresh=False)
-                bar.update(sum(len(self.shards[number]) for number in done) - bar.n)
+                bar.note(f"{len(done)} of {len(self.shards)} shards")
+                bar.update(max(self._videos_done(done) - bar.done, 0))
 
         thread = threading.Thread(target=poll, daemon=True)
         with bar:
@@ -257,6 +260,14 @@ class Work:
             finally:
                 stop.set()
                 thread.join()
+
+    def _videos_done(self, complete):
+        """How many videos are in complete shards, or in those being written where the folder is local."""
+        count = sum(len(self.shards[number]) for number in complete)
+        for number in set(range(len(self.shards))) - set(complete):
+            with contextlib.suppress(OSError):
+                count += min(os.path.getsize(videos_file(self.folder, number)), len(self.shards[number]))
+        return count
 
     def merge(self):
         """Puts labels.txt, failed.jsonl and, last, SPLIT.json in place; returns the Manifest."""
@@ -300,6 +311,25 @@ def _line(content):
 def _bytes(text):
     """UTF-8, and what Python's json reads back if a file's name is not: a worker reports it."""
     return text.encode("utf-8", "surrogatepass")
+
+
+VIDEOS = ".videos"
+
+
+def videos_file(folder, number):
+    """Returns the path of a file with a byte for each video that is done of a shard that is being written."""
+    return os.path.join(folder, f"{number:05}{VIDEOS}")
+
+
+def counted(folder, number, videos):
+    """Passes on the videos of a shard. In a local folder `videos_file` says how many are done, for the bar."""
+    if "://" in folder:  # object stores have no files that grow
+        yield from videos
+        return
+    with open(videos_file(folder, number), "wb", buffering=0) as file:
+        for video in videos:
+            yield video
+            file.write(b".")
 
 
 def sidecar(folder, number):

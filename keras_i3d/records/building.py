@@ -72,7 +72,7 @@ def build(
         runner: a Beam runner's name; None for local processes. Another runner's workers need this package, and see
             the videos and the output under the same paths.
         beam_args: further flags for Beam, such as "--project=x".
-        progress: whether to show a progress bar.
+        progress: whether to show how many videos are done.
         max_seconds: seconds that a video, or its part, may last, as for `video.Reader`.
 
     Returns:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_i3d import paths
 from keras_i3d.errors import tensorflow_message
+from keras_i3d.progress import Bar
 from keras_i3d.records import framing, manifest, sequence_example
 from keras_i3d.records.build_state import is_manifest
 
@@ -47,7 +48,7 @@ def check(folder, progress=False):
 
     Args:
         folder: local, or whatever `tf.io.gfile` takes.
-        progress: whether to show a progress bar.
+        progress: whether to show how many videos are read.
 
     Returns:
         Checked.
@@ -55,8 +56,6 @@ def check(folder, progress=False):
     Raises:
         ValueError: there is no such folder, or no manifest in it.
     """
-    from tqdm import tqdm
-
     folder = os.fspath(paths.expand(folder))
     names = sorted(tf.io.gfile.listdir(folder)) if tf.io.gfile.isdir(folder) else []
     files = [name for name in names if is_manifest(name)]
@@ -79,10 +78,14 @@ def check(folder, progress=False):
     foreign = [name for name in names if name.endswith(".tfrecord") and name not in known]
     problems += [Problem(name, "", "in no manifest") for name in foreign]
     shards = [(split, shard) for split in splits for shard in split.shards]
-    for split, shard in tqdm(shards, unit="shard", desc="check", disable=None if progress else True):
-        found, counted = _shard(os.path.join(folder, shard.name), split, shard)
-        problems += found
-        counts += (1, *counted)
+    due = 0
+    with Bar("check", sum(len(shard.ids) for _, shard in shards), "videos", shown=progress, stays=True) as bar:
+        for split, shard in shards:
+            found, counted = _shard(os.path.join(folder, shard.name), split, shard, bar)
+            problems += found
+            counts += (1, *counted)
+            due += len(shard.ids)
+            bar.update(max(due - bar.done, 0))  # what a damaged or missing shard no longer holds
     for split in splits:
         ids = [id for shard in split.shards for id in shard.ids]
         problems += [Problem(f"{split.split}.json", id, "listed twice") for id in _twice(ids)]
@@ -101,7 +104,7 @@ def _twice(ids):
     return [id for id in ids if id in seen or seen.add(id)]
 
 
-def _shard(path, split, shard):
+def _shard(path, split, shard, bar):
     """Returns (problems, (records, frames, fields)) of a file."""
     problems, ids, frames, fields = [], [], 0, 0
 
@@ -115,7 +118,7 @@ def _shard(path, split, shard):
     if size != shard.bytes:
         wrong(f"{size} bytes, {shard.bytes} in the manifest")
     try:
-        for raw in framing.dataset(path):
+        for raw in bar.over(framing.dataset(path)):
             try:
                 record = sequence_example.parse(raw)
             except tf.errors.OpError:

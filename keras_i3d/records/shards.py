@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_i3d import atomic
 from keras_i3d.records import manifest, sequence_example
-from keras_i3d.records.build_state import sidecar
+from keras_i3d.records.build_state import counted, sidecar
 from keras_i3d.records.video_files import is_text, printable
 from keras_i3d.specs import RecordSpec
 from keras_i3d.video import Reader
@@ -28,7 +28,7 @@ def write_shard(folder, offset):
     path = os.path.join(os.path.dirname(folder), name)
     done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}
     with atomic.replacing_by(tf.io.gfile, path, folder) as temporary:
-        _write_records(temporary, line["videos"], spec, head["max_seconds"], done)
+        _write_records(temporary, counted(folder, number, line["videos"]), spec, head["max_seconds"], done)
         written = [_record_id(raw.numpy()) for raw in tf.data.TFRecordDataset(temporary)]
         if written != done["ids"]:
             raise OSError(f"{path} reads back as {len(written)} records, not the {len(done['ids'])} that were written")

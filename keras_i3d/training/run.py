@@ -17,7 +17,7 @@ from keras_i3d.training import checkpoints, run_errors, workers
 from keras_i3d.training.checkpoints import KEPT, RestoreMetrics
 from keras_i3d.training.faster_step import for_training
 from keras_i3d.training.objective import compile_model
-from keras_i3d.training.progress import Progress
+from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled
 from keras_i3d.training.run_writer import RunWriter
 
@@ -55,7 +55,7 @@ def train(
         seed: seed of the new head, the order of the data and every draw.
         settings: {field of the recipe: value} to replace.
         devices: names of the devices to train on; by default all GPUs, or the CPU if there is none.
-        progress: whether to show a progress bar.
+        progress: whether to show how many batches are done, with the figures of the epoch.
         errors: "raise" stops at a damaged record; "count" drops such records, with a line for each, and counts them in
             `log.csv` and at the end, since the run began; not with several workers. What a run that drops some
             resumes with differs by the clips that took their places.

@@ -15,6 +15,7 @@ import urllib.parse
 
 from keras_i3d import locks
 from keras_i3d.errors import WeightsError, WeightsUnreachableError, notice, without_credentials
+from keras_i3d.progress import Bar
 
 CONNECT_SECONDS = 5
 STALL_SECONDS = 30
@@ -261,7 +262,6 @@ def _reach(url):
 
 def _receive(url, remote, part, login=None):
     import requests
-    from tqdm import tqdm
 
     have = part.stat().st_size if part.exists() else 0
     if remote.bytes is not None and have >= remote.bytes:
@@ -273,9 +273,7 @@ def _receive(url, remote, part, login=None):
         response.raise_for_status()
         if response.status_code != 206:
             have = 0
-        bar = tqdm(
-            total=remote.bytes, initial=have, unit="B", unit_scale=True, desc=part.stem, leave=False, disable=None
-        )
+        bar = Bar(part.stem, remote.bytes, "bytes", done=have)
         with bar, open(part, "ab" if have else "wb") as file:
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)

@@ -13,6 +13,7 @@ from made import ROOT, films, synthetic
 
 from keras_i3d import cli, client
 from keras_i3d.cli.classify import expand
+from keras_i3d.records.annotations import find
 from keras_i3d.training import RECIPES
 
 
@@ -172,6 +173,8 @@ print(json.dumps([status, len(out.getvalue() + err.getvalue()) > 12, heavy, used
         *[([verb, "--help"], 0) for verb in cli.VERBS],
         *[(words, 2) for words in ([], ["recods"], ["classify"], ["classify", "--tpo=3"], ["train"], ["ask", "x:1"])],
         (["classify", "none.mp4"], 1),
+        (["classify", str(ROOT / "docs")], 1),
+        (["show", "none.mp4", "--output=x.png"], 1),
     ],
     ids=str,
 )
@@ -281,7 +284,34 @@ def test_expand(folder, monkeypatch):
     assert expand(["*.mkv"]) == [("*.mkv", "the pattern matches no file")]
     assert [os.path.basename(p) for p, _ in expand(["."])] == ["a.mp4", "c.mp4", "b [x].avi"]
     assert expand(["none.mp4"]) == [("none.mp4", "no such file")]
+    assert expand(["deep", "*"])[:3] == [("deep/b [x].avi", None), ("a.mp4", None), ("c.mp4", None)]
     (folder / "out[1]").mkdir()
     (folder / "out[1]/d.mp4").touch()
     monkeypatch.chdir(folder)
     assert expand(["out[1]/*.mp4"]) == [("out[1]/d.mp4", None)]
+
+
+def test_expand_takes_what_records_takes_and_names_the_rest(tmp_path, monkeypatch, capsys):
+    names = ("run/a.vob", "run/b.MTS", "run/notes.txt", "run/.hidden.mp4", ".cache/c.mp4", "jump/more/d.mp4")
+    for name in names:
+        (tmp_path / "v" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "v" / name).touch()
+    (tmp_path / "v/again").symlink_to("run")
+    (tmp_path / "v/run/nowhere.mp4").symlink_to("none.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert expand(["v"]) == [
+        ("v/jump/more/d.mp4", None),
+        ("v/run/a.vob", None),
+        ("v/run/b.MTS", None),
+        ("v/run/nowhere.mp4", "it is no file, but a link that leads nowhere, or a pipe"),
+    ]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "keras_i3d: v: 1 files are no videos, and left out (first: run/notes.txt)",
+        "keras_i3d: v: 2 names begin with a dot, and left out (first: .cache)",
+        "keras_i3d: v: 1 linked folders are taken once already, and left out (first: again)",
+    ]
+    listing = find("v")
+    assert [example.id for example in listing.examples] == ["run/a.vob", "run/b.MTS"], "classes are one level deep"
+    assert [path for path, _ in expand(["v/j*"])] == ["v/jump/more/d.mp4"]
+    assert [path for path, _ in expand(["v/jump/**"])] == ["v/jump/more/d.mp4"]

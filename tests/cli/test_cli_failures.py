@@ -144,7 +144,7 @@ def test_what_is_no_error_is_left_alone(interruption, monkeypatch):
 
 
 def test_arguments_are_called_flags():
-    names = ("rgb_weights", "labels", "errors", "frames", "split")
+    names = ("rgb", "labels", "errors", "frames", "split")
     for text, expected in (
         ("or pass weights= a path.", "or pass --rgb= or --flow= a path."),
         ('drop them: errors="count".', 'drop them: --errors="count".'),

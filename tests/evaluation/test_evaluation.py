@@ -50,7 +50,7 @@ def models(folder):
 @pytest.fixture(scope="module")
 def evaluation(folder, test_split, models):
     pytest.importorskip("matplotlib", reason="the report needs matplotlib")
-    return evaluate(test_split, models, output=folder / "out")
+    return evaluate(test_split, **models, output=folder / "out")
 
 
 def clips(test_split, **settings):
@@ -96,7 +96,7 @@ def test_long_videos_in_chunks_are_the_single_pass():
 @pytest.mark.parametrize(("protocol", "size"), [("views:2x1", 32), ("views:2x3", 40), ("views:1x10", 32)])
 def test_views_are_averaged_after_softmax(test_split, protocol, size):
     model = small_runs.small("rgb")
-    found = evaluate(test_split, {"rgb": model}, protocol, clip_frames=9, size=None if size == 40 else 32).scores
+    found = evaluate(test_split, rgb=model, protocol=protocol, clip_frames=9, size=None if size == 40 else 32).scores
     parsed = protocols.parse(protocol)
     settings = {"clip_frames": 9, "size": size, "views": (parsed.clips, parsed.crops)}
     loaded = pipeline.load(test_split, with_ids=True, **settings).as_numpy_iterator()
@@ -196,6 +196,19 @@ def test_the_report_runs_nothing_and_escapes_every_name(evaluation):
     assert page.index(policy) < page.index("<title>") < page.index("<style>")
 
 
+def test_a_notebook_shows_the_figures_and_escapes_names(evaluation):
+    scored = dataclasses.replace(evaluation.scores, split="<b>", models={"rgb": "run's <i>", "flow": "x"})
+    html = dataclasses.replace(evaluation, scores=scored)._repr_html_()
+    assert "<caption>split &lt;b&gt;: 6 videos, 2 not scored: " in html
+    assert "; protocol whole</caption>" in html
+    assert ">run&#x27;s &lt;i&gt;</td>" in html
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert html.count("<tr>") == 5  # its head, rgb, flow, fused, chance
+    assert f"<td>{100 * evaluation.metrics['fused'].top1:.2f}</td>" in html
+    assert ">chance</th><td>33.33</td><td>100.00</td><td>33.33</td>" in html
+
+
 def test_scores_round_trip_and_fusion_again(folder, evaluation, tmp_path):
     back = scores.read(folder / "out/scores.npz")
     for field in dataclasses.fields(back):
@@ -226,8 +239,8 @@ def test_damaged_records_are_counted(test_split, tmp_path):
     with pytest.raises(
         EvaluationError, match=r"00001-of-00002.tfrecord: test/005.mp4: lost: .* not give it\. Make the"
     ):
-        evaluate(tmp_path, {"flow": model}, size=32)
-    found = evaluate(tmp_path, {"flow": model}, size=32, errors="count").scores
+        evaluate(tmp_path, flow=model, size=32)
+    found = evaluate(tmp_path, flow=model, size=32, errors="count").scores
     assert (len(found.ids), found.dropped) == (5, ("test/005.mp4",))
     assert "5 videos, 3 not scored: 1 damaged record dropped;" in found.counts()
 
@@ -240,50 +253,59 @@ def test_a_saved_model_says_what_it_takes_without_its_run(test_split, tmp_path):
         facts.note(small_runs.small("rgb"), facts.Facts("rgb", labels=labels, clip=clip)).save(path)
         return {"rgb": str(path)}
 
-    found = evaluate(test_split, saved(clip), report=False).scores
+    found = evaluate(test_split, **saved(clip), report=False).scores
     assert "32 x 32" in found.settings["rgb"]
     with pytest.raises(ValueError, match="moved.keras and the records must agree. Received: short_side: 256 and 40"):
-        evaluate(test_split, saved(dataclasses.replace(clip, short_side=256)))
+        evaluate(test_split, **saved(dataclasses.replace(clip, short_side=256)))
     with pytest.raises(ValueError, match="2 that differ, first class 1"):
-        evaluate(test_split, saved(clip, ("left", "up", "right")))
+        evaluate(test_split, **saved(clip, ("left", "up", "right")))
 
 
 def test_what_does_not_belong_together(folder, test_split, models, tmp_path):
     with pytest.raises(
         ValueError, match="The rgb stream takes weights of its own. Received: .*flow, .*of the flow str"
     ):
-        evaluate(test_split, {"rgb": models["flow"]})
+        evaluate(test_split, rgb=models["flow"])
     other = small_records.split(tmp_path / "a", "test", 3, shards=1, labels=("left", "up", "right"))
     with pytest.raises(ValueError, match="2 that differ, first class 1: 'up' in the records, 'right' in"):
-        evaluate(other, models)
+        evaluate(other, **models)
     spec = dataclasses.replace(small_records.SPEC, flow_bound=10.0)
     other = small_records.split(tmp_path / "b", "test", 3, shards=1, spec=spec)
     with pytest.raises(ValueError, match="must agree. Received: flow_bound: 20.0 and 10.0"):
-        evaluate(other, {"flow": models["flow"]})
+        evaluate(other, flow=models["flow"])
     with pytest.raises(ValueError, match="A training run is a folder with a run.json"):
-        evaluate(test_split, {"rgb": str(folder)})
+        evaluate(test_split, rgb=str(folder))
     with pytest.raises(ValueError, match="at least one stream"):
-        evaluate(test_split, {})
+        evaluate(test_split)
+    with pytest.raises(ValueError, match="under names other than rgb and flow. Received: rgb"):
+        evaluate(test_split, flow=models["flow"], more={"rgb": models["rgb"]})
     with pytest.raises(ValueError, match="Fusion takes at least two streams"):
-        evaluate(test_split, {"rgb": models["rgb"]}, fusion="mean")
+        evaluate(test_split, rgb=models["rgb"], fusion="mean")
     with pytest.raises(ValueError, match="fitted on the scores of another split"):
-        evaluate(test_split, models, fusion="weights")
+        evaluate(test_split, **models, fusion="weights")
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="Cannot write in .*file"):
-        evaluate(test_split, models, output=tmp_path / "file")
+        evaluate(test_split, **models, output=tmp_path / "file")
+
+
+def test_streams_of_further_names(test_split):
+    rgb, flow = small_runs.small("rgb"), small_runs.small("flow")
+    found = evaluate(test_split, rgb=rgb, more={"rgb 2": rgb, "other": flow}, size=32)
+    assert list(found.metrics) == ["rgb", "rgb 2", "other", "fused"]
+    np.testing.assert_array_equal(found.scores.logits["rgb 2"], found.scores.logits["rgb"])
 
 
 def test_a_model_of_one_size_says_how_its_clips_are_taken(test_split, capsys):
     """And whole videos go through it too: the network itself takes any length."""
     fixed, free = small_runs.small("rgb", 9, 32), small_runs.small("rgb")
     for protocol, settings in (("whole", {}), ("views:1x1", {"clip_frames": 9})):
-        found = evaluate(test_split, {"rgb": fixed}, protocol).scores
+        found = evaluate(test_split, rgb=fixed, protocol=protocol).scores
         said = capsys.readouterr().err
         assert (
             "the model small_rgb does not say what clips it was trained on, or was trained since; taken as: 25 fps, sho"
             in said
         )
-        same = evaluate(test_split, {"rgb": free}, protocol, size=32, **settings).scores
+        same = evaluate(test_split, rgb=free, protocol=protocol, size=32, **settings).scores
         np.testing.assert_allclose(found.logits["rgb"], same.logits["rgb"], rtol=1e-5, atol=1e-5)
 
 
@@ -311,15 +333,15 @@ def test_a_video_needs_all_its_clips(tmp_path, monkeypatch, capfd):
         sequence_example, "encode_rgb", lambda *frame: encode(*frame)[: 100 if next(calls) == 1 else None]
     )
     split = small_records.split(tmp_path, "test", 3, shards=1)
-    arguments = {"rgb": small_runs.small("rgb")}, "views:4x1"
-    settings = {"clip_frames": 9, "size": 32, "errors": "count"}
-    found = evaluate(split, *arguments, **settings).scores
+    settings = {"rgb": small_runs.small("rgb"), "protocol": "views:4x1"}
+    settings |= {"clip_frames": 9, "size": 32, "errors": "count"}
+    found = evaluate(split, **settings).scores
     assert found.ids == ("test/001.mp4", "test/002.mp4")
     assert (found.dropped, found.damage) == (("test/000.mp4",), {"undecodable": 1})
     assert capfd.readouterr().err.count("test/000.mp4: undecodable") == 1
     foreign = record_files.find(split).files[0]
     foreign = pathlib.Path(foreign).rename(tmp_path / "foreign.tfrecord")
-    again = evaluate([foreign], *arguments, labels=small_records.LABELS, **settings).scores
+    again = evaluate([foreign], labels=small_records.LABELS, **settings).scores
     np.testing.assert_allclose(again.logits["rgb"], found.logits["rgb"], rtol=1e-5)
     assert "2 videos, 1 not scored: 1 damaged record dropped;" in again.counts()
 
@@ -328,7 +350,7 @@ def test_weights_by_published_name(repository, tmp_path):
     labels = [f"label {i}" for i in range(400)]
     spec = RecordSpec(flow_method=None)
     split = small_records.split(tmp_path / "a", "test", 1, shards=1, labels=labels, spec=spec)
-    found = evaluate(split, {"rgb": "kinetics"}).scores
+    found = evaluate(split, rgb="kinetics").scores
     assert found.models == {"rgb": "kinetics"}
     assert "central crop 224 x 224" in found.settings["rgb"]
     model = keras_i3d.I3D(weights="kinetics")
@@ -337,11 +359,11 @@ def test_weights_by_published_name(repository, tmp_path):
     np.testing.assert_allclose(found.logits["rgb"], logits(x[None], training=False), rtol=1e-4, atol=1e-4)
     others = small_records.split(tmp_path / "b", "test", 1, shards=1, labels=labels[1:] + labels[:1], spec=spec)
     with pytest.raises(ValueError, match="400 that differ, first class 0: 'label 1' in the records, 'label 0' in kin"):
-        evaluate(others, {"rgb": "kinetics"})
+        evaluate(others, rgb="kinetics")
     small = dataclasses.replace(spec, short_side=40)
     others = small_records.split(tmp_path / "c", "test", 1, shards=1, labels=labels, spec=small)
     with pytest.raises(ValueError, match="kinetics and the records must agree. Received: short_side: 256 and 40"):
-        evaluate(others, {"rgb": "kinetics"})
+        evaluate(others, rgb="kinetics")
 
 
 def test_a_run_in_mixed_precision(tmp_path, monkeypatch):
@@ -353,7 +375,7 @@ def test_a_run_in_mixed_precision(tmp_path, monkeypatch):
     full = runs.load_model(folder, precision="float32")
     paths = {"final": str(folder), "best": str(folder / "best.weights.h5"), "float32": full}
     split = small_records.split(tmp_path / "records", "test", 1, shards=1)
-    found = {name: evaluate(split, {"rgb": path}, size=32).scores.logits["rgb"] for name, path in paths.items()}
+    found = {name: evaluate(split, rgb=path, size=32).scores.logits["rgb"] for name, path in paths.items()}
     np.testing.assert_array_equal(found["final"], found["best"])
     model = keras_i3d.optimize_for_inference(keras.Model(mixed.input, mixed.get_layer("Logits").output))
     x, _ = clips(split, clip_frames=None, size=32)["test/000.mp4"]
@@ -367,7 +389,7 @@ def test_a_run_of_frames_apart(test_split, tmp_path, protocol):
     folder = small_runs.run(tmp_path / "rgb", "rgb", network=False, clip_frames=5, frame_stride=2)
     model = small_runs.small("rgb")
     model.save(folder / "model.keras")
-    found = evaluate(test_split, {"rgb": str(folder)}, protocol).scores
+    found = evaluate(test_split, rgb=str(folder), protocol=protocol).scores
     assert "2 apart" in found.settings["rgb"]
     video = clips(test_split, clip_frames=None, size=32)["test/001.mp4"][0]  # all its 13 frames
     starts, length = ([0], 9) if protocol == "whole" else ([0, 2, 4], 5)  # 7 frames would be too few

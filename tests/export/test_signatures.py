@@ -333,7 +333,7 @@ def test_a_video_as_classify_does(tmp_path):
     """At full depth, TV-L1 as the weights' flow was made: the frames of a video, both streams, fused."""
     made = small_exports.write_runs(tmp_path / "runs")
     film = films.film([films.picture(3 * i) for i in range(12)])
-    wanted = keras_i3d.Classifier(rgb_weights=made["rgb"], flow_weights=made["flow"])(film, top=3)
+    wanted = keras_i3d.Classifier(rgb=made["rgb"], flow=made["flow"])(film, top=3)
     ask = small_exports.Server(export.saved_model(tmp_path / "pair", **made, frames=0).path)
     frames = video.read(film, short_side=SHORT_SIDE)[None]
     answer = ask("frames_two_stream", frames=frames)

@@ -105,7 +105,7 @@ def test_parameters_mean_what_they_mean_in_opencv_5_0_0(cv2, rng, name, value, s
 def test_float_frames_as_in_opencv_5_0_0(cv2, rng):
     frames = [frame.astype(np.float32) for frame in texture(rng, 64, 80, 0.4, 0.2)]
     expected = cv2.optflow.DualTVL1OpticalFlow_create().calc(*(frame / 255 for frame in frames), None)
-    np.testing.assert_array_equal(flow.tvl1(frames, "opencv")[0], expected)
+    np.testing.assert_array_equal(flow.compute(frames, "opencv")[0], expected)
     assert endpoint(flow_pair(*frames), expected).mean() < 0.03
 
 

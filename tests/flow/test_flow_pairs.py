@@ -21,7 +21,7 @@ def clip():
 
 @pytest.mark.parametrize(("method", "tolerance"), [("tvl1", 0.15), ("opencv", 0.15), ("dis", 0.3)])
 def test_known_motion(method, tolerance, clip):
-    fields = flow.tvl1(clip, method)
+    fields = flow.compute(clip, method)
     assert (fields.dtype, fields.shape) == (np.float32, (5, 96, 128, 2))
     inner = fields[:, 12:-12, 12:-12]
     assert np.abs(inner - (2, -1)).mean() < tolerance
@@ -34,16 +34,16 @@ def test_equals_opencv_pair_by_pair(clip):
     solver = cv2.optflow.DualTVL1OpticalFlow_create()
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip[:3]]
     expected = [solver.calc(a, b, None) for a, b in itertools.pairwise(grey)]
-    np.testing.assert_array_equal(flow.tvl1(clip[:3], "opencv"), expected)
-    np.testing.assert_array_equal(flow.tvl1(np.stack(grey), "opencv", workers=2), expected)
+    np.testing.assert_array_equal(flow.compute(clip[:3], "opencv"), expected)
+    np.testing.assert_array_equal(flow.compute(np.stack(grey), "opencv", workers=2), expected)
     assert cv2.getNumThreads() == threads
 
 
 def test_sizes_may_change_from_call_to_call(clip):
     """OpenCV's solver keeps the pyramid depth of the first frames that it saw."""
-    alone = flow.tvl1(clip[:2], "opencv")
-    assert flow.tvl1(clip[:2, :24, :24], "opencv").shape == (1, 24, 24, 2)
-    np.testing.assert_array_equal(flow.tvl1(clip[:2], "opencv"), alone)
+    alone = flow.compute(clip[:2], "opencv")
+    assert flow.compute(clip[:2, :24, :24], "opencv").shape == (1, 24, 24, 2)
+    np.testing.assert_array_equal(flow.compute(clip[:2], "opencv"), alone)
 
 
 def test_stream_is_lazy_and_in_order(clip):
@@ -58,7 +58,7 @@ def test_stream_is_lazy_and_in_order(clip):
     first = [next(fields) for _ in range(8)]
     fields.close()
     assert len(taken) <= 8 + 1 + 2 * 2 + 2
-    expected = flow.tvl1(clip, "dis")
+    expected = flow.compute(clip, "dis")
     for field, wanted in zip(first[:5], expected):
         np.testing.assert_array_equal(field, wanted)
     assert np.abs(first[5] - first[0]).max() > 1  # from the last frame back to the first
@@ -66,7 +66,7 @@ def test_stream_is_lazy_and_in_order(clip):
 
 def test_opencv_says_which_frames_it_refuses(clip):
     with pytest.raises(ValueError, match="refuses frames of 8 x 9 pixels"):
-        flow.tvl1(clip[:2, :8, :9], "dis")
+        flow.compute(clip[:2, :8, :9], "dis")
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5])
@@ -88,13 +88,13 @@ def test_an_iterator_is_no_clip(clip):
 
 def test_unknown_method(clip):
     with pytest.raises(ValueError, match="'tvl1', 'opencv', 'dis'"):
-        flow.tvl1(clip, "farneback")
+        flow.compute(clip, "farneback")
 
 
 def test_no_opencv(monkeypatch, clip):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="pip install opencv-contrib-python-headless"):
-        flow.tvl1(clip, "dis")
+        flow.compute(clip, "dis")
 
 
 def test_opencv_without_contrib(monkeypatch, clip):
@@ -102,7 +102,7 @@ def test_opencv_without_contrib(monkeypatch, clip):
 
     monkeypatch.delattr(cv2, "optflow")
     with pytest.raises(ImportError, match="overwrite each other.*pip uninstall"):
-        flow.tvl1(clip, "opencv")
+        flow.compute(clip, "opencv")
 
 
 def test_streams_that_overlap_leave_opencv_its_threads(clip):
@@ -123,9 +123,9 @@ def test_streams_that_overlap_leave_opencv_its_threads(clip):
 
 
 def test_parameters_reach_opencv(clip):
-    one, five = (flow.tvl1(clip[:2], "opencv", flow.TVL1Params(warps=n)) for n in (1, 5))
+    one, five = (flow.compute(clip[:2], "opencv", flow.TVL1Params(warps=n)) for n in (1, 5))
     assert np.abs(one - five).max() > 0.01
     with pytest.raises(ValueError, match="params are for TV-L1"):
-        flow.tvl1(clip, "dis", flow.TVL1Params())
+        flow.compute(clip, "dis", flow.TVL1Params())
     with pytest.raises(ValueError, match="params must be a TVL1Params"):
         flow.tvl1(clip, params={"warps": 2})

@@ -1,6 +1,7 @@
 """A video to labels: chunks, loops, fusion, refusals."""
 
 import collections
+import dataclasses
 import sys
 
 import keras
@@ -11,7 +12,7 @@ from made.mirrors import narrow as narrow_network
 from made.tiny import i3d
 
 import keras_i3d
-from keras_i3d import VideoError, flow, inference, networks, runs, video
+from keras_i3d import VideoError, flow, inference, networks, progress, runs, video
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.models.inception import HEAD
@@ -41,12 +42,12 @@ def models():
 
 @pytest.fixture(scope="module")
 def rgb(models):
-    return inference.Classifier("rgb", rgb_weights=models["rgb"], labels=LABELS)
+    return inference.Classifier("rgb", rgb=models["rgb"], labels=LABELS)
 
 
 @pytest.fixture(scope="module")
 def both(models):
-    return inference.Classifier("both", models["rgb"], models["flow"], labels=LABELS, flow="dis")
+    return inference.Classifier("both", models["rgb"], models["flow"], labels=LABELS, flow_method="dis")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_long_videos_go_through_in_chunks(models, monkeypatch):
         any_size.append(i3d(True, (None, None, None, channels), stream, classes=6, depth_multiplier=0.1))
         any_size[-1].set_weights(models[stream].get_weights())
     classifiers = [
-        inference.Classifier("both", *any_size, labels=LABELS, flow="dis", chunk_frames=n) for n in (144, 384)
+        inference.Classifier("both", *any_size, labels=LABELS, flow_method="dis", chunk_frames=n) for n in (144, 384)
     ]
     a, b = (classifier(mp4) for classifier in classifiers)
     assert a.frames == b.frames == 152
@@ -119,7 +120,7 @@ def test_the_whole_path_is_what_its_parts_are(both, models, mp4):
     """decode, flow, centre crop, scale, model, sum, softmax: once by hand."""
     result = both(mp4, top=6)
     frames = video.read(mp4)
-    clips = {"rgb": frames, "flow": flow.tvl1(frames, "dis")}
+    clips = {"rgb": frames, "flow": flow.compute(frames, "dis")}
     expected = {}
     for stream, clip in clips.items():
         crop = clip[:, 16:240, 58:282]
@@ -145,6 +146,46 @@ def test_results_print_and_pack(rgb, mp4):
     assert result.predictions[0].label in text
     assert "rgb model" in text
     assert result.record()["predictions"][1]["label"] == result.predictions[1].label
+
+
+def test_a_notebook_shows_the_classes_and_escapes_names(rgb, mp4):
+    result = rgb(mp4, top=2)
+    evil = dataclasses.replace(result.predictions[0], label="<script>'s", probability=0.25, logit=-1.5)
+    html = dataclasses.replace(result, video="<b>.mp4", predictions=[evil, result.predictions[1]])._repr_html_()
+    assert "<caption>&lt;b&gt;.mp4: 14 frames at 25 fps; rgb</caption>" in html
+    assert ">&lt;script&gt;&#x27;s</td>" in html
+    assert "width:25.0%" in html
+    assert "<td>0.25000</td><td>-1.500</td>" in html
+    assert html.count("<tr>") == 3
+
+
+def test_one_bar_goes_over_decoding_flow_and_networks(both, mp4, monkeypatch):
+    bars = []
+
+    class Bar(progress.Bar):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **{**settings, "shown": False})
+            self.counts = []
+            bars.append((self, settings["shown"]))
+
+        def update(self, count=1):
+            super().update(count)
+            self.counts.append(self.done / self.total)
+
+    monkeypatch.setattr(inference.classifier, "Bar", Bar)
+    monkeypatch.setattr(both, "_costs", dict(inference.classifier.COSTS))
+    monkeypatch.setattr(both, "progress", True)
+    both(mp4)
+    monkeypatch.setattr(both, "progress", False)
+    result = both(mp4)
+    assert [shown for _, shown in bars] == [True, False]
+    for bar, _ in bars:
+        assert len(bar.counts) == 14 + 13 + 1 + 1  # frames, pairs, a chunk of each network
+        assert bar.counts == sorted(bar.counts)
+        assert bar.counts[-1] == pytest.approx(1)
+    assert bars[0][0].total == 31
+    # The second bar weighs the stages by what they took of the first video.
+    assert both._costs == pytest.approx({stage: seconds / 14 for stage, seconds in result.seconds.items()})
 
 
 def test_a_damaged_video_is_said_to_be(rgb):
@@ -194,15 +235,15 @@ def test_nine_frames_loop_the_flow_alone(both, capsys):
 def test_untrained_heads_are_refused():
     model = i3d(classes=6, depth_multiplier=0.1)
     with pytest.raises(ValueError, match="was never trained"):
-        inference.Classifier("rgb", rgb_weights=model, labels=LABELS)
-    inference.Classifier("rgb", rgb_weights=model, labels=LABELS, allow_untrained=True)
+        inference.Classifier("rgb", rgb=model, labels=LABELS)
+    inference.Classifier("rgb", rgb=model, labels=LABELS, allow_untrained=True)
 
 
 def test_one_class_is_said_to_be_one():
     """Its softmax is 1, whatever it sees: "never trained" would be no help to someone who has trained it."""
     model = i3d(classes=1, depth_multiplier=0.1)
     with pytest.raises(ValueError, match="has one class.*Train it on at least two classes"):
-        inference.Classifier("rgb", rgb_weights=model, labels=["run"])
+        inference.Classifier("rgb", rgb=model, labels=["run"])
 
 
 def test_a_trained_head_is_accepted(models):
@@ -217,21 +258,21 @@ def test_weights_that_only_have_a_body_are_refused(tmp_path, monkeypatch):
     narrow_network(monkeypatch.setitem)
     i3d(include_top=False).save_weights(tmp_path / "body.weights.h5")
     with pytest.raises(ValueError, match="was never trained"):
-        inference.Classifier("rgb", rgb_weights=tmp_path / "body.weights.h5")
+        inference.Classifier("rgb", rgb=tmp_path / "body.weights.h5")
 
 
 def test_labels(repository, models, tmp_path, capsys):
     assert inference.Classifier("rgb").labels[399] == "label 399"
     assert "class indices" not in capsys.readouterr().err
     checkpoint = repository / "data/checkpoints/rgb_imagenet/model.ckpt"
-    by_path = inference.Classifier("rgb", rgb_weights=checkpoint)
+    by_path = inference.Classifier("rgb", rgb=checkpoint)
     assert by_path.labels[7] == "7"
     assert "class indices are shown; pass labels=" in capsys.readouterr().err
-    assert inference.Classifier("rgb", rgb_weights=checkpoint, labels="kinetics400").labels[7] == "label 7"
-    assert inference.Classifier("rgb", rgb_weights=models["rgb"], labels="none").labels == list("012345")
+    assert inference.Classifier("rgb", rgb=checkpoint, labels="kinetics400").labels[7] == "label 7"
+    assert inference.Classifier("rgb", rgb=models["rgb"], labels="none").labels == list("012345")
     (tmp_path / "five.txt").write_text("a\nb\nc\nd\ne\n")
     with pytest.raises(ValueError, match="5 labels for 6 classes"):
-        inference.Classifier("rgb", rgb_weights=models["rgb"], labels=tmp_path / "five.txt")
+        inference.Classifier("rgb", rgb=models["rgb"], labels=tmp_path / "five.txt")
 
 
 def test_weights_that_are_not_finite():
@@ -240,7 +281,7 @@ def test_weights_that_are_not_finite():
     norm = model.get_layer("Mixed_5c_Branch_0_Conv3d_0a_1x1_batch_norm")
     norm.set_weights([np.full_like(w, np.nan) for w in norm.get_weights()])
     with pytest.raises(ValueError, match="must be finite. Received: Mixed_5c_Branch_0_Conv3d_0a_1x1 with"):
-        inference.Classifier("rgb", rgb_weights=model, labels=LABELS)
+        inference.Classifier("rgb", rgb=model, labels=LABELS)
 
 
 def test_logits_that_are_not_finite(mp4):
@@ -248,7 +289,7 @@ def test_logits_that_are_not_finite(mp4):
     head = model.get_layer("Logits_Conv3d_0c_1x1_conv_3d")
     head.set_weights([np.full_like(w, 3e38) for w in head.get_weights()])  # finite, and too large to add up
     with pytest.raises(ValueError, match="logits must be finite.*Received: 6 of 6"):
-        inference.Classifier("rgb", rgb_weights=model, labels=LABELS)(mp4)
+        inference.Classifier("rgb", rgb=model, labels=LABELS)(mp4)
 
 
 @pytest.mark.parametrize("top", [0, -1, "5", 2.0])
@@ -267,7 +308,7 @@ def test_models_that_do_not_fit(models):
         (oblong, "takes square clips, or any. Received: the model i3d_rgb, for 128 x 171 pixels"),
     ):
         with pytest.raises(ValueError, match=message):
-            inference.Classifier("rgb", rgb_weights=model, labels=LABELS, allow_untrained=True)
+            inference.Classifier("rgb", rgb=model, labels=LABELS, allow_untrained=True)
 
 
 def test_file_objects_are_read_from_their_start(rgb, mp4, tmp_path):
@@ -292,7 +333,7 @@ def test_streams_of_different_classes(models):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"streams": "sound"}, {"flow": "farneback"}, {"precision": "int8"}, {"chunk_frames": 64}]
+    "settings", [{"streams": "sound"}, {"flow_method": "farneback"}, {"precision": "int8"}, {"chunk_frames": 64}]
 )
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match="must be"):
@@ -302,7 +343,7 @@ def test_bad_settings(settings):
 def test_a_flow_method_that_is_not_there_fails_before_the_first_video(monkeypatch, models):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="pip install opencv-contrib-python-headless"):
-        inference.Classifier("flow", flow_weights=models["flow"], labels=LABELS, flow="dis")
+        inference.Classifier("flow", flow=models["flow"], labels=LABELS, flow_method="dis")
 
 
 def test_precision_reaches_the_model_alone(repository):
@@ -312,7 +353,7 @@ def test_precision_reaches_the_model_alone(repository):
 
 
 def test_classify_one(models, mp4):
-    result = keras_i3d.classify(mp4, "rgb", top=3, rgb_weights=models["rgb"], labels=LABELS)
+    result = keras_i3d.classify(mp4, "rgb", top=3, rgb=models["rgb"], labels=LABELS)
     assert len(result.predictions) == 3
 
 
@@ -321,7 +362,7 @@ def test_a_training_run_brings_its_labels_frame_rate_and_sizes(tmp_path):
     run = small_runs.run(tmp_path / "rgb", "rgb", spec={"fps": 10})
     small_runs.run(tmp_path / "flow", "flow")
     source = films.film([films.picture(i) for i in range(30)])
-    result = inference.Classifier("rgb", rgb_weights=run)(source, top=1)
+    result = inference.Classifier("rgb", rgb=run)(source, top=1)
     assert (result.frames, result.fps) == (12, 10)
     assert result.predictions[0].label in small_runs.LABELS
     frames = np.stack([chunks.centre_crop(frame, 32) for frame in video.read(source, 10, 40)])
@@ -330,14 +371,14 @@ def test_a_training_run_brings_its_labels_frame_rate_and_sizes(tmp_path):
     expected = logits.predict_on_batch(keras_i3d.preprocess_input(frames)[None])[0]
     np.testing.assert_allclose(result.logits, expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="Both streams need the same fps. Received: rgb trained at 10, flow at 25"):
-        inference.Classifier("both", rgb_weights=run, flow_weights=tmp_path / "flow")
+        inference.Classifier("both", rgb=run, flow=tmp_path / "flow")
     with pytest.raises(ValueError, match="The flow stream takes weights of its own. Received: .*, of the rgb stream"):
-        inference.Classifier("flow", flow_weights=run)
+        inference.Classifier("flow", flow=run)
 
 
 def test_another_flow_than_the_weights_saw_is_said(tmp_path, capsys):
     run = small_runs.run(tmp_path / "flow", "flow")  # its records had flow by dis
-    assert inference.Classifier("flow", flow_weights=run).flow == "dis"
+    assert inference.Classifier("flow", flow=run).flow_method == "dis"
     assert "flow by" not in capsys.readouterr().err
-    assert inference.Classifier("flow", flow_weights=run, flow="tvl1").flow == "tvl1"
+    assert inference.Classifier("flow", flow=run, flow_method="tvl1").flow_method == "tvl1"
     assert "flow by tvl1; the weights were trained on dis" in capsys.readouterr().err

@@ -444,7 +444,42 @@ def test_folder(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "2 files are no videos in class folders, and left out (first: b/notes.txt)" in said
     assert "1 folders are too deep, and left out (first: c/deep)" in said
+    assert "2 names begin with a dot, and left out (first: .cache)" in said
     assert "1 of 3 classes have no video (first: c)" in said
+
+
+def test_a_folder_that_is_linked_twice_is_taken_once(tmp_path, capsys):
+    """Where it is, or else by the first link; links that lead up or in a circle come to an end."""
+    videos = tree(tmp_path / "v", "run/1.mp4", "run/deep/2.mp4")
+    tree(tmp_path / "elsewhere", "3.mp4")
+    for name, target in (("a", "run"), ("up", "."), ("x", "../elsewhere"), ("y", "../elsewhere")):
+        (videos / name).symlink_to(target)
+    found = video_files.walk(videos)
+    assert found.videos == ("run/1.mp4", "run/deep/2.mp4", "x/3.mp4")
+    assert (found.folders, found.again) == (("run", "run/deep", "x"), ("a", "up", "y"))
+    listing = annotations.folder(videos)
+    assert (listing.labels, ids(listing)) == (("run", "x"), ["run/1.mp4", "x/3.mp4"])
+    assert "3 linked folders are taken once already, and left out (first: a)" in capsys.readouterr().err
+    (videos / "run/out").symlink_to(tmp_path)  # which holds all of it again, under other names
+    assert video_files.walk(videos).videos == ("run/1.mp4", "run/deep/2.mp4", "x/3.mp4")
+
+
+def test_a_folder_below_that_cannot_be_listed(tmp_path, monkeypatch):
+    videos, scandir = tree(tmp_path / "v", "run/1.mp4", "jump/2.mp4"), os.scandir
+
+    def refusing(path):
+        if os.path.basename(path) == "run":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(video_files.os, "scandir", refusing)
+    found = video_files.walk(videos)
+    assert found.videos == ("jump/2.mp4",)
+    ((place, problem),) = found.unlisted
+    assert place == "run"
+    assert problem == f"A folder in {videos} cannot be listed: {videos}/run (Permission denied)"
+    with pytest.raises(ValueError, match="run .Permission denied"):
+        annotations.folder(videos)
 
 
 def test_folder_order_of_labels_file(tmp_path):

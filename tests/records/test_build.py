@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from made import ROOT, films, small_records
 
+from keras_i3d import progress
 from keras_i3d.errors import BuildError
 from keras_i3d.records import (
     RecordSpec,
@@ -66,6 +67,33 @@ def in_process(monkeypatch):
     monkeypatch.setattr(distribute, "check_installed", lambda: None)
     monkeypatch.setattr(distribute, "local", local)
     return calls
+
+
+def test_progress_counts_videos_and_not_shards_alone(listing, tmp_path, in_process, monkeypatch):
+    """A shard of 64 videos may take minutes, of which the bar would say nothing."""
+    seen, lines, local = [], [], distribute.local
+    monkeypatch.setattr(progress, "EVERY", 0.05)
+    monkeypatch.setattr(progress, "notice", lines.append)
+    encode = shards._encode
+
+    def slow(*arguments):
+        seen.append(work._videos_done(work._done()))
+        return encode(*arguments)
+
+    monkeypatch.setattr(shards, "_encode", slow)
+    work = build_state.Work(listing, str(tmp_path / "out"), SPEC, build_state.plan(listing, 2), 100.0)
+
+    def with_time(*arguments):
+        local(*arguments)
+        time.sleep(1.2)  # the bar looks once a second
+
+    monkeypatch.setattr(distribute, "local", with_time)
+    report = built(listing, tmp_path / "out", shards=2, progress=True)
+    assert seen == list(range(10))
+    assert lines[0].startswith("records train: 0 of 10 videos (0%), 0 s so far")
+    assert lines[-1].startswith("records train: 10 of 10 videos (100%) in ")
+    assert report.written == 7
+    assert not list((tmp_path / "out").glob("**/*.videos"))
 
 
 def built(listing, output, **settings):

@@ -26,7 +26,7 @@ from keras_i3d.models.inception import HEAD
 from keras_i3d.training import run, workers
 from keras_i3d.training.checkpoints import Checkpoints, newest
 from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
-from keras_i3d.training.progress import Progress
+from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_writer import RunWriter
 from keras_i3d.weights import h5_files, sources
 from keras_i3d.weights.by_name import layer_weights

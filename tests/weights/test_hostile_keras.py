@@ -152,7 +152,7 @@ def test_code_in_a_file_is_refused(hostile, mark, payload):
 
 
 def classify(weights, folder):
-    keras_i3d.Classifier("rgb", rgb_weights=weights, labels=list(small_runs.LABELS))
+    keras_i3d.Classifier("rgb", rgb=weights, labels=list(small_runs.LABELS))
 
 
 def two_streams(weights, folder):
@@ -160,7 +160,7 @@ def two_streams(weights, folder):
 
 
 def evaluate(weights, folder):
-    evaluation.evaluate(small_records.split(folder / "records", "test", 2, shards=1), {"rgb": weights})
+    evaluation.evaluate(small_records.split(folder / "records", "test", 2, shards=1), rgb=weights)
 
 
 def export_model(weights, folder):

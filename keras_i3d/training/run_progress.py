@@ -5,23 +5,23 @@ import time
 import keras
 import tensorflow as tf
 
+from keras_i3d.progress import Bar
+
 
 class Progress(keras.callbacks.Callback):
-    """A bar over the whole run.
+    """Shows how far the whole run is.
 
     Args:
         total: batches of the run.
         done: batches done before.
         batch_size: clips a batch.
-        show: whether there is a bar; the figures are in the logs in any case.
+        show: whether anything is shown; the figures are in the logs in any case.
     """
 
     def __init__(self, total, done, batch_size, show):
         super().__init__()
-        from tqdm import tqdm
-
         self.batch_size = batch_size
-        self.bar = tqdm(total=total, initial=done, unit="batch", disable=None if show else True)
+        self.bar = Bar("train", total, "batches", done=done, shown=show, stays=True)
         self.arrived = None
 
     def set_model(self, model):
@@ -30,7 +30,7 @@ class Progress(keras.callbacks.Callback):
             self.arrived = note_arrival(model)  # `on_train_begin` is too late: Keras has taken the training step then
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.bar.set_description(f"epoch {epoch + 1}")
+        self.bar.describe(f"train, epoch {epoch + 1}")
         self.begin, self.waited, self.batches = None, 0.0, 0
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -44,7 +44,7 @@ class Progress(keras.callbacks.Callback):
             return
         self.batches += 1
         self.waited += max(self.arrived() - self.asked, 0)
-        self.bar.set_postfix_str(
+        self.bar.note(
             ", ".join(f"{name} {float(value):.3g}" for name, value in logs.items())
             + f", {self.clips_a_second():.2f} clips/s, {self.waiting():.0%} waiting for data"
         )
