@@ -5,6 +5,8 @@ import types
 
 import pytest
 
+from keras_i3d import facts
+
 
 def test_the_table(tool, monkeypatch, capsys):
     """Whatever is neither an answer nor a refusal is something else."""
@@ -33,6 +35,13 @@ def test_two_targets_never_count_under_one_name(tool):
     targets = [tool(name) for name in ("fuzz_records", "fuzz_files", "fuzz_requests")]
     names = [kind for target in targets for kind in target.KINDS]
     assert len(names) == len(set(names))
+
+
+def test_the_network_of_files_of_weights_is_made(tool, monkeypatch):
+    from made import tiny
+
+    monkeypatch.setattr(tiny, "shorten", lambda: None)
+    assert facts.of(tool("fuzz_files")._network()).labels == ("a", "b", "c")
 
 
 def test_a_case_of_records_is_fixed_by_its_seed_and_number(tool, tmp_path):

@@ -80,11 +80,11 @@ def _network():
     from made import tiny
     from made.tiny import i3d
 
-    from keras_i3d import facts
+    from keras_i3d import facts, specs
 
     tiny.shorten()
     made = i3d(classes=3, depth_multiplier=0.01, input_shape=(None, None, None, 3))
-    return facts.note(made, facts.Facts("rgb", 3, ("a", "b", "c"), "softmax", 0.01, "float32", facts.CLIPS["rgb"]))
+    return facts.note(made, facts.Facts("rgb", 3, ("a", "b", "c"), "softmax", 0.01, "float32", specs.CLIPS["rgb"]))
 
 
 def make_weights(folder):
