@@ -17,6 +17,7 @@ from keras_i3d.evaluation.scores import Scores, merge
 from keras_i3d.evaluation.scores import read as read_scores
 from keras_i3d.evaluation.scoring import Stream
 from keras_i3d.inference import chunks
+from keras_i3d.models.families import FAMILIES
 from keras_i3d.records import manifest
 from keras_i3d.specs import CHANNELS
 from keras_i3d.weights.labels import read_labels
@@ -155,6 +156,8 @@ def evaluate(
         ImportError: a package that the fusion or the report needs is not installed; the message has the install line.
     """
     protocol = protocols.parse(protocol)
+    if protocol.clips is None:
+        chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
     fit_on = None if fit_on is None else read_scores(fit_on)
     models = _named({"rgb": rgb, "flow": flow}, more or {})
     if len(models) > 1:

@@ -35,11 +35,14 @@ class Stream:
             _check_clips(network, weights, source.spec)
         else:
             notice(f"the records have no manifest: that {self.origin} was trained on such frames is taken on trust")
-        clip = network.clip
+        clip, family = network.clip, network.family
         self.stride = clip.frame_stride
-        usual = network.family.clips[self.stream].frames
+        usual = family.clips[self.stream].frames
         self.frames = None if protocol.clips is None else clip_frames or clip.frames or usual
         self.size = size or (source.spec.short_side if protocol.crops == 3 and source.spec else clip.crop)
+        family.check_clip(clip_frames, size)
+        if protocol.clips is None:
+            chunks.check_length(chunk_frames, [family], f" for {self.origin}")
         self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation)
 
     def score(self, source, views_at_once, progress):

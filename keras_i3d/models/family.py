@@ -60,6 +60,13 @@ class Family:
     accuracy: dict = dataclasses.field(default_factory=dict)
     protocol: str = ""
 
+    def check_clip(self, clip_frames=None, size=None):
+        """Raises ValueError for clips of fewer frames or pixels than it takes with its top; None leaves one open."""
+        given = (("clip_frames", clip_frames, self.min_frames, ""), ("size", size, self.min_size, " pixels"))
+        for name, value, least, unit in given:
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}{unit} for {self.name}. Received: {name}={value}")
+
     def build(self, *arguments, **settings):
         """Builds the network with fresh weights; the arguments are those of its builder.
 

@@ -58,7 +58,7 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         weights_digest=_weights_digest(weights),
         family=family.name,
     )
-    _check_clips(run.recipe, family)
+    family.check_clip(run.recipe.clip_frames, run.recipe.size)
     decided = {
         "depth_multiplier": lambda: _width(run),
         "precision": workers.best_precision,
@@ -100,14 +100,6 @@ def _family(weights, stream, wanted, before):
     elif weights is not None:
         known = sources.find(weights, stream).facts
     return families.find(wanted or (known.family if known else families.DEFAULT))
-
-
-def _check_clips(recipe, family):
-    """Raises ValueError for clips that are too short or too small for the network."""
-    for name, least, unit in (("clip_frames", family.min_frames, ""), ("size", family.min_size, " pixels")):
-        value = getattr(recipe, name)
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}{unit} for {family.name}. Received: {name}={value}")
 
 
 def _width(run):

@@ -326,6 +326,19 @@ def test_unknown_protocols(text):
         protocols.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "settings", "message"),
+    [
+        ("whole", {"chunk_frames": 64}, "chunk_frames must be at least 136. Received: 64"),
+        ("views:1x1", {"clip_frames": 4}, "clip_frames must be at least 9 for I3D. Received: clip_frames=4"),
+        ("whole", {"size": 16}, "size must be at least 32 pixels for I3D. Received: size=16"),
+    ],
+)
+def test_clips_too_small_for_the_network(protocol, settings, message, test_split):
+    with pytest.raises(ValueError, match=message):
+        evaluate(test_split, rgb=small_runs.small("rgb"), protocol=protocol, **{"size": 32, **settings})
+
+
 def test_a_video_needs_all_its_clips(tmp_path, monkeypatch, capfd):
     """Frame 1 of the first video, which two of its four clips have, cannot be decoded."""
     encode, calls = sequence_example.encode_rgb, itertools.count()
