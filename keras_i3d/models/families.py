@@ -74,9 +74,10 @@ def find(name):
 
 
 def of(model):
-    """Returns the Family of a model of one stream that this package made; None for any other model."""
+    """Returns the Family of a model of one stream that this package made; None for any other model, or name."""
     check = clip_check(model)
-    return None if check is None else FAMILIES.get(check.family or DEFAULT)
+    name = check and (check.family or DEFAULT)
+    return FAMILIES.get(name) if isinstance(name, str) else None  # a file may name anything
 
 
 def of_layers(names):

@@ -13,6 +13,8 @@ import h5py
 
 from keras_i3d import facts, stored
 from keras_i3d.errors import WeightsError
+from keras_i3d.models import families
+from keras_i3d.models.family import clip_check
 
 WEIGHTS = "model.weights.h5"  # the member that holds them
 NOTES = "keras_i3d.json"  # a member of the files of the package's first runs, with what they say of themselves
@@ -36,6 +38,9 @@ def load(path):
     try:
         with _no_larger_than(_numbers(path)):
             model = keras.models.load_model(path, compile=False)
+        check = clip_check(model)
+        if check is not None and families.of(model) is None:  # of a later version, or of a stranger
+            raise ValueError(f"its network must be one of {', '.join(families.FAMILIES)}. Received: {check.family!r}")
         if facts.of(model) is None and (noted := _first_notes(path)):
             facts.note(model, facts.parse(noted))
     except Exception as error:  # of a damaged archive, model or weights file: any of a dozen of types

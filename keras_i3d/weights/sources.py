@@ -47,7 +47,8 @@ def find(weights, stream=None, attempts=download.ATTEMPTS):
     if stream is None:
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
     if weights == "imagenet":
-        return Source("imagenet", Facts(stream), lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
+        known = Facts(stream, family=originals.SLIMS)
+        return Source("imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
     entry = registry.find(weights, stream)
     return Source(entry.name, entry.facts, lambda: h5_files.read_h5(cache.published(entry, attempts)))
 

@@ -11,7 +11,8 @@ import pytest
 from made import small_records, small_runs
 
 import keras_i3d
-from keras_i3d import evaluation, export, runs, training
+from keras_i3d import WeightsError, evaluation, export, networks, runs, training
+from keras_i3d.weights import sources
 
 
 def function(module, name):
@@ -188,3 +189,21 @@ def test_every_road_refuses_a_run(hostile, mark, tmp_path, road):
     run = small_runs.run(tmp_path / "run", "rgb", network=False)
     path = hostile(injected_module, run / runs.MODEL)
     check_refused(lambda: road(run, tmp_path), mark, path)
+
+
+@pytest.mark.parametrize("family", ["X3D", ["I3D"], {"name": "I3D"}, 7])
+def test_a_network_that_this_version_does_not_know(family, good, tmp_path):
+    """It was taken for an I3D, or ended in a traceback."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                check = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "ClipCheck")
+                check["config"]["family"] = family
+                content = json.dumps(config)
+            target.writestr(name, content)
+    for load in (lambda: networks.load(path, "rgb"), lambda: sources.find(path, "rgb")):
+        with pytest.raises(WeightsError, match="its network must be one of I3D, S3D. Received: "):
+            load()
