@@ -1,11 +1,11 @@
-"""Speed and answers of the TV-L1 engine and layer beside OpenCV's DualTVL1 and DIS, all measured in one run.
+"""Speed and answers of the TV-L1 engine and layer next to OpenCV's DualTVL1 and DIS, all measured in one run.
 
   python benchmarks/flow.py [--video=clip.mp4] [--pairs=12] [--baseline] [--device=auto]
 
 Every pair goes to DualTVL1, the engine, DIS and the layer in turn, so that the ratios share the load of the machine.
 `--baseline` adds DualTVL1 held to the instructions of any x86-64: how far OpenCV's own answers lie apart.
 
-The layer runs on JAX: pair by pair on the CPU, and where JAX sees a CUDA GPU in batches there, beside all cores
+The layer runs on JAX: pair by pair on the CPU, and where JAX sees a CUDA GPU in batches there, next to all cores
 running the engine and all cores running DualTVL1. `--device=cpu` takes the way of the GPU without one.
 """
 

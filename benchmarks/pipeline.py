@@ -1,4 +1,4 @@
-"""`data.load`: frames a second beside bare JPEG decoding, the wait for the first batch, and memory over many clips.
+"""`data.load`: frames a second next to bare JPEG decoding, the wait for the first batch, and memory over many clips.
 
   python benchmarks/pipeline.py [--quick]
 

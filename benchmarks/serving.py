@@ -1,4 +1,4 @@
-"""An export beside the plain model, OpenVINO on the same export, and the same layers in torch: seconds and memory.
+"""An export next to the plain model, OpenVINO on the same export, and the same layers in torch: seconds and memory.
 
   pip install torch==2.13.0 openvino     # the peers; benchmark-only dependencies
   python benchmarks/serving.py [--quick] [--repeats=7] [--precisions=float32,bfloat16]

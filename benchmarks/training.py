@@ -1,4 +1,4 @@
-"""A training step of RGB I3D: clips/s and peak memory beside the same layers in torch, and rematerialisation's price.
+"""A training step of RGB I3D: clips/s and peak memory next to the same layers in torch, and rematerialisation's price.
 
   pip install torch==2.13.0     # the peer; a benchmark-only dependency
   python benchmarks/training.py [--quick] [--frames=16,64] [--kinds=fast,torch] [--repeats=9] [--records=FOLDER]

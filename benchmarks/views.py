@@ -1,4 +1,4 @@
-"""Memory of an evaluation by views: peak resident memory beside that of the network alone, on as many views at once.
+"""Memory of an evaluation by views: peak resident memory next to that of the network alone, on as many views at once.
 
   python benchmarks/views.py [--quick]
 

@@ -120,7 +120,7 @@ class Bar:
     def _say(self, text):
         try:
             notice(text)
-        except (OSError, ValueError):  # nobody reads it any more; the work goes on
+        except (OSError, ValueError):  # nobody reads it any more; the work continues
             self._stop.set()
 
     def _line(self):

@@ -203,7 +203,7 @@ def load_model(folder, best=None, precision=None):
     channels, classes = model.input_shape[-1], model.output_shape[-1]
     if (channels, classes) != (CHANNELS[run.stream], len(run.labels)):
         raise WeightsError(
-            f"{path} does not fit the {FACTS} beside it: that says {run.stream}, {len(run.labels)} classes; the model "
+            f"{path} does not fit the {FACTS} next to it: that says {run.stream}, {len(run.labels)} classes; the model "
             f"has {channels} channels, {classes} classes."
         )
     if not best and precision not in (None, run.facts.precision):

@@ -22,7 +22,7 @@ OWN = re.compile(
     rb"To enable the following instructions:|WARNING: All log messages before absl::InitializeLog|"
     rb"WARNING:root:apitools not found"
 )
-# Runs beside the import. A library that ends the process leaves no time to show what it said, as TensorFlow does on a
+# Runs next to the import. A library that ends the process leaves no time to show what it said, as TensorFlow does on a
 # processor without AVX: then the pipe ends without a word, and this shows it.
 WATCH = 'read -r done || cat "$1" >&2; rm -f "$1"'
 

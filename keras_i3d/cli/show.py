@@ -68,6 +68,6 @@ def _record(source):
 
     record = read_one(source, FLAGS.record)
     label = f"{record['index']} {record['label']}" if record["index"] >= 0 else "no label"
-    method = record["flow_method"] or ("by others" if record["flow"] is not None else "none")
+    method = record["flow_method"] or ("third-party" if record["flow"] is not None else "none")
     title = f"{record['id']}: {label}, {len(record['rgb'])} frames, flow: {method}"
     return record["rgb"], record["flow"], title, float(record["fps"]) or 25.0

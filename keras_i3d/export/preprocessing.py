@@ -417,8 +417,8 @@ def fields_of_encoded(images, spec, crop, stride=1):
     """Decodes the flow of several clips as records hold it.
 
     Args:
-        images: string (B, N), JPEGs that `data.records.encode_flow` made. All fields of a clip have one size, whose
-            short side is the spec's.
+        images: string (B, N), JPEGs that `records.sequence_example.encode_flow` made. All fields of a clip have one
+            size, whose short side is the spec's.
         spec: a RecordSpec, whose bound and scheme they are read by.
         crop: pixels.
         stride: takes the fields 0, stride, 2 stride, ...; the others are not decoded.

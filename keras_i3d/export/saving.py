@@ -88,8 +88,8 @@ def saved_model(
         labels: as for `classify`; by default the list that belongs to the weights.
         precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in if they say, and
             float32 for all else. Outputs are float32 always.
-        frames: that a network sees of a clip; 0 for any number from 9. By default what the weights were trained on
-            if they say, and 64 for all else: a server puts requests into one batch only if their shapes agree. A
+        frames: that a network sees of a clip; 0 for any number that it takes. By default what the weights were trained
+            on if they say, and 64 for all else: a server puts requests into one batch only if their shapes agree. A
             request holds as many frames at the weights' rate as these cover: of every second one, 64 cover 127.
         flow_quality: quality of the flow that the graph computes, as `flow.TVL1` takes it.
         archive: whether to pack it too, next to OUTPUT; see `export.archive`.

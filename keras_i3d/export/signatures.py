@@ -47,7 +47,7 @@ class Contract:
         clips: {stream: the ClipSpec that its network takes}, one or both streams, of one fps, short side and crop.
         labels: class names.
         spec: the RecordSpec of the videos that the weights were trained on.
-        frames: that a network sees of a clip; None for any number from 9.
+        frames: that a network sees of a clip; None for any number from `min_frames`.
         quality: quality of the flow computed in the graph, as `flow.TVL1` takes it.
         activation: name of what makes probabilities of the summed logits.
         families: {stream: the Family of its network}.

@@ -143,13 +143,13 @@ def classify(video, streams=None, top=5, **settings):
 
 
 class Classifier:
-    """Classifies videos with I3D; the weights are loaded once.
+    """Classifies videos; the weights are loaded once.
 
     The whole video is one clip: frames at 25 fps, short side 256, centre crop 224, logits averaged over
     time and summed over the streams (arXiv 1705.07750, section 3; kinetics-i3d README). Weights that were trained on
     other clips say so themselves, and the video is made into such clips: another frame rate or size, frames apart.
-    Long videos go through in overlapping chunks that give the same logits in bounded memory; a video shorter than 9
-    frames is looped, and a line says so.
+    Long videos go through in overlapping chunks that give the same logits in bounded memory; a video of fewer frames
+    than a network takes (9 for I3D) is looped, and a line says so.
 
     Args:
         streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both if neither is.

@@ -218,6 +218,6 @@ def _lists_near(videos, kind):
         if os.path.isdir(place):
             return place
     raise ValueError(
-        f"{kind} needs its split lists, and there is no {published} in {videos} or beside it. "
+        f"{kind} needs its split lists, and there is no {published} in {videos} or next to it. "
         "Pass their folder as annotations=."
     )

@@ -128,14 +128,14 @@ def _opened(path):
 def shard(name, ids, bytes):
     """A Shard of a manifest, whose name is that of a file in the same folder, not a path to somewhere else."""
     if os.path.basename(name) != name or not all(isinstance(id, str) for id in _list(ids, "ids")):
-        raise ValueError(f"a shard is named as a file beside the manifest, its ids are text; received {name!r}")
+        raise ValueError(f"a shard is named as a file next to the manifest, its ids are text; received {name!r}")
     if type(bytes) is not int or bytes < 0:
         raise ValueError(f"the bytes of {name} are a number")
     return Shard(name, tuple(ids), bytes)
 
 
 def of_shard(path):
-    """Returns the Manifest that a file of records belongs to, or None for a foreign file."""
+    """Returns the Manifest that a file of records belongs to, or None for a third-party file."""
     split = split_of(os.path.basename(path))
     beside = split and os.path.join(os.path.dirname(path), f"{split}.json")
     return read(beside) if beside and tf.io.gfile.exists(beside) else None

@@ -30,7 +30,7 @@ def kinetics(annotations, videos, labels=None, split=None):
             time_end, split and any others; or without a header, in that order.
         videos: the folder of videos.
         labels: the classes in order, as a list or as a file of one label a line; None for the sorted labels of
-            the annotations. DeepMind's weights have an order of their own, in the label file beside them.
+            the annotations. DeepMind's weights have an order of their own, in the label file next to them.
         split: which of the splits in `annotations`; "val", "validate" and "validation" are one. None if it
             holds only one. A file without that column is named by it.
 

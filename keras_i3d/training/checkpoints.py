@@ -137,7 +137,7 @@ def variables(model):
 
 
 class RestoreMetrics(keras.callbacks.Callback):
-    """Gives the metrics their values again at the start of a part of an epoch, for `fit` has just reset them."""
+    """Gives the metrics their values again at the start of a part of an epoch, because `fit` has just reset them."""
 
     def __init__(self, values):
         super().__init__()

@@ -27,7 +27,7 @@ def save_h5(model, path, **noted):
 
 
 def write_h5(weights, path, groups, **noted):
-    """Writes `path`, a `.weights.h5` of one stream, and `path`.sha256 beside it; each whole or not at all.
+    """Writes `path`, a `.weights.h5` of one stream, and `path`.sha256 next to it; each whole or not at all.
 
     The file is laid out as Keras itself lays out that model's, so that `model.load_weights` reads it too, by position.
     Its root has the model's fingerprint and `noted` as attributes. No model is built for it, and HDF5 locks no file: a

@@ -600,7 +600,7 @@ def test_find(tmp_path, clips, ucf, hmdb):
         ("VIDEOS/a/1.mp4", {}, "the kinds are folder, csv, kinetics, ucf101, hmdb51. Received the file"),
         ("folder:VIDEOS/none", {}, "The videos folder cannot be listed"),
         ("kinetics:VIDEOS", {}, "kinetics needs its CSV file"),
-        ("ucf101:VIDEOS", {}, "no ucfTrainTestlist in .* or beside it"),
+        ("ucf101:VIDEOS", {}, "no ucfTrainTestlist in .* or next to it"),
         ("hmdb51:VIDEOS", {}, "no testTrainMulti_7030_splits in"),
         ("hmdb51:VIDEOS", {"labels": ["a"]}, "labels of hmdb51 come from its own files"),
         ("VIDEOS", {"number": 2}, "numbered splits. Received: number=2 with folder"),

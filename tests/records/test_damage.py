@@ -154,8 +154,8 @@ def test_the_lengths_of_remote_files_are_not_read():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["shards"][0].update(name="../x.tfrecord"), "beside the manifest"),
-        (lambda m: m["shards"][0].update(name="/etc/passwd"), "beside the manifest"),
+        (lambda m: m["shards"][0].update(name="../x.tfrecord"), "next to the manifest"),
+        (lambda m: m["shards"][0].update(name="/etc/passwd"), "next to the manifest"),
         (lambda m: m["shards"][0].update(ids=[1, 2]), "its ids are text"),
         (lambda m: m["spec"].update(flow_bound=float("nan")), "flow_bound must be above 0"),
         (lambda m: m["spec"].update(fps=float("inf")), "fps must be above 0"),
