@@ -1,5 +1,6 @@
 """2D ImageNet weights inflated over time, and the proof that a still video gives what the image gave."""
 
+import keras
 import numpy as np
 
 from keras_i3d.models import families
@@ -54,8 +55,6 @@ def boring_video_error(model, image=None, frames=104, reference=None):
     Raises:
         ValueError: not a single-stream I3D, an image of other channels, or an unknown endpoint in `reference`.
     """
-    import keras
-
     family = families.of(model)
     if family is None:
         raise ValueError(f"A boring video needs a model of one stream that this package made. Received: {model.name}")

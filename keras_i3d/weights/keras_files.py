@@ -10,6 +10,7 @@ import threading
 import zipfile
 
 import h5py
+import keras
 
 from keras_i3d import facts, stored
 from keras_i3d.errors import WeightsError
@@ -33,8 +34,6 @@ def load(path):
     Raises:
         WeightsError: it cannot be read.
     """
-    import keras
-
     try:
         with _no_larger_than(_numbers(path)):
             model = keras.models.load_model(path, compile=False)
@@ -99,8 +98,6 @@ def _no_larger_than(numbers):
     Keras has no such limit of its own, so `Layer.add_weight` is another one for so long. Other threads may build
     what they like meanwhile.
     """
-    import keras
-
     kind = keras.layers.Layer
     with _loading:
         add_weight = kind.add_weight
