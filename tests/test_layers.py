@@ -224,7 +224,7 @@ COVERED_BY = {
     "training/checkpoints": "training/test_resuming.py",
     "training/fit_checking": "training/test_run.py",
     "training/objective": "training/test_run.py",
-    "training/progress": "training/test_run.py",
+    "training/run_progress": "training/test_run.py",
     "training/run_errors": "training/test_resuming.py",
     "training/run_start": "training/test_resuming.py",
     "training/run_writer": "training/test_run.py",
