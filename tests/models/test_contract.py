@@ -122,8 +122,9 @@ def multiply_adds(model):
 @pytest.mark.parametrize(("name", "stream"), [(name, stream) for name, row in ROWS.items() for stream in row.clips])
 def test_names_shapes_and_order(name, stream):
     row = ROWS[name]
-    assert FINGERPRINTS[name, stream] == described(name, stream)[0]
-    assert by_name.fingerprint(row.layout(stream=stream)) == FINGERPRINTS[name, stream]
+    found = described(name, stream)[0]
+    assert FINGERPRINTS.get((name, stream)) == found
+    assert by_name.fingerprint(row.layout(stream=stream)) == found
 
 
 @each_row
