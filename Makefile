@@ -43,7 +43,7 @@ test-python: $(OTHER)/ready
 test-lowest: .venv-lowest/ready
 	.venv-lowest/bin/$(FAST)
 
-# All of the fast suite runs there. Where OpenCV is the oracle, tests/flow/test_flow_layer.py says what OpenCV 4 cannot
+# All of the fast suite runs there. Where OpenCV is the oracle, tests/flow/test_layer.py says what OpenCV 4 cannot
 # judge.
 test-compat: test-compat-io test-compat-official
 

@@ -166,3 +166,89 @@ def test_no_argument_hides_a_module():
         hidden = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} & modules
         wrong += [f"{path.name} has an argument {name}, and imports a module of that name" for name in hidden]
     assert not wrong, "\n".join(wrong)
+
+
+# What is tested under another name: {module: test file}. All others have tests/PACKAGE/test_MODULE.py.
+COVERED_BY = {
+    "backend": "cli/test_quiet.py",
+    "beforehand": "inference/test_classifier.py",
+    "client": "export/test_serving.py",
+    "errors": "data/test_pipeline.py",
+    "jpeg": "records/test_sequence_example.py",
+    "locks": "training/test_resuming.py",
+    "networks": "models/test_contract.py",
+    "on_first_use": "test_package.py",
+    "applications": "weights/test_sources.py",
+    "paths": "cli/test_cli.py",
+    "precision": "models/test_contract.py",
+    "probabilities": "test_facts.py",
+    "recipes": "training/test_run.py",
+    "stored": "weights/test_hostile_files.py",
+    "cli/ask": "export/test_serving.py",
+    "cli/classify": "cli/test_cli.py",
+    "cli/export": "export/test_saving.py",
+    "cli/records": "cli/test_failures.py",
+    "cli/show": "cli/test_cli.py",
+    "cli/train": "training/test_finetuning.py",
+    "data/clips": "data/test_pipeline.py",
+    "data/order": "data/test_pipeline.py",
+    "data/record_files": "records/test_building.py",
+    "data/settings": "data/test_pipeline.py",
+    "evaluation/charts": "evaluation/test_evaluation.py",
+    "evaluation/fusion": "evaluation/test_metrics.py",
+    "evaluation/protocols": "evaluation/test_evaluation.py",
+    "evaluation/reading_errors": "evaluation/test_evaluation.py",
+    "evaluation/report": "evaluation/test_evaluation.py",
+    "evaluation/scores": "evaluation/test_metrics.py",
+    "evaluation/scoring": "evaluation/test_evaluation.py",
+    "export/archive": "export/test_saving.py",
+    "export/image_headers": "export/test_hostile_requests.py",
+    "export/preprocessing": "export/test_signatures.py",
+    "export/server_files": "export/test_saving.py",
+    "export/warmup": "export/test_signatures.py",
+    "flow/kernels": "flow/test_engine.py",
+    "flow/opencv": "flow/test_layer.py",
+    "inference/chunks": "models/test_contract.py",
+    "models/blocks": "models/test_s3d.py",
+    "models/families": "models/test_contract.py",
+    "models/family": "models/test_contract.py",
+    "records/annotation_files": "records/test_annotations.py",
+    "records/build_state": "records/test_building.py",
+    "records/checking": "records/test_damage.py",
+    "records/distribute": "test_kills.py",
+    "records/framing": "records/test_damage.py",
+    "records/listing": "records/test_annotations.py",
+    "records/published_sets": "records/test_annotations.py",
+    "records/shards": "records/test_building.py",
+    "records/video_files": "records/test_annotations.py",
+    "training/checkpoints": "training/test_resuming.py",
+    "training/fit_checking": "training/test_run.py",
+    "training/objective": "training/test_run.py",
+    "training/run_progress": "training/test_run.py",
+    "training/run_errors": "training/test_resuming.py",
+    "training/run_start": "training/test_resuming.py",
+    "training/run_writer": "training/test_run.py",
+    "training/tensorboard": "training/test_run.py",
+    "video/codec_names": "video/test_reader.py",
+    "video/pixels": "video/test_reader.py",
+    "video/truncation": "video/test_decoding.py",
+    "weights/by_name": "models/test_contract.py",
+    "weights/cache": "weights/test_made_weights.py",
+    "weights/h5_files": "weights/test_made_weights.py",
+    "weights/inflation": "weights/test_conversion.py",
+    "weights/keras_files": "weights/test_hostile_keras.py",
+    "weights/labels": "weights/test_sources.py",
+    "weights/originals": "weights/test_conversion.py",
+    "weights/tensorflow_files": "weights/test_conversion.py",
+}
+
+
+def test_the_test_of_a_module_is_found_by_its_name():
+    """Or by the table, which names no module whose test is found without it."""
+    tests = pathlib.Path(__file__).parent
+    modules = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")}
+    modules = {module for module in modules if module.name not in ("__init__", "__main__", "version")}
+    found = {str(m) for m in modules if [*(tests / m.parent).glob(f"test_{m.name}*.py")]}
+    assert {str(module) for module in modules} - found == set(COVERED_BY)
+    for module, test in COVERED_BY.items():
+        assert (tests / test).is_file(), module

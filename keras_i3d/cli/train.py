@@ -7,6 +7,7 @@
                               default: full-ft
   --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
                               default: kinetics
+  --model=NAME                the network: I3D, S3D; default: that of the weights, I3D without any
   --output=RUN                the run's folder; the same command again resumes a run that was stopped
   --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated; default: the recipe's own
   --seed=N                    default: 0
@@ -33,6 +34,7 @@ flags.DEFINE_string("validation", None, "", FLAGS)
 flags.DEFINE_enum("stream", "rgb", ["rgb", "flow"], "", FLAGS)
 flags.DEFINE_string("recipe", "full-ft", "", FLAGS)
 flags.DEFINE_string("weights", "kinetics", "", FLAGS)
+flags.DEFINE_string("model", None, "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_multi_string("set", [], "", FLAGS)
 flags.DEFINE_integer("seed", 0, "", flag_values=FLAGS)
@@ -73,6 +75,7 @@ def main(arguments):
         "weights": None if FLAGS.weights.lower() == "none" else FLAGS.weights,
         "seed": FLAGS.seed,
         "settings": settings,
+        "model": FLAGS.model,
     }
     if FLAGS.fit_check:
         result = training.fit_check(FLAGS.records, **common)

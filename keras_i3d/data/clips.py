@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_i3d.data import augment
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import CHANNELS, MIN_FRAMES
+from keras_i3d.specs import CHANNELS
 
 # Why an example is dropped with errors="count". Statuses of an element; 0 is sound.
 LOST, DAMAGED, UNDECODABLE, CUT, UNPARSEABLE, INVALID = 1, 2, 3, 4, 5, 6
@@ -84,7 +84,7 @@ class Clips:
         with tf.control_dependencies(checks):
             available = tf.identity(available)
         stride = settings.frame_stride
-        frames = settings.clip_frames or tf.maximum((available + stride - 1) // stride, MIN_FRAMES)
+        frames = settings.clip_frames or tf.maximum((available + stride - 1) // stride, settings.min_frames)
         start = augment.starts(available, frames, stride, seed if settings.training else None, settings.clips)
         numbers = augment.frame_numbers(start, available, frames, stride)
         used, order = tf.unique(tf.reshape(numbers, [-1]))

@@ -15,7 +15,7 @@ from keras_i3d.data.clips import KINDS, REASONS, Clips
 from keras_i3d.data.order import Reading
 from keras_i3d.data.record_files import find
 from keras_i3d.data.settings import Settings
-from keras_i3d.specs import CROP
+from keras_i3d.specs import CROP, MIN_FRAMES
 
 SHUFFLE_BUFFER = 256
 
@@ -34,6 +34,7 @@ def load(
     drop_remainder=False,
     views=None,
     frame_stride=1,
+    min_frames=MIN_FRAMES,
     short_sides=None,
     color_jitter=0.0,
     randaugment=None,
@@ -68,8 +69,8 @@ def load(
     Args:
         pattern: a folder with the records of one split, a glob, or a list of files; or what `find` returned.
         stream: "rgb", "flow" or "both".
-        clip_frames: T; or None for the whole video, which needs batch_size=1 and is repeated up to 9 frames if it has
-            fewer.
+        clip_frames: T; or None for the whole video, which needs batch_size=1 and is repeated up to `min_frames` if it
+            has fewer.
         training: whether to shuffle and to augment.
         batch_size: B. With `repeat` a batch may hold the end of one epoch and the start of the next.
         size: side of the crop in pixels.
@@ -86,6 +87,8 @@ def load(
             clips of a video are examples that follow each other, so that memory does not grow with their number.
         frame_stride: takes the frames i, i + s, i + 2s, ...; a field is the one stored for its frame then, so still
             the motion to the next frame of the video, not to the next of the clip.
+        min_frames: with clip_frames=None, the fewest frames that the network takes: 9 for I3D, and for any network
+            `models.families.find(name).min_frames`.
         short_sides: (low, high) for training: crops as if the frame were scaled to a short side drawn from this
             range; flow is scaled in its values too.
         color_jitter: for training, rgb alone: s in [0, 1) changes brightness, contrast and saturation by factors
@@ -135,6 +138,7 @@ def load(
         drop_remainder=drop_remainder,
         views=views,
         frame_stride=frame_stride,
+        min_frames=min_frames,
         short_sides=short_sides,
         color_jitter=color_jitter,
         randaugment=randaugment,

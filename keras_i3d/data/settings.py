@@ -28,6 +28,7 @@ class Settings:
     drop_remainder: bool
     views: tuple | None
     frame_stride: int
+    min_frames: int
     short_sides: tuple | None
     color_jitter: float
     randaugment: tuple | None
@@ -53,6 +54,7 @@ class Settings:
             ("clip_frames", self.clip_frames is None or self.clip_frames >= 1, "at least 1, or None"),
             ("size", self.size >= 1, "at least 1 pixel"),
             ("frame_stride", self.frame_stride >= 1, "at least 1"),
+            ("min_frames", self.min_frames >= 1, "at least 1"),
             ("views", views_fit, f"(clips, crops) with crops one of {', '.join(map(str, augment.CROPS))}"),
             ("short_sides", self.size <= low <= high, f"(low, high) with size <= low <= high, size={self.size}"),
             ("color_jitter", 0 <= self.color_jitter < 1, "in [0, 1)"),

@@ -55,6 +55,7 @@ class Stream:
             batch_size=1,
             size=self.size,
             frame_stride=self.stride,
+            min_frames=self.network.family.min_frames,
             views=views and (protocol.clips, protocol.crops),
             errors=self.errors,
             with_ids=True,

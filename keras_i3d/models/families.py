@@ -37,18 +37,18 @@ def i3d_row(table=inception.LAYERS):
     )
 
 
-def s3d_row():
-    """The row of S3D in the form that torchvision has weights of."""
+def s3d_row(table=inception.LAYERS):
+    """The row of S3D in the form that torchvision has weights of; `table` is as for `i3d_row`."""
     return Family(
         name="S3D",
         title="S3D (Xie et al. 2018, arXiv 1712.04851), as in torchvision",
-        builder=s3d.s3d,
-        first="Conv3d_1a_7x7_spatial_conv_3d",
+        builder=functools.partial(s3d.s3d, table=table),
+        first=f"{table[0][0]}_spatial_conv_3d",
         head=inception.HEAD,
         logits="Logits",
         predictions="Predictions",
-        endpoints=s3d.ENDPOINTS,
-        cuts=inception.cuts(),
+        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
+        cuts=inception.cuts(table),
         min_frames=s3d.fewest_frames(),
         min_size=32,
         step=s3d.STEP,

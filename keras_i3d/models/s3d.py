@@ -127,6 +127,7 @@ def s3d(
     bn_momentum=0.999,
     name=None,
     variant="torchvision",
+    table=LAYERS,
 ):
     """Builds an S3D with fresh weights.
 
@@ -147,6 +148,7 @@ def s3d(
         bn_momentum: of the batch norms: 0.999 in the originals, 0.9 in MIL-NCE's.
         name: of the model; "s3d_" or "s3dg_" with the stream by default.
         variant: a name in VARIANTS, or a Variant. Weights of one do not fit another.
+        table: rows of `inception.LAYERS`, all of them but in tests.
 
     Returns:
         A functional `keras.Model` from float32 (B, T, H, W, C) to float32 (B, classes), in which every name in
@@ -165,7 +167,7 @@ def s3d(
     min_frames = fewest_frames(kind, include_top)
     inputs = keras.Input(clip_shape(input_shape, stream, min_frames, "S3D"), name=stream, dtype="float32")
     x = ClipCheck(min_frames, MIN_SIZE)(inputs)
-    for endpoint, what, *numbers in LAYERS:
+    for endpoint, what, *numbers in table:
         if endpoint == NAMES[0]:
             x = _stem(x, width(numbers[0]), kind, name=endpoint, **settings)
         elif what == POOL:

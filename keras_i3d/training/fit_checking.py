@@ -32,13 +32,16 @@ class FitCheck:
         return f"fit check FAILED: {found}. Look at the clips (`keras-i3d show`), the labels and the learning rate."
 
 
-def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=0, settings=None, clips=8, steps=100):
+def fit_check(
+    records, stream="rgb", recipe="full-ft", weights="kinetics", seed=0, settings=None, clips=8, steps=100, model=None
+):
     """Trains on the same few clips, as they are, until all are classified right.
 
     Args:
         records, stream, recipe, weights, seed, settings: as for `train`. Schedule, dropout and draws are left out.
         clips: how many, the first of as many classes as there are.
         steps: updates at most.
+        model: name of the network, as for `train`.
 
     Returns:
         A FitCheck.
@@ -50,7 +53,7 @@ def fit_check(records, stream="rgb", recipe="full-ft", weights="kinetics", seed=
     recipe = recipe.with_settings(settings or {}).scaled()
     changed = {"boundaries": (), "rates": (), "warmup_steps": 0, "dropout": 0.0, "label_smoothing": 0.0}
     recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
-    asked = settled(records, None, stream, weights, seed, recipe, None)
+    asked = settled(records, None, stream, weights, seed, recipe, None, model)
     with run_errors.told(recipe), workers.strategy().scope(), policy(asked.recipe.precision):
         x, y = _few(asked, records, clips)
         model = build(asked, initial_weights(asked))

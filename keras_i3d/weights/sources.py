@@ -62,10 +62,10 @@ def load(model, source):
     Raises:
         WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.
     """
+    family = families.find(source.facts.family)
+    _check_family(model, family, source.name)  # before anything is fetched
     weights = source.read()
     shapes = by_name.layer_shapes(model)
-    family = families.find(source.facts.family)
-    _check_family(model, family, source.name)
     for name in (n for n in weights if n.rpartition("/")[2] == family.first):
         _check_stream(np.shape(weights[name][0])[-2], shapes.get(name, [(None,) * 5])[0][-2], source.name)
     heads = {name for name in {**shapes, **weights} if name.rpartition("/")[2] == family.head}
@@ -85,7 +85,8 @@ def _check_family(model, family, name):
     own = families.of(model)
     if own is not None and own is not family:
         raise WeightsError(
-            f"{name} holds weights of {family.name}; this model is {own.name}. Build {family.name}(...)."
+            f"{name} holds weights of {family.name}; this model is {own.name}. Pass weights of {own.name} or none, or "
+            f"build {family.name}."
         )
 
 

@@ -1,4 +1,4 @@
-"""A small data set of records, and an I3D cut short, for tests that train."""
+"""A small data set of records, and networks cut short, for tests that train."""
 
 import numpy as np
 
@@ -6,12 +6,13 @@ LABELS = ("left", "right", "still")
 
 
 def shorten(monkeypatch=None, endpoints=("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b")):
-    """Leaves I3D its first convolution, one Inception block and its head; `monkeypatch` undoes it."""
+    """Leaves I3D and S3D their first convolution, one Inception block and their head; `monkeypatch` undoes it."""
     from keras_i3d.models import families, inception
 
     setitem = monkeypatch.setitem if monkeypatch else dict.__setitem__
     table = tuple(row for row in inception.LAYERS if row[0] in endpoints)
     setitem(families.FAMILIES, "I3D", families.i3d_row(table))
+    setitem(families.FAMILIES, "S3D", families.s3d_row(table))
 
 
 def i3d(*arguments, **settings):

@@ -1,0 +1,460 @@
+"""What every network keeps to, whatever it is: each test runs over each row of `families.py`."""
+
+import concurrent.futures
+import dataclasses
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from made import ROOT, films, small_exports, synthetic, tiny
+
+from keras_i3d import applications, cli, data, facts, networks, runs, video
+from keras_i3d.errors import WeightsError
+from keras_i3d.evaluation import scores
+from keras_i3d.facts import Facts
+from keras_i3d.inference import chunks
+from keras_i3d.models import families
+from keras_i3d.optimize import optimize_for_inference
+from keras_i3d.precision import policy
+from keras_i3d.records import sequence_example
+from keras_i3d.specs import CHANNELS, preprocess_input
+from keras_i3d.training import faster_step
+from keras_i3d.weights import by_name, h5_files
+
+ROWS = dict(families.FAMILIES)
+OTHERS = [name for name in ROWS if name != families.DEFAULT]
+WIDTH, CLASSES = 0.1, 7
+
+# sha256 of names, shapes and order at 400 classes. Keras loads a `.weights.h5` by position, so a change of one of these
+# needs a new format of the cache (`weights.cache.FORMAT`).
+FINGERPRINTS = {
+    ("I3D", "rgb"): "3385311472d626394ecff007d5f7df31571022b6584f876e52730e458eb72f79",
+    ("I3D", "flow"): "aef12055d0cd18b76ab3a5f5ca3c5812090e2dc0a152d6fd5b7f1f2573372761",
+    ("S3D", "rgb"): "723fcb67473110bae562de43203e4ac01d8e31e172ced9f57a4e239baed1ad91",
+    ("S3D", "flow"): "2270829f54754b2210e453a1aa537932ca2c182404fc834ea5875490ea64ebdc",
+}
+
+each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+
+
+def build(row, **settings):
+    """A narrow network of a row for clips of any size, its dropout off."""
+    settings = {"input_shape": (None, None, None, 3), "classes": CLASSES, "depth_multiplier": WIDTH, **settings}
+    return row.build(dropout=0.0, **settings)
+
+
+def randomise(model, seed=1):
+    """Gives a model values that show a fault: no offset is 0, no variance 1."""
+    draw = np.random.default_rng(seed)
+    for weight in model.weights:
+        if "variance" in weight.name:
+            value = 0.5 + draw.random(weight.shape)
+        elif len(weight.shape) > 1:
+            value = draw.standard_normal(weight.shape) * math.sqrt(2 / math.prod(weight.shape[:-1]))
+        else:
+            value = 0.1 * draw.standard_normal(weight.shape) + (weight.name == "gamma")
+        weight.assign(value)
+    return model
+
+
+@functools.cache
+def narrow(name):
+    """The narrow network of a row with such values, which no test changes."""
+    return randomise(build(ROWS[name]))
+
+
+def clip(row, frames=0, height=0, width=0, batch=1, channels=3):
+    """A clip larger by these numbers than the smallest one."""
+    shape = (row.min_frames + frames, row.min_size + height, row.min_size + width, channels)
+    return synthetic.clip((batch, *shape), 5)
+
+
+def outputs(model, x, layer=None):
+    """What a model, or one of its layers, makes of a clip: op by op, which is quicker than tracing a graph once."""
+    if layer:
+        model = keras.Model(model.input, model.get_layer(layer).output)
+    return np.asarray(model(x, training=False))
+
+
+def relative(value, reference):
+    """L2 distance, relative to the reference's norm."""
+    value, reference = np.float64(value), np.float64(reference)
+    return np.linalg.norm(value - reference) / np.linalg.norm(reference)
+
+
+# Names, shapes, counts
+
+
+@functools.cache
+def described(name, stream):
+    """(fingerprint, trainable parameters, multiply-adds or None) of a network as published, made without its memory."""
+    row = ROWS[name]
+    spec = row.clips[stream]
+    shape = (spec.frames, spec.crop, spec.crop, CHANNELS[stream])
+
+    def describe():
+        with keras.StatelessScope(initialize_variables=False):
+            model = row.build(input_shape=shape, stream=stream)
+        trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        return by_name.fingerprint(by_name.layer_shapes(model)), trainable, multiply_adds(model)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as alone:  # as `families.family` does it, and why
+        return alone.submit(describe).result()
+
+
+def multiply_adds(model):
+    """Those of a graph of known sizes: each element of a kernel once a position of its layer's output."""
+    total = 0
+    for layer in model.layers:
+        if any(len(weight.shape) > 1 for weight in layer.weights):
+            total += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+    return total
+
+
+@pytest.mark.parametrize(("name", "stream"), [(name, stream) for name, row in ROWS.items() for stream in row.clips])
+def test_names_shapes_and_order(name, stream):
+    row = ROWS[name]
+    found = described(name, stream)[0]
+    assert FINGERPRINTS.get((name, stream)) == found
+    assert by_name.fingerprint(row.layout(stream=stream)) == found
+
+
+@each_row
+def test_counts_are_those_of_the_row(row):
+    assert row.parameters == {stream: described(row.name, stream)[1] for stream in row.parameters}
+    assert row.macs == round(described(row.name, "rgb")[2] / 1e9, 2)
+
+
+@each_row
+def test_the_row_describes_the_model(row):
+    model = narrow(row.name)
+    names = [layer.name for layer in model.layers]
+    assert [name for name in names if name in row.endpoints] == list(row.endpoints)
+    assert set(row.cuts) <= set(row.endpoints)
+    assert (model.output.shape, model.get_layer(row.logits).output.shape) == ((None, CLASSES),) * 2
+    assert row.endpoints[-2:] == (row.logits, row.predictions)
+    assert next(layer for layer in model.layers if layer.weights).name == row.first
+    assert families.of(model) is row
+    shapes = by_name.layer_shapes(model)
+    settings = {"classes": CLASSES, "depth_multiplier": WIDTH}
+    assert list(row.layout(**settings).items()) == list(shapes.items())
+    assert list(row.layout(include_top=False, **settings)) == [name for name in shapes if name != row.head]
+    assert row.groups(**settings) == {name: families.find(row.name).groups()[name] for name in shapes}
+    assert families.of_layers(shapes) is row
+    # The head alone depends on the classes.
+    other = row.layout(classes=CLASSES + 1, depth_multiplier=WIDTH)
+    assert [name for name in shapes if other[name] != shapes[name]] == [row.head]
+
+
+@each_row
+@pytest.mark.parametrize("width", [1.0, 0.5, 0.1, 0.33])
+def test_a_width_is_found_in_the_shapes(row, width):
+    shapes = dict(row.layout(include_top=False, depth_multiplier=width))
+    found = row.depth_multiplier_of(shapes)
+    assert row.layout(include_top=False, depth_multiplier=found) == shapes
+    if width in (1.0, 0.5):
+        assert found == width
+    kernel = next(name for name, each in reversed(shapes.items()) if max(each[0][:-2], default=1) > 1)
+    shapes[kernel] = [(*shapes[kernel][0][:-1], shapes[kernel][0][-1] + 1)]
+    assert row.depth_multiplier_of(shapes) is None
+    assert row.depth_multiplier_of({}) is None
+
+
+# Sizes
+
+
+@each_row
+def test_any_size_from_the_least(row):
+    model = narrow(row.name)
+    ends = [row.endpoints[-3], row.head, row.logits]
+    parts = keras.Model(model.input, [*(model.get_layer(name).output for name in ends), model.output])
+    for size in ((0, 0, 0), (1, 1, 15), (8, 64, 0)):
+        x = clip(row, *size, batch=2)
+        last, rows, logits, scores = map(np.asarray, parts(x, training=False))
+        assert last.shape[1] == row.steps(x.shape[1])
+        assert rows.shape[1] == row.steps(x.shape[1]) - row.window + 1
+        np.testing.assert_allclose(rows.mean(axis=tuple(range(1, rows.ndim - 1))), logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
+        assert np.isfinite(logits).all()
+    fixed = build(row, input_shape=x.shape[1:])
+    fixed.set_weights(model.get_weights())
+    np.testing.assert_allclose(outputs(fixed, x), scores, rtol=1e-5)
+
+
+@each_row
+def test_smaller_clips_are_refused(row):
+    model = narrow(row.name)
+    words = f"at least {row.min_frames} frames; received {row.min_frames - 1}"
+    with pytest.raises(ValueError, match=words):
+        model(clip(row, frames=-1))
+    with pytest.raises(ValueError, match=f"at least {row.min_size} pixels; received width {row.min_size - 2}"):
+        model(clip(row, width=-2))
+    traced = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, None, 3))])
+    assert traced(clip(row)).shape == (1, CLASSES)
+    for smaller, axis in ((clip(row, frames=-1), 1), (clip(row, height=-12), 2)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"Expected size\[{axis}\]"):
+            traced(smaller)
+
+
+@each_row
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (-1, 224, 224, 3)}, "{name} takes clips of at least {least} frames.*Pass {least} or more"),
+        ({"input_shape": (64, 31, 224, 3)}, "31 high"),
+        ({"input_shape": (64, 224, 20, 3)}, "20 wide"),
+        ({"input_shape": (64, 224, 224, 2)}, 'has 3 channels.*stream="flow"'),
+        ({"input_shape": (64, 224, 224, 3), "stream": "flow"}, 'has 2 channels.*stream="rgb"'),
+        ({"input_shape": (224, 224, 3)}, "time, height, width, channel"),
+        ({"stream": "depth"}, '"rgb" or "flow"'),
+        ({"pooling": "avg"}, "include_top=False"),
+        ({"include_top": False, "pooling": "mean"}, "pooling must be"),
+        ({"classes": 0}, "positive integer"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"depth_multiplier": 0}, "depth_multiplier"),
+        ({"bn_momentum": 1.5}, "bn_momentum"),
+    ],
+)
+def test_bad_arguments(row, arguments, message):
+    if arguments.get("input_shape", (0,))[0] == -1:
+        arguments = {"input_shape": (row.min_frames - 1, *arguments["input_shape"][1:])}
+    with pytest.raises(ValueError, match=message.format(name=row.name, least=row.min_frames)):
+        row.build(**arguments)
+
+
+# Precision, backends, other graphs of the same network
+
+
+# Each of some 20 (I3D) to 30 layers in a row rounds twice, by at most 2^-9 (bfloat16) or 2^-12 (float16) of the value.
+ROUNDINGS = {"I3D": 40}
+
+
+@each_row
+@pytest.mark.parametrize(("mixed", "step"), [("mixed_bfloat16", 2**-9), ("mixed_float16", 2**-12)])
+def test_mixed_precision_keeps_the_head_in_float32(row, mixed, step):
+    with policy(mixed):
+        model = build(row)
+    model.set_weights(narrow(row.name).get_weights())
+    assert model.get_layer(row.endpoints[-3]).compute_dtype == mixed.removeprefix("mixed_")
+    heads = [model.get_layer(name).compute_dtype for name in (row.head, row.logits, row.predictions)]
+    assert heads == ["float32"] * 3
+    x = clip(row, 7, 32, 32)
+    found, wanted = (outputs(m, x, row.logits) for m in (model, narrow(row.name)))
+    assert relative(found, wanted) < ROUNDINGS.get(row.name, 60) * step
+
+
+@each_row
+def test_optimised_for_inference(row):
+    model, x = narrow(row.name), clip(row, 8, 16, 8)
+    fast = optimize_for_inference(model)
+    assert relative(outputs(fast, x, row.logits), outputs(model, x, row.logits)) < 1e-4
+    assert set(row.endpoints) <= {layer.name for layer in fast.layers}
+    assert families.of(fast) is row
+
+
+@each_row
+def test_made_for_training(row):
+    """The same names, weights and answers; kept or computed again, activations give the same step to the bit."""
+    plain, x, y = narrow(row.name), clip(row, 3, batch=2), np.array([1, 4])
+    found = []
+    for remat in (False, True):
+        model = build(row)
+        model.set_weights(plain.get_weights())
+        model = faster_step.for_training(model, remat)
+        assert [layer.name for layer in model.layers] == [layer.name for layer in plain.layers]
+        np.testing.assert_array_equal(model(x), plain(x))
+        with tf.GradientTape() as tape:
+            scores = model(x, training=True)
+            loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, scores))
+        gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        assert all(np.any(gradient) for gradient in gradients[:1] + gradients[-2:])
+        found.append([loss, *gradients, *(weight.numpy() for weight in model.non_trainable_weights)])
+    for kept, again in zip(*found):
+        np.testing.assert_array_equal(kept, again)
+
+
+JAX = """
+import sys
+import keras, numpy as np
+from made import tiny
+from keras_i3d.models import blocks, families
+from keras_i3d.optimize import optimize_for_inference
+tiny.shorten()
+# Weights are loaded; to draw them first, JAX compiles each shape for half a second.
+keras.initializers.TruncatedNormal.__call__ = lambda self, shape, dtype=None: np.zeros(shape, dtype)
+assert keras.backend.backend() == "jax" and not blocks.has_gpu()
+for name, row in families.FAMILIES.items():
+    x = np.load(f"{sys.argv[1]}/{name}.npy")
+    for precision in ("float32", "bfloat16"):
+        keras.config.set_dtype_policy(precision)
+        model = row.build(input_shape=(*x.shape[1:4], 3), classes=7, depth_multiplier=0.1)
+        model.load_weights(f"{sys.argv[1]}/{name}.weights.h5")
+        for kind, each in (("plain", model), ("fast", optimize_for_inference(model))):
+            assert each.output_shape == (None, 7)
+            if precision == "float32":  # on a CPU, JAX takes a minute for a clip in bfloat16
+                logits = keras.Model(each.input, each.get_layer(row.logits).output)
+                np.save(f"{sys.argv[1]}/{name}-{kind}.npy", logits.predict_on_batch(x))
+"""
+
+
+def test_the_same_on_jax(tmp_path, monkeypatch):
+    """All rows in one process: networks cut short, which have every kind of layer."""
+    tiny.shorten(monkeypatch)
+    wanted = {}
+    for name, row in families.FAMILIES.items():
+        model, x = randomise(build(row)), clip(row, 3, 8, 16)
+        h5_files.save_h5(model, tmp_path / f"{name}.weights.h5")
+        np.save(tmp_path / f"{name}.npy", x)
+        wanted[name] = outputs(model, x, row.logits)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", JAX, str(tmp_path)]
+    done = subprocess.run(command, env={**environment, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in wanted:
+        for kind, bound in (("plain", 1e-5), ("fast", 1e-4)):
+            assert relative(np.load(tmp_path / f"{name}-{kind}.npy"), wanted[name]) < bound, (name, kind)
+
+
+# Files
+
+
+@each_row
+def test_saved_and_loaded(row, tmp_path):
+    """A model says of itself what it is, and what it was trained on, in either kind of file."""
+    model, x = build(row), clip(row)
+    model.set_weights(narrow(row.name).get_weights())
+    spec = dataclasses.replace(row.clips["rgb"], fps=12, short_side=48, crop=40)
+    labels = tuple(f"label {i}" for i in range(CLASSES))
+    known = Facts("rgb", CLASSES, labels, "softmax", WIDTH, "float32", spec, "a test", row.name)
+    facts.note(model, known)
+    model.save(tmp_path / "model.keras")
+    h5_files.save_h5(model, tmp_path / "model.weights.h5", **facts.of(model).record())
+    loaded = [keras.models.load_model(tmp_path / "model.keras")]
+    loaded += [networks.load(tmp_path / f"model{ending}", "rgb").model for ending in (".keras", ".weights.h5")]
+    again = build(row)
+    again.load_weights(tmp_path / "model.weights.h5")  # by Keras itself, by position
+    for each in loaded:
+        assert families.of(each) is row
+        assert facts.of(each) == known
+    for each in (*loaded, again):
+        np.testing.assert_array_equal(outputs(each, x), outputs(model, x))
+
+
+@each_row
+def test_weights_of_another_network_are_refused(row, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    narrow(row.name).save_weights(path)  # by Keras, without a note: its layers say what it is
+    for other in ROWS.values():
+        if other is row:
+            continue
+        with pytest.raises(WeightsError, match=f"holds weights of {row.name}; this model is {other.name}. Pass"):
+            applications.build(other.name, weights=path, input_shape=(None, None, None, 3))
+
+
+# Videos longer than memory holds
+
+
+@each_row
+def test_chunks_give_what_the_single_pass_gives(row):
+    if row.halo is None:
+        with pytest.raises(ValueError, match=f"{row.name} looks at a clip as a whole, .*chunk_frames=64"):
+            chunks.plan_chunks(65, 64, row)
+        return
+    model = narrow(row.name)
+    rows = keras.Model(model.input, model.get_layer(row.head).output)
+    eager = types.SimpleNamespace(predict_on_batch=lambda x: np.asarray(rows(x, training=False)))
+    least = row.step * (2 * row.halo + row.window + 1)
+    chunks.check_length(least, [row])
+    with pytest.raises(ValueError, match=f"chunk_frames must be at least {least}"):
+        chunks.check_length(least - 1, [row])
+    for longer, length in ((0, 0), (row.step + 3, 1), (2 * row.step + 1, row.step - 1)):
+        total = least + 3 * row.step + longer
+        assert len(chunks.plan_chunks(total, least + length, row)) > 1
+        video = synthetic.clip((total, 32, 32, 3), 5)
+        found = chunks.score(eager, row, video, least + length)
+        np.testing.assert_allclose(found, outputs(model, video[None], row.logits)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_halo_a_long_video_is_refused():
+    row = dataclasses.replace(ROWS[families.DEFAULT], name="Whole", halo=None)
+    assert chunks.plan_chunks(64, 64, row) == [(0, 64, 0, None)]
+    with pytest.raises(ValueError, match=r"Whole looks at a clip as a whole.*at most chunk_frames=64.*Received: 65"):
+        chunks.plan_chunks(65, 64, row)
+
+
+# From records to an answer; the tests of training, evaluation, classify and export have the default network's.
+
+
+@pytest.fixture(params=OTHERS)
+def trained(request, tmp_path, monkeypatch):
+    """A run of two steps, on videos one frame shorter than the network takes.
+
+    They are square: a JPEG whose crop alone is decoded differs from the whole one by a level at the edges of the crop.
+    """
+    tiny.shorten(monkeypatch)
+    row = families.find(request.param)
+    for split in ("train", "test"):
+        tiny.write(tmp_path, split, videos=3, frames=row.min_frames - 1, width=32)
+    settings = {
+        "steps": 2, "batch_size": 2, "reference_batch": "none", "learning_rate": 0.01, "boundaries": "()",
+        "rates": "()", "clip_frames": row.min_frames, "size": 32, "depth_multiplier": 0.05, "precision": "float32",
+    }  # fmt: skip
+    command = ["train", f"--records={tmp_path}/train-*", f"--model={row.name}", "--weights=none"]
+    command += [f"--output={tmp_path}/run", *(f"--set={field}={value}" for field, value in settings.items())]
+    assert cli.main(command) == 0
+    return row, tmp_path
+
+
+def test_every_road_gives_the_same_answer(trained, capsys):
+    row, folder = trained
+    run = folder / "run"
+    assert json.loads((run / runs.FACTS).read_text())["family"] == row.name
+    model = runs.load_model(run)
+    assert families.of(model) is row
+    test = f"{folder}/test-*"
+    capsys.readouterr()
+
+    # Records: evaluated, and through the plain model.
+    assert cli.main(["evaluate", f"--records={test}", f"--rgb={run}", f"--output={folder}/report", "--noreport"]) == 0
+    evaluated = scores.read(folder / "report/scores.npz").logits["rgb"]
+    clips = [x.numpy() for x, _ in data.load(test, clip_frames=None, size=32, min_frames=row.min_frames)]
+    assert {x.shape for x in clips} == {(1, row.min_frames, 32, 32, 3)}
+    plain = np.concatenate([outputs(model, x, row.logits) for x in clips])
+    assert relative(evaluated, plain) < 1e-4
+
+    # A video: classified, and through the plain model.
+    frames = [films.picture(i, 32, 40) for i in range(row.min_frames - 1)]
+    (folder / "film.mp4").write_bytes(films.film(frames))
+    assert cli.main(["classify", str(folder / "film.mp4"), f"--rgb={run}", "--top=3", "--json"]) == 0
+    said = capsys.readouterr()
+    assert f"looped to {row.min_frames}" in said.err
+    answer = json.loads(said.out.splitlines()[-1])
+    decoded = np.stack(list(video.Reader(folder / "film.mp4", 25, 32)))
+    looped = np.resize(decoded, (row.min_frames, *decoded.shape[1:]))[None]
+    probabilities = outputs(model, preprocess_input(looped[:, :, :, 4:36]))[0]
+    for prediction in answer["predictions"]:
+        assert prediction["probability"] == pytest.approx(probabilities[prediction["index"]], abs=1e-5)
+
+    # An export: asked for both, and refuses less.
+    command = ["export", f"--rgb={run}", f"--output={folder}/{row.name}", "--version=1"]
+    assert cli.main([*command, f"--frames={row.min_frames - 1}"]) == 1
+    assert f"frames must be at least {row.min_frames} here" in capsys.readouterr().err
+    assert cli.main([*command, "--frames=0"]) == 0
+    card = json.loads((folder / row.name / "1/assets.extra/keras_i3d.json").read_text())
+    assert card["networks"] == {"rgb": row.name}
+    server = small_exports.Server(folder / row.name / "1")
+    (records,) = folder.glob("test-*.tfrecord")
+    for record, wanted in zip(tf.data.TFRecordDataset(str(records)), evaluated):
+        jpegs = np.resize(sequence_example.parse(record, ("rgb",))["rgb"].numpy(), row.min_frames)
+        assert relative(server("jpeg", frames=jpegs[None])["logits"][0], wanted) < 1e-4
+    np.testing.assert_allclose(server("uint8", frames=looped)["probabilities"][0], probabilities, atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=str(row.min_frames)):
+        server("uint8", frames=decoded[None])
