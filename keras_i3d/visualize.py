@@ -11,6 +11,7 @@ from keras_i3d import atomic, paths
 from keras_i3d.errors import missing_package
 from keras_i3d.specs import FPS
 
+QUANTILE = 0.999  # of the speeds of a clip, that is painted in full colour
 SLOWEST_BOUND = 0.5  # pixels per frame: what is slower may be noise, and stays pale
 WHEEL_SIDE = 44  # pixels of the legend's wheel
 
@@ -46,9 +47,10 @@ def flow_to_color(flow, bound=None):
 
 
 def own_bound(flow):
-    """Returns the speed at which a clip's flow is painted in full colour by default: its fastest motion.
+    """Returns the speed at which a clip's flow is painted in full colour by default.
 
-    It is the 99.5th percentile of the speeds, because a few wrong vectors must not decide, rounded up to two digits. It
+    It is the 99.9th percentile of the speeds, rounded up to two digits: a small fast object counts, a few wrong vectors
+    do not. It
     is at least 0.5 pixels per frame: of a still clip the noise would be painted.
 
     Args:
@@ -58,7 +60,7 @@ def own_bound(flow):
         float, in pixels per frame.
     """
     flow = _checked_flow(flow)
-    fastest = max(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.995)), SLOWEST_BOUND)
+    fastest = max(float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), QUANTILE)), SLOWEST_BOUND)
     step = 10.0 ** (math.floor(math.log10(fastest)) - 1)
     return round(math.ceil(round(fastest / step, 3)) * step, 6)
 
@@ -113,15 +115,21 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=None, width=256):
         frames, flow, title, fps, bound: as for `sheet`. Pictures with flow have its legend.
         width: pixels of an animated clip.
     """
-    path = pathlib.Path(paths.expand(path))
-    if path.suffix not in (".png", ".gif"):
-        raise ValueError(f"A picture's name ends in .png or .gif. Received: {path.name}")
+    path = check_name(path)
     if path.suffix == ".png":
         image, settings = _pillow("Image").fromarray(sheet(frames, flow, title, fps, bound=bound)), {}
     else:
         image, settings = _animated(frames, flow, title, fps, bound, width, True)
-    with atomic.replacing(path) as aside:
-        image.save(aside, **settings)
+    with atomic.replacing(path) as temporary:
+        image.save(temporary, **settings)
+
+
+def check_name(path):
+    """Returns a path that `save` can write to, or raises ValueError."""
+    path = pathlib.Path(paths.expand(path))
+    if path.suffix not in (".png", ".gif"):
+        raise ValueError(f"A picture's name ends in .png or .gif. Received: {path.name}")
+    return path
 
 
 def gif(frames, flow=None, title="", fps=FPS, bound=None, width=256, legend=True):
@@ -143,8 +151,16 @@ def _animated(frames, flow, title, fps, bound, width, legend):
     above = _text_line(title, width + 2)
     below = [] if flow is None or not legend else [_legend(width + 2, scale, bound is None)]
     pictures = [np.concatenate([above, cell, *below]) for cell in cells]
-    first, *rest = [_pillow("Image").fromarray(picture) for picture in pictures]
+    first, *rest = _in_one_palette(pictures)
     return first, {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
+
+
+def _in_one_palette(pictures):
+    """Images of 256 colours that are the same for all, so that the wheel means the same in each."""
+    images = [_pillow("Image").fromarray(picture) for picture in pictures]
+    some = np.concatenate([pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, 8).round().astype(int))])
+    palette = _pillow("Image").fromarray(some).quantize(256)
+    return [image.quantize(palette=palette) for image in images]
 
 
 def _checked(frames, flow):
@@ -168,7 +184,8 @@ def _legend(width, bound, own):
     x, y = np.meshgrid(at, at)
     wheel = flow_to_color(np.stack([x, y], axis=-1), 1)
     wheel[np.hypot(x, y) > 1] = 255
-    said = f"full colour: {bound:.3g} pixels per frame" + (", the fastest motion of this clip" if own else "")
+    darker = f"; {1 - QUANTILE:.1%} of this clip is faster, and darker" if own else ""
+    said = f"full colour: {bound:.3g} pixels per frame{darker}"
     text = _text_line(f"the wheel: where a point moves to; {said}", max(width - len(wheel) - 12, 1))
     height = max(len(wheel), len(text)) + 8
     strip = np.full((height, width, 3), 255, np.uint8)

@@ -57,7 +57,8 @@ def train(stream):
     run(
         "train", "--records=records/train-*", "--validation=records/test-*", f"--stream={stream}", "--recipe=original",
         "--weights=none", f"--seed={_SEED.value}", f"--output=runs/{stream}", "--set=reference_batch=none",
-        f"--set=validate_every={_STEPS.value // 4}", *(f"--set={name}={value}" for name, value in settings.items()),
+        f"--set=validate_every={max(_STEPS.value // 4, 1)}",
+        *(f"--set={name}={value}" for name, value in settings.items()),
     )  # fmt: skip
 
 

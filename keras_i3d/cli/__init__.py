@@ -154,7 +154,10 @@ def _dash_hint(verb, words):
     files = [word for word in before if word.startswith("-") and os.path.exists(word)]
     if verb not in TAKE_FILES or not files:
         return ""
-    return f" A file whose name begins with a dash goes after --: keras-i3d {verb} -- {shlex.join(files)}"
+    flagged = [word for word in before if word.startswith("-") and word not in files]
+    plain = [word for word in words if word not in (*flagged, "--")]
+    line = shlex.join(["keras-i3d", verb, *flagged, "--", *plain])
+    return f" A file whose name begins with a dash goes after --: {line}"
 
 
 def _expand_paths(values):

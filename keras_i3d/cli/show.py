@@ -45,9 +45,10 @@ def main(arguments):
         raise UsageError(f"{', '.join(meant_for_videos)} of show is for a video; a record is shown as it is.")
     if FLAGS["record"].present and of_video:
         raise UsageError("--record of show is for records, not for a video.")
-    start()
     from keras_i3d import visualize
 
+    visualize.check_name(FLAGS.output)
+    start()
     frames, fields, title, fps = _video(source) if of_video else _record(source)
     visualize.save(FLAGS.output, frames, fields, title, fps, FLAGS.bound)
     print(f"{title}\n-> {FLAGS.output}")

@@ -65,7 +65,7 @@ def main(arguments):
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set takes FIELD=VALUE. Received: --set={text}")
-        settings[name] = value
+        settings[name.replace("-", "_")] = value
     start()
     from keras_i3d import training
 

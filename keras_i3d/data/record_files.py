@@ -100,7 +100,10 @@ def read_one(pattern, which):
             return _decoded(file, number, id)
         count += 1
     if not count:
-        raise ValueError(f"{pattern} has no record that can be read: it is empty, or damaged")
+        raise ValueError(
+            f"{pattern} has no record that can be read: it is empty, damaged, or no file of records. A video is known "
+            "by its suffix, such as .mp4."
+        )
     raise ValueError(
         f"{pattern} has no record {which!r}. It has {count} records: give a place in 0..{count - 1}, or an id."
     )

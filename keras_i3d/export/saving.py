@@ -25,7 +25,7 @@ from keras_i3d.version import __version__
 from keras_i3d.weights import download
 
 EXTRA, CARD = "assets.extra", "keras_i3d.json"
-ASIDE, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
+UNFINISHED, REPLACED, LOCK = ".part-", ".replaced-", ".lock"  # TensorFlow Serving reads folders whose name is a number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ def saved_model(
     with _Steps(progress) as steps:
         steps.begin("weights")
         network = _Network(given, labels, precision, frames, flow_quality, attempts)
-        with _told(output), _aside(output, version, force) as folder:
+        with _told(output), _unfinished(output, version, force) as folder:
             card = network.write(folder, output.name, version, steps)
             # All else comes first: once the version is there, the same command is refused.
             with _told(output.parent):
@@ -374,19 +374,19 @@ def _told(folder):
 
 
 @contextlib.contextmanager
-def _aside(output, version, force):
+def _unfinished(output, version, force):
     """Gives an empty folder to write in; what is in it becomes OUTPUT/VERSION unless an exception ends the block."""
     output.mkdir(parents=True, exist_ok=True)
     with locks.hold(output / LOCK, ExportError(f"Another export writes in {output}. Wait for it.")):
         _clean(output)
-        aside, final = output / f"{ASIDE}{version}", output / str(version)
-        aside.mkdir()
+        temporary, final = output / f"{UNFINISHED}{version}", output / str(version)
+        temporary.mkdir()
         try:
-            yield aside
+            yield temporary
             _check_free(output, version, force)
             if final.exists():
                 final.rename(output / f"{REPLACED}{version}")
-            aside.rename(final)
+            temporary.rename(final)
         finally:
             _clean(output)
 
@@ -399,5 +399,5 @@ def _clean(output):
             shutil.rmtree(old)
         else:
             old.rename(final)
-    for part in output.glob(f"{ASIDE}*"):
+    for part in output.glob(f"{UNFINISHED}*"):
         shutil.rmtree(part)

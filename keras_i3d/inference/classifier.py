@@ -202,6 +202,12 @@ class Classifier:
         _check_choice("streams", streams, CHOICES)
         _check_choice("flow_method", flow_method, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
+        for stream in set(given) - set(CHOICES[streams]):
+            raise ValueError(
+                f"{stream}= names weights that streams={streams!r} does not use. Leave one of the two out."
+            )
+        if flow_method is not None and "flow" not in CHOICES[streams]:
+            raise ValueError(f"flow_method= is of the flow stream. Received: {flow_method!r} and streams={streams!r}")
         chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
         self.streams = CHOICES[streams]
         if flow_method not in (None, "tvl1") and "flow" in self.streams:

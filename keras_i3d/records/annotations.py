@@ -61,8 +61,8 @@ def folder(videos, labels=None, split="all"):
     if not rows:
         hint = f" {found.deeper[0]} is a folder: classes may lie one level further down." if found.deeper else ""
         raise ValueError(f"A dataset is a folder of class folders with videos in them. {videos} has none.{hint}")
-    beside = [path for path in (*found.videos, *found.broken) if "/" not in path]
-    others = sorted({*found.others, *beside} - {"labels.txt"})
+    loose = [path for path in (*found.videos, *found.broken) if "/" not in path]
+    others = sorted({*found.others, *loose} - {"labels.txt"})
     left_out = dataclasses.replace(found, others=tuple(others))
     left_out.say_what_is_left_out(videos, "files are no videos in class folders")
     empty = [label for label, here in inside.items() if not here]
@@ -213,8 +213,8 @@ def _kind(source):
 def _lists_near(videos, kind):
     """Returns the folder of split lists in the videos folder or next to it."""
     published = LISTS[kind]
-    beside = os.path.join(os.path.dirname(os.path.abspath(videos)), published)
-    for place in (os.path.join(videos, published), beside):
+    next_to = os.path.join(os.path.dirname(os.path.abspath(videos)), published)
+    for place in (os.path.join(videos, published), next_to):
         if os.path.isdir(place):
             return place
     raise ValueError(

@@ -75,8 +75,8 @@ def check(folder, progress=False):
         if name.endswith(("-build", "-build/")):
             problems.append(Problem(name.rstrip("/"), "", "a build that has not ended; give its command again"))
     known = {shard.name for split in splits for shard in split.shards}
-    foreign = [name for name in names if name.endswith(".tfrecord") and name not in known]
-    problems += [Problem(name, "", "in no manifest") for name in foreign]
+    unknown = [name for name in names if name.endswith(".tfrecord") and name not in known]
+    problems += [Problem(name, "", "in no manifest") for name in unknown]
     shards = [(split, shard) for split in splits for shard in split.shards]
     due = 0
     with Bar("check", sum(len(shard.ids) for _, shard in shards), "videos", shown=progress, stays=True) as bar:

@@ -137,8 +137,8 @@ def shard(name, ids, bytes):
 def of_shard(path):
     """Returns the Manifest that a file of records belongs to, or None for a third-party file."""
     split = split_of(os.path.basename(path))
-    beside = split and os.path.join(os.path.dirname(path), f"{split}.json")
-    return read(beside) if beside and tf.io.gfile.exists(beside) else None
+    own = split and os.path.join(os.path.dirname(path), f"{split}.json")
+    return read(own) if own and tf.io.gfile.exists(own) else None
 
 
 # The one name of a shard. Other writers of TFRecords often leave the ending out.

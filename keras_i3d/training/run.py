@@ -77,7 +77,7 @@ def train(
         )
     workers.cluster()
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
-    recipe = recipe.with_settings(settings or {}).scaled()
+    recipe = _scaled(recipe.with_settings(settings or {}))
     output = pathlib.Path(output)
     run = settled(records, validation, stream, weights, seed, recipe, output, model)
     strategy = workers.strategy(devices)
@@ -110,6 +110,17 @@ def train(
     if writer.dropped:
         notice(f"{output}: {len(writer.dropped)} damaged records were dropped since the run began")
     return final
+
+
+def _scaled(recipe):
+    """A Recipe for its batch size; a line says what became of settings that a user may have given himself."""
+    scaled = recipe.scaled()
+    if (scaled.steps, scaled.learning_rate) != (recipe.steps, recipe.learning_rate):
+        notice(
+            f"batch_size={recipe.batch_size} instead of {recipe.reference_batch}: {scaled.steps} steps instead of "
+            f"{recipe.steps}, learning_rate {scaled.learning_rate:g}; reference_batch=None leaves them as they are"
+        )
+    return scaled
 
 
 def build(run, weights=None):

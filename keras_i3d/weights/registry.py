@@ -1,12 +1,11 @@
 """The published checkpoints: where they are, what proves them, what they were trained on."""
 
 import dataclasses
-import hashlib
 
-from keras_i3d.errors import WeightsError, one_line
 from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.specs import FLOW_CLIP, LABEL_LISTS, RGB_CLIP, ClipSpec
 from keras_i3d.weights import tensorflow_files
+from keras_i3d.weights.download import git_blob
 
 COMMIT = "0667e889a5904b4dc122e0ded4c332f49f8df42c"
 HOST = f"https://raw.githubusercontent.com/google-deepmind/kinetics-i3d/{COMMIT}"
@@ -200,28 +199,17 @@ def choices():
     """The sentence that ends an error about `weights`."""
     names = ", ".join(f'"{name}"' for name in WEIGHTS)
     return (
-        f"Pass None, one of {names}, or the path of a .weights.h5 file, a .keras file "
-        "or a TensorFlow checkpoint (its prefix, without .index)."
+        f"Pass None, one of {names}, or the path of a .weights.h5 file, a .keras file, "
+        "a TensorFlow checkpoint (its prefix, without .index) or the folder of a training run."
     )
 
 
 def identify(index_path):
-    """Returns the published Checkpoint whose tensor CRCs are those of a `.index` file, or None."""
-    digest = crc_digest(read_index(index_path))
-    return next((entry for entry in CHECKPOINTS.values() if entry.crc_digest == digest), None)
+    """Returns the published Checkpoint of which a `.index` file is a copy, or None.
 
-
-def crc_digest(crcs):
-    """Returns the sha256 over {variable: masked crc32c}, as a registry entry's `crc_digest`."""
-    return hashlib.sha256("".join(f"{name} {crc}\n" for name, crc in sorted(crcs.items())).encode()).hexdigest()
-
-
-def read_index(path):
-    """Returns {variable: masked crc32c} of a checkpoint's `.index` file, whether or not its data is there.
-
-    TensorFlow reads that file but does not give out the CRCs.
+    The file as it was published is known by its git blob id. A copy that TensorFlow has saved again has other bytes and
+    the same tensors: it is known by their CRCs.
     """
-    try:
-        return {name: entry.crc32c for name, entry in tensorflow_files.index(path).items()}
-    except Exception as error:
-        raise WeightsError(f"{path}: not the index of a TensorFlow checkpoint ({one_line(error)})") from error
+    blob = git_blob(index_path)
+    digest = tensorflow_files.crc_digest(index_path)
+    return next((e for e in CHECKPOINTS.values() if blob == e.index.git_blob or digest == e.crc_digest), None)

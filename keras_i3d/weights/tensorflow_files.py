@@ -6,6 +6,7 @@ is. TensorFlow compresses none. In the second format a PREFIX.index holds a Bund
 lie in PREFIX.data-NNNNN-of-NNNNN; the first format is one file of SavedTensorSlices.
 """
 
+import hashlib
 import math
 import mmap
 import os
@@ -13,7 +14,7 @@ import re
 import struct
 
 from keras_i3d import stored
-from keras_i3d.errors import WeightsError, missing_package
+from keras_i3d.errors import WeightsError, missing_package, one_line
 
 MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 FOOTER = 48
@@ -38,6 +39,28 @@ def index(path):
     if header.num_shards < 1 or header.endianness != header.LITTLE:
         raise ValueError("its header is of no checkpoint that is read here")
     return entries
+
+
+def crcs(path):
+    """Returns {variable: masked crc32c} of a checkpoint's `.index` file, whether or not its data is there.
+
+    TensorFlow reads that file and does not give out the CRCs.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return {name: entry.crc32c for name, entry in index(path).items()}
+    except Exception as error:
+        raise WeightsError(f"{path}: not the index of a TensorFlow checkpoint ({one_line(error)})") from error
+
+
+def crc_digest(path):
+    """Returns the sha256 over the lines "variable crc32c" of a `.index` file, sorted: it is of the tensors alone.
+
+    An index also holds where each tensor lies, so that a checkpoint that was saved again has another one.
+    """
+    return hashlib.sha256("".join(f"{name} {crc}\n" for name, crc in sorted(crcs(path).items())).encode()).hexdigest()
 
 
 def check(prefix):

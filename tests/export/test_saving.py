@@ -159,7 +159,7 @@ def test_a_version_is_replaced_by_force_and_leftovers_go(made, tmp_path):
 
 def test_killed_at_any_point_there_is_an_old_version_or_a_new_one(tmp_path):
     """Every state that the renames go through is put right by the next run."""
-    final, replaced, part = (tmp_path / name for name in ("4", f"{saving.REPLACED}4", f"{saving.ASIDE}4"))
+    final, replaced, part = (tmp_path / name for name in ("4", f"{saving.REPLACED}4", f"{saving.UNFINISHED}4"))
     for there, expected in (((final, part), "4"), ((replaced, part), ".replaced-4"), ((replaced, final), "4")):
         for path in there:
             path.mkdir()
@@ -172,12 +172,12 @@ def test_killed_at_any_point_there_is_an_old_version_or_a_new_one(tmp_path):
 
 
 def test_two_exports_do_not_share_a_folder(made, tmp_path):
-    with saving._aside(tmp_path / "film", 1, False):
+    with saving._unfinished(tmp_path / "film", 1, False):
         names = [path.name for path in (tmp_path / "film").iterdir()]
         assert not [name for name in names if name.isdigit()]  # what a server would load
         with (
             pytest.raises(export.ExportError, match="Another export writes in"),
-            saving._aside(tmp_path / "film", 2, 0),
+            saving._unfinished(tmp_path / "film", 2, 0),
         ):
             pass
 

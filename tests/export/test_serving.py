@@ -114,7 +114,7 @@ def decoded(files):
 
 def said(exported, video, streams):
     """The labels of `classify`, best first."""
-    weights = {f"{stream}_weights": run for stream, run in exported.runs.items()}
+    weights = {s: run for s, run in exported.runs.items() if streams in (s, "both")}
     return [p.label for p in keras_i3d.classify(video, streams, **weights).predictions]
 
 

@@ -36,8 +36,10 @@ def fields(frames):
 def labels(exported, frames):
     """{streams: the label that `classify` finds in the video}."""
     content = films.film(list(frames))
-    weights = {f"{stream}_weights": run for stream, run in exported.runs.items()}
-    return {s: keras_i3d.classify(content, s, **weights).predictions[0].label for s in ("rgb", "both")}
+    return {
+        s: keras_i3d.classify(content, s, **{n: exported.runs[n] for n in names}).predictions[0].label
+        for s, names in (("rgb", ["rgb"]), ("both", ["rgb", "flow"]))
+    }
 
 
 @pytest.fixture(scope="module")

@@ -266,7 +266,8 @@ def test_labels(repository, models, tmp_path, capsys):
     assert "class indices" not in capsys.readouterr().err
     checkpoint = repository / "data/checkpoints/rgb_imagenet/model.ckpt"
     by_path = inference.Classifier("rgb", rgb=checkpoint)
-    assert by_path.labels[7] == "7"
+    assert by_path.labels[7] == "label 7"  # a copy of a published one
+    assert inference.Classifier("rgb", rgb=models["rgb"]).labels == list("012345")
     assert "class indices are shown; pass labels=" in capsys.readouterr().err
     assert inference.Classifier("rgb", rgb=checkpoint, labels="kinetics400").labels[7] == "label 7"
     assert inference.Classifier("rgb", rgb=models["rgb"], labels="none").labels == list("012345")
@@ -382,3 +383,10 @@ def test_another_flow_than_the_weights_saw_is_said(tmp_path, capsys):
     assert "flow by" not in capsys.readouterr().err
     assert inference.Classifier("flow", flow=run, flow_method="tvl1").flow_method == "tvl1"
     assert "flow by tvl1; the weights were trained on dis" in capsys.readouterr().err
+
+
+def test_what_a_choice_of_streams_leaves_out_is_refused(models):
+    with pytest.raises(ValueError, match="rgb= names weights that streams='flow' does not use"):
+        inference.Classifier("flow", rgb=models["rgb"], flow=models["flow"], labels=LABELS)
+    with pytest.raises(ValueError, match="flow_method= is of the flow stream. Received: 'dis' and streams='rgb'"):
+        inference.Classifier(rgb=models["rgb"], flow_method="dis", labels=LABELS)

@@ -21,7 +21,7 @@ import keras_i3d
 from keras_i3d import WeightsError
 from keras_i3d.models.inception import HEAD
 from keras_i3d.precision import policy
-from keras_i3d.weights import by_name, conversion, h5_files, originals, registry
+from keras_i3d.weights import by_name, conversion, h5_files, originals, registry, tensorflow_files
 from keras_i3d.weights.cache import published
 from keras_i3d.weights.labels import read_labels
 
@@ -437,11 +437,18 @@ def test_conversion_tool(repository, tmp_path):
 
 def test_conversion_tool_names_published_checkpoints(repository, tmp_path, monkeypatch):
     prefix = f"{repository}/data/checkpoints/rgb_imagenet/model.ckpt"
-    digest = registry.crc_digest(registry.read_index(prefix + ".index"))
+    digest = tensorflow_files.crc_digest(prefix + ".index")
     entry = dataclasses.replace(registry.CHECKPOINTS["kinetics-scratch", "rgb"], crc_digest=digest)
     monkeypatch.setitem(registry.CHECKPOINTS, ("kinetics-scratch", "rgb"), entry)
     facts = conversion.convert_sonnet(prefix + ".index", tmp_path / "x.weights.h5")  # as file dialogs give it
-    assert facts.source == "published checkpoint rgb_scratch"
+    assert facts.source == "published checkpoint rgb_imagenet"  # its index is the published file
+    published_file = registry.CHECKPOINTS["kinetics", "rgb"]
+    other = dataclasses.replace(published_file.index, git_blob="0" * 40)
+    monkeypatch.setitem(
+        registry.CHECKPOINTS, ("kinetics", "rgb"), dataclasses.replace(published_file, index=other, crc_digest="")
+    )
+    facts = conversion.convert_sonnet(prefix, tmp_path / "x.weights.h5")
+    assert facts.source == "published checkpoint rgb_scratch"  # saved again: the tensors tell
     assert (facts.labels, facts.clip.fps, facts.activation) == ("kinetics400", 25, "softmax")
 
 
