@@ -160,7 +160,7 @@ def _in_one_palette(pictures):
     images = [_pillow("Image").fromarray(picture) for picture in pictures]
     some = np.concatenate([pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, 8).round().astype(int))])
     palette = _pillow("Image").fromarray(some).quantize(256)
-    return [image.quantize(palette=palette) for image in images]
+    return [image.quantize(palette=palette, dither=0) for image in images]  # what is above would spread into the wheel
 
 
 def _checked(frames, flow):
