@@ -129,6 +129,6 @@ def test_the_wheel_of_an_animation_is_the_same_in_each_picture(tmp_path):
         pictures = []
         for i in range(4):
             image.seek(i)
-            pictures.append(np.asarray(image.convert("RGB"))[-80:, 8:90].astype(int))
+            pictures.append(np.asarray(image.convert("RGB"))[-len(visualize._legend(302, 5, True)) :].astype(int))
     for picture in pictures[1:]:
         np.testing.assert_array_equal(picture, pictures[0])
