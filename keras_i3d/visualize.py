@@ -151,16 +151,23 @@ def _animated(frames, flow, title, fps, bound, width, legend):
     above = _text_line(title, width + 2)
     below = [] if flow is None or not legend else [_legend(width + 2, scale, bound is None)]
     pictures = [np.concatenate([above, cell, *below]) for cell in cells]
-    first, *rest = _in_one_palette(pictures)
+    first, *rest = _in_one_palette(pictures, flow)
     return first, {"save_all": True, "append_images": rest, "duration": 1000 / fps, "loop": 0} if rest else {}
 
 
-def _in_one_palette(pictures):
-    """Images of 256 colours that are the same for all, so that the wheel means the same in each."""
-    images = [_pillow("Image").fromarray(picture) for picture in pictures]
+def _in_one_palette(pictures, flow):
+    """Images of 256 colours that are the same for all, so that the wheel means the same in each.
+
+    With flow a third of the colours are the wheel's, however small it is.
+    """
+    image_module = _pillow("Image")
     some = np.concatenate([pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, 8).round().astype(int))])
-    palette = _pillow("Image").fromarray(some).quantize(256)
-    return [image.quantize(palette=palette, dither=0) for image in images]  # what is above would spread into the wheel
+    parts = [(some, 256)] if flow is None else [(some, 172), (_painted_wheel(32), 84)]
+    colours = [image_module.fromarray(part).quantize(count).getpalette()[: 3 * count] for part, count in parts]
+    palette = image_module.new("P", (1, 1))
+    palette.putpalette(sum(colours, []))
+    # Without dithering, by which what is above would spread into the wheel.
+    return [image_module.fromarray(picture).quantize(palette=palette, dither=0) for picture in pictures]
 
 
 def _checked(frames, flow):
@@ -179,11 +186,7 @@ def _scale(flow, bound):
 
 def _legend(width, bound, own):
     """The colour wheel next to what its rim means, uint8 (h, width, 3)."""
-    radius = min(WHEEL_SIDE, width) / 2
-    at = (np.arange(math.floor(2 * radius)) + 0.5) / radius - 1
-    x, y = np.meshgrid(at, at)
-    wheel = flow_to_color(np.stack([x, y], axis=-1), 1)
-    wheel[np.hypot(x, y) > 1] = 255
+    wheel = _painted_wheel(min(WHEEL_SIDE, width) / 2)
     darker = f"; {1 - QUANTILE:.1%} of this clip is faster, and darker" if own else ""
     said = f"full colour: {bound:.3g} pixels per frame{darker}"
     text = _text_line(f"the wheel: where a point moves to; {said}", max(width - len(wheel) - 12, 1))
@@ -193,6 +196,15 @@ def _legend(width, bound, own):
         top = (height - len(part)) // 2
         strip[top : top + len(part), left : left + part.shape[1]] = part[:, : max(width - left, 0)]
     return strip
+
+
+def _painted_wheel(radius):
+    """The colour wheel on white, uint8 (2 radius, 2 radius, 3): the rim is full colour."""
+    at = (np.arange(math.floor(2 * radius)) + 0.5) / radius - 1
+    x, y = np.meshgrid(at, at)
+    wheel = flow_to_color(np.stack([x, y], axis=-1), 1)
+    wheel[np.hypot(x, y) > 1] = 255
+    return wheel
 
 
 def _cell(frame, field, time, width, bound):
