@@ -13,7 +13,9 @@ import pytest
 from made import ROOT, films, synthetic
 
 from keras_i3d import cli, client
+from keras_i3d.cli import train
 from keras_i3d.cli.classify import expand
+from keras_i3d.models import families
 from keras_i3d.records.annotations import find
 from keras_i3d.training import RECIPES
 
@@ -218,6 +220,12 @@ def test_a_file_whose_name_begins_with_a_dash(folder, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("-a b.mp4: 12 frames")
     assert here("classify", "-none.mp4") == 2
     assert "begins with a dash" not in capsys.readouterr().err
+
+
+def test_the_help_of_train_lists_every_network():
+    """By hand, because the help is printed without Keras, which the rows need."""
+    listed = re.search(r"--model=NAME +the network: ([\w, ]+);", train.__doc__)[1]
+    assert listed.split(", ") == list(families.FAMILIES)
 
 
 def test_the_table_of_recipes(capsys):
