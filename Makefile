@@ -23,7 +23,9 @@ READY := .venv/ready
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 OTHER := .venv-python$(lastword $(VERSION))
 PIP := python -m pip install --quiet --disable-pip-version-check
-FAST := python -m pytest -m "not slow and not compat"
+# Two processes, each with whole files, so that what a file makes once is made once.
+SHARED := python -m pytest -n 2 --dist loadfile
+FAST := $(SHARED) -m "not slow and not compat"
 
 .PHONY: demo test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz check bench
 .PHONY: bench-training bench-serving clean
@@ -35,7 +37,7 @@ test: $(READY)
 	$(BIN)/$(FAST)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/$(SHARED) -m slow
 
 test-python: $(OTHER)/ready
 	$(OTHER)/bin/$(FAST)
@@ -48,7 +50,7 @@ test-lowest: .venv-lowest/ready
 test-compat: test-compat-io test-compat-official
 
 test-compat-io test-compat-official: test-%: .venv-%/ready
-	.venv-$*/bin/python -m pytest -m "not slow"
+	.venv-$*/bin/$(SHARED) -m "not slow"
 
 fuzz: $(READY)
 	$(BIN)/python tools/fuzz.py --seconds=600 --seed=$(SEED) --output=fuzz.md

@@ -63,21 +63,38 @@ setup(
         "tensorboard": ["tensorboard>=2.16.2,<3"],  # to look at the logs of training, which are written without it
         "report": [REPORT],  # pictures and report.html of `evaluate`
         "svm": [SVM],  # `evaluate --fusion=svm`
-        "serving": [SERVING],  # tools/serving_client.py by gRPC; its messages, and grpcio
+        "serving": [SERVING],  # `ask` by gRPC; its messages, and grpcio
         "test": [
-            *("pytest", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
+            *("pytest", "pytest-xdist", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
             *(BEAM, REPORT, SVM, SERVING, "openvino", "tensorflow-hub"),
         ],
         # What `make test-lowest` adds, with the versions of tests/lowest.txt. OpenCV 5 needs numpy 2.
-        "lowest": ["pytest", "jax", "build", BEAM, OPENCV, REPORT, SVM, SERVING, "openvino", "tensorflow-hub"],
+        "lowest": [
+            *("pytest", "pytest-xdist", "jax", "build", "openvino", "tensorflow-hub"),
+            *(BEAM, OPENCV, REPORT, SVM, SERVING),
+        ],
         # What `make test-compat` adds to `io`: an S3 service; the last jax for TensorFlow 2.16's ml-dtypes 0.3; the
         # last OpenCV for numpy < 2.
         "compat-io": [
-            *("pytest", "moto[server]", "boto3", "jax==0.4.30", "opencv-contrib-python-headless==4.11.0.86"),
+            *(
+                "pytest",
+                "pytest-xdist",
+                "moto[server]",
+                "boto3",
+                "jax==0.4.30",
+                "opencv-contrib-python-headless==4.11.0.86",
+            ),
             *(SERVING, "openvino"),
         ],
         # What it adds to `official`.
-        "compat-official": ["pytest", "jax", "opencv-contrib-python-headless==5.0.0.93", SERVING, "openvino"],
+        "compat-official": [
+            "pytest",
+            "pytest-xdist",
+            "jax",
+            "opencv-contrib-python-headless==5.0.0.93",
+            SERVING,
+            "openvino",
+        ],
     },
     entry_points={"console_scripts": ["keras-i3d = keras_i3d.cli:run"]},
     classifiers=[
