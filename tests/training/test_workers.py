@@ -32,7 +32,7 @@ sys.path.insert(0, sys.argv[1])
 from made import mirrors, tiny
 first = os.environ.get("FIRST_WEIGHTS")
 if first:
-    from keras_i3d import registry
+    from keras_i3d.weights import registry
     mirrors.narrow()
     mirrors.register(pathlib.Path(os.environ["KERAS_I3D_MIRROR"]), registry, lambda d, k, v: d.__setitem__(k, v))
 else:
