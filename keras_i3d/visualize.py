@@ -50,8 +50,7 @@ def own_bound(flow):
     """Returns the speed at which a clip's flow is painted in full colour by default.
 
     It is the 99.9th percentile of the speeds, rounded up to two digits: a small fast object counts, a few wrong vectors
-    do not. It
-    is at least 0.5 pixels per frame: of a still clip the noise would be painted.
+    do not. It is at least 0.5 pixels per frame: of a still clip the noise would be painted.
 
     Args:
         flow: float (..., H, W, 2), dx and dy in pixels per frame.
@@ -114,6 +113,9 @@ def save(path, frames, flow=None, title="", fps=FPS, bound=None, width=256):
         path: ends in .png or .gif.
         frames, flow, title, fps, bound: as for `sheet`. Pictures with flow have its legend.
         width: pixels of an animated clip.
+
+    Raises:
+        ValueError: another name, frames that are not uint8 (T, H, W, 3), or flow of another size or not finite.
     """
     path = check_name(path)
     if path.suffix == ".png":

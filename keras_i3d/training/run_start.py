@@ -42,7 +42,8 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         if held_out.labels != source.labels:
             raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
     before = runs.read(output) if output is not None and runs.is_run(output) and has_begun(output) else None
-    family = _family(weights, stream, family, before)
+    known = _known(weights, stream, before)
+    family = families.find(family or (known.family if known else families.DEFAULT))
     run = Run(
         records=str(records),
         validation=None if validation is None else str(validation),
@@ -60,7 +61,7 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
     )
     family.check_clip(run.recipe.clip_frames, run.recipe.size)
     decided = {
-        "depth_multiplier": lambda: _width(run),
+        "depth_multiplier": lambda: (known and known.depth_multiplier) or 1.0,
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
         "validate_every": lambda: math.ceil(run.clips / recipe.batch_size),
@@ -87,29 +88,16 @@ def has_checkpoint(output):
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
-def _family(weights, stream, wanted, before):
-    """Returns the Family of a run: the one that was asked for, or that of its weights.
+def _known(weights, stream, before):
+    """Returns the Facts of the weights that a run starts from; None without any.
 
-    Of a run that has begun (`before`) it is known, and its weights may be gone.
+    Of a run that has begun (`before`) its own are taken, because its weights may be gone.
     """
-    known = None
     if before:
-        known = before.facts
-    elif runs.is_run(weights):
-        known = runs.read(weights).facts
-    elif weights is not None:
-        known = sources.find(weights, stream).facts
-    return families.find(wanted or (known.family if known else families.DEFAULT))
-
-
-def _width(run):
-    """The depth_multiplier of the weights that a run starts from; 1 without any."""
-    weights = run.weights
-    if weights is None or registry.is_name(weights):
-        return 1.0
+        return before.facts
     if runs.is_run(weights):
-        return runs.read(weights).facts.depth_multiplier
-    return sources.find(weights, run.stream).facts.depth_multiplier or 1.0
+        return runs.read(weights).facts
+    return None if weights is None else sources.find(weights, stream).facts
 
 
 def initial_weights(run):

@@ -53,11 +53,17 @@ def boring_video_error(model, image=None, frames=104, reference=None):
         {endpoint: relative L2 difference}, for Conv3d_1a_7x7 to Mixed_5c, or for those in `reference`.
 
     Raises:
-        ValueError: not a single-stream I3D, an image of other channels, or an unknown endpoint in `reference`.
+        ValueError: a model of somebody else's or of two streams, one through which no single frame passes
+            without `reference`, an image of other channels, or an unknown endpoint in `reference`.
     """
     family = families.of(model)
     if family is None:
         raise ValueError(f"A boring video needs a model of one stream that this package made. Received: {model.name}")
+    if reference is None and family.steps(1) < 1:
+        raise ValueError(
+            f"A network gives its own 2D counterpart if one frame passes through it. Received: {family.name}. Pass "
+            "reference=, what the 2D network computes."
+        )
     endpoints = [name for name in family.endpoints if name not in (family.logits, family.predictions)]
     if reference is not None:
         unknown = set(reference) - set(endpoints)

@@ -337,3 +337,9 @@ def test_one_file_of_the_first_format(tmp_path, monkeypatch):
         with pytest.raises(WeightsError, match=message) as error:
             convert_sonnet(path, tmp_path / "y.weights.h5")
         assert "\n" not in str(error.value)
+
+
+def test_a_boring_video_of_a_network_that_takes_no_single_frame():
+    model = keras_i3d.S3D(depth_multiplier=0.05, include_top=False, input_shape=(None, 32, 32, 3))
+    with pytest.raises(ValueError, match="if one frame passes through it. Received: S3D. Pass reference="):
+        keras_i3d.boring_video_error(model)
