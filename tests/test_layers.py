@@ -16,7 +16,8 @@ FLOORS = (
     {"weights", "video", "flow", "visualize"},
     {"records"},
     {"data", "runs"},
-    {"applications", "optimize"},
+    {"builders", "optimize"},
+    {"applications"},
     {"networks", "beforehand"},
     {"inference", "training", "client"},
     {"evaluation", "export"},
@@ -179,6 +180,7 @@ COVERED_BY = {
     "networks": "models/test_contract.py",
     "on_first_use": "test_package.py",
     "applications": "weights/test_sources.py",
+    "builders": "weights/test_sources.py",
     "paths": "cli/test_cli.py",
     "precision": "models/test_contract.py",
     "probabilities": "test_facts.py",
@@ -238,7 +240,9 @@ COVERED_BY = {
     "weights/inflation": "weights/test_conversion.py",
     "weights/keras_files": "weights/test_hostile_keras.py",
     "weights/labels": "weights/test_sources.py",
-    "weights/originals": "weights/test_conversion.py",
+    "weights/originals/catalogue": "weights/test_originals.py",
+    "weights/originals/deepmind": "weights/test_conversion.py",
+    "weights/originals/original": "weights/test_originals.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
 }
 

@@ -1,68 +1,15 @@
 """One row a network: all that the floors above may ask of it. They name no network, and know none by its layers.
 
-To add a network: a function in this package that builds it, and a row in `FAMILIES`. Its first layer is a
-`blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows of logits, whose mean over all axes but the
-first and the last are its logits.
+To add a network: a function in this package that builds it, and a row in `FAMILIES`. A module gives the rows of its
+networks by `rows()`; the first of several of one builder is the one that it makes by default. A network's first layer
+is a `blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows of logits, whose mean over all axes but
+the first and the last are its logits.
 """
 
-import functools
-import math
-
 from keras_i3d.models import inception, s3d
-from keras_i3d.models.family import Family, clip_check
+from keras_i3d.models.family import clip_check
 
-
-def i3d_row(table=inception.LAYERS):
-    """The row of the Inception I3D; with a shorter or narrower table, that of a small one for tests."""
-    return Family(
-        name="I3D",
-        title="Inception-V1 I3D (Carreira and Zisserman 2017, arXiv 1705.07750)",
-        builder=functools.partial(inception.inception_i3d, table=table),
-        first=f"{table[0][0]}_conv_3d",
-        head=inception.HEAD,
-        logits="Logits",
-        predictions="Predictions",
-        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
-        cuts=inception.cuts(table),
-        min_frames=9,
-        min_size=32,
-        step=8,
-        steps=lambda frames: math.ceil(frames / 8),
-        halo=7,  # 99 frames
-        window=2,
-        parameters={"rgb": 12_689_984, "flow": 12_668_032},
-        macs=111.15,
-        accuracy={"rgb": (71.1, 89.3), "flow": (63.4, 84.9), "both": (74.2, 91.3)},
-        protocol="Kinetics-400 test set, whole videos, ImageNet and Kinetics (arXiv 1705.07750, table 5)",
-    )
-
-
-def s3d_row(table=inception.LAYERS):
-    """The row of S3D in the form that torchvision has weights of; `table` is as for `i3d_row`."""
-    return Family(
-        name="S3D",
-        title="S3D (Xie et al. 2018, arXiv 1712.04851), as in torchvision",
-        builder=functools.partial(s3d.s3d, table=table),
-        first=f"{table[0][0]}_spatial_conv_3d",
-        head=inception.HEAD,
-        logits="Logits",
-        predictions="Predictions",
-        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
-        cuts=inception.cuts(table),
-        min_frames=s3d.fewest_frames(),
-        min_size=32,
-        step=s3d.STEP,
-        steps=s3d.time_steps,
-        halo=s3d.HALO,
-        window=s3d.VARIANTS["torchvision"].window_steps,
-        parameters={"rgb": 8_320_048},
-        macs=71.92,
-        accuracy={"rgb": (68.4, 88.1)},
-        protocol="Kinetics-400 validation, one clip of 128 frames at 15 fps (torchvision's S3D_Weights.KINETICS400_V1)",
-    )
-
-
-FAMILIES = {row.name: row for row in (i3d_row(), s3d_row())}
+FAMILIES = {row.name: row for module in (inception, s3d) for row in module.rows()}
 DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before there were several
 
 
@@ -71,6 +18,27 @@ def find(name):
     if name not in FAMILIES:
         raise ValueError(f"A network is one of {', '.join(FAMILIES)}. Received: {name!r}")
     return FAMILIES[name]
+
+
+def of_builder(name, options, stream=None):
+    """Returns the Families that a public builder makes with these options, its default first, or raises ValueError.
+
+    Args:
+        name: of the builder.
+        options: {its argument: value}; None leaves one open.
+        stream: that they take; None for any.
+    """
+    rows = [row for row in FAMILIES.values() if row.of == name and stream in (None, *row.clips)]
+    given = {option: value for option, value in options.items() if value is not None}
+    fitting = tuple(row for row in rows if all(row.options.get(option) == value for option, value in given.items()))
+    if not rows:
+        takes = " and ".join(dict.fromkeys(each for row in FAMILIES.values() if row.of == name for each in row.clips))
+        raise ValueError(f"{name} takes the stream {takes or 'of no network'}. Received: stream={stream!r}")
+    if not fitting:
+        there = "; ".join(", ".join(f"{option}={value!r}" for option, value in row.options.items()) for row in rows)
+        received = ", ".join(f"{option}={value!r}" for option, value in given.items())
+        raise ValueError(f"{name} is made with {there}. Received: {received}")
+    return fitting
 
 
 def of(model):

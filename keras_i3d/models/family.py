@@ -17,7 +17,7 @@ class Family:
     """A network as the rest of the package knows it.
 
     Attributes:
-        name: as users, runs and files name it.
+        name: as users, runs and files name it: of each graph that differs from another one, its own.
         title: in words, with its paper.
         builder: takes include_top, input_shape, stream, pooling, classes, classifier_activation, dropout,
             depth_multiplier, bn_momentum and name; returns a functional keras.Model.
@@ -32,11 +32,14 @@ class Family:
         steps: from the frames of a clip to its steps.
         halo: steps on each side that the receptive field of one reaches; None if each depends on the whole clip.
         window: steps that a row of logits is made of.
-        clips: {stream: ClipSpec} of what it takes where weights do not say it themselves.
-        parameters: {stream: trainable parameters at 400 classes}.
+        clips: {stream: ClipSpec} of what it takes where weights do not say it themselves. It takes no other stream.
+        classes: of the class layer, where neither weights nor the user say it.
+        parameters: {stream: trainable parameters at that many classes}.
         macs: multiply-adds, in 1e9, for an rgb clip of `clips`.
         accuracy: {stream: (top-1, top-5)} in percent, as published, under `protocol`.
         protocol: how that was measured, with its source.
+        of: the public builder that makes it, as in `keras_i3d.S3D`; by default, one of its own name.
+        options: {argument of that builder: value} with which it makes this network and no other.
     """
 
     name: str
@@ -55,10 +58,16 @@ class Family:
     halo: int | None
     window: int
     clips: dict = dataclasses.field(default_factory=lambda: CLIPS)
+    classes: int = 400
     parameters: dict = dataclasses.field(default_factory=dict)
     macs: float | None = None
     accuracy: dict = dataclasses.field(default_factory=dict)
     protocol: str = ""
+    of: str = ""
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "of", self.of or self.name)
 
     def check_clip(self, clip_frames=None, size=None):
         """Raises ValueError for clips of fewer frames or pixels than it takes with its top; None leaves one open."""
@@ -76,14 +85,22 @@ class Family:
         clip_check(model).family = self.name
         return model
 
-    def layout(self, include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
-        """Returns {layer: [shapes]} of the weights that `build` makes with these arguments, in the model's order."""
-        weighted = _weighted(self.builder, include_top, stream, classes, depth_multiplier)
-        return {name: list(shapes) for name, _, shapes in weighted}
+    def layout(self, include_top=True, stream=None, classes=None, depth_multiplier=1.0):
+        """Returns {layer: [shapes]} of the weights that `build` makes with these arguments, in the model's order.
 
-    def groups(self, include_top=True, stream="rgb", classes=400, depth_multiplier=1.0):
+        By default those of its first stream and of its own classes.
+        """
+        weighted = self._weighted(include_top, stream, classes, depth_multiplier)
+        return {name: [shape for _, shape in weights] for name, _, weights in weighted}
+
+    def variables(self, include_top=True, stream=None, classes=None, depth_multiplier=1.0):
+        """Returns {(layer, "kernel" or another weight): shape} of `layout`, in the same order."""
+        weighted = self._weighted(include_top, stream, classes, depth_multiplier)
+        return {(name, weight): shape for name, _, weights in weighted for weight, shape in weights}
+
+    def groups(self, include_top=True, stream=None, classes=None, depth_multiplier=1.0):
         """Returns {layer: the group that Keras stores its weights in}, as in "conv3d", for the layers of `layout`."""
-        weighted = _weighted(self.builder, include_top, stream, classes, depth_multiplier)
+        weighted = self._weighted(include_top, stream, classes, depth_multiplier)
         return {name: group for name, group, _ in weighted}
 
     def depth_multiplier_of(self, shapes, noted=None):
@@ -115,15 +132,19 @@ class Family:
                 return candidate
         return None
 
+    def _weighted(self, include_top, stream, classes, depth_multiplier):
+        stream = stream or next(iter(self.clips))
+        return _weighted(self.builder, include_top, stream, classes or self.classes, depth_multiplier)
+
     def _agrees(self, shapes, noted):
         """Whether the layers that are there have the widths of a depth_multiplier."""
         found = self.layout(include_top=False, depth_multiplier=noted)
         return all(shapes[name][0][-1:] == shape[0][-1:] for name, shape in found.items() if shapes.get(name))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _weighted(builder, include_top, stream, classes, depth_multiplier):
-    """((layer, group, shapes), ...) of a network that is built without memory for its weights.
+    """((layer, group, ((weight, shape), ...)), ...) of a network that is built without memory for its weights.
 
     In a thread of its own, neither the caller's dtype policy nor a strategy's scope reaches it, and what Keras notes
     down of variables that were never made ends with the thread.
@@ -133,7 +154,7 @@ def _weighted(builder, include_top, stream, classes, depth_multiplier):
         with keras.StatelessScope(initialize_variables=False):
             model = builder(include_top=include_top, stream=stream, classes=classes, depth_multiplier=depth_multiplier)
         return tuple(
-            (layer.name, group(layer), tuple(tuple(weight.shape) for weight in layer.weights))
+            (layer.name, group(layer), tuple((weight.name, tuple(weight.shape)) for weight in layer.weights))
             for layer in model.layers
             if layer.weights
         )

@@ -1,11 +1,14 @@
 """Inception-V1 I3D, layer by layer as DeepMind's kinetics-i3d/i3d.py (arXiv 1705.07750, figure 3)."""
 
+import functools
+import math
 import numbers
 
 import keras
 from keras import layers
 
 from keras_i3d.models.blocks import ClipCheck, HeadPool, conv_unit, max_pool, scaled_width, sonnet_initializer
+from keras_i3d.models.family import Family
 from keras_i3d.specs import CHANNELS, CROP, MIN_FRAMES, MIN_SIZE, check_stream
 
 CONV, POOL, MIXED = "conv", "pool", "mixed"
@@ -182,3 +185,29 @@ def cuts(table=LAYERS):
     return tuple(
         name for (name, kind, *_), after in zip(table, followers) if kind == POOL or (kind == MIXED and after != POOL)
     )
+
+
+def rows(table=LAYERS):
+    """The row of the Inception I3D; with a shorter or narrower table, that of a small one for tests."""
+    row = Family(
+        name="I3D",
+        title="Inception-V1 I3D (Carreira and Zisserman 2017, arXiv 1705.07750)",
+        builder=functools.partial(inception_i3d, table=table),
+        first=f"{table[0][0]}_conv_3d",
+        head=HEAD,
+        logits="Logits",
+        predictions="Predictions",
+        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
+        cuts=cuts(table),
+        min_frames=9,
+        min_size=32,
+        step=8,
+        steps=lambda frames: math.ceil(frames / 8),
+        halo=7,  # 99 frames
+        window=2,
+        parameters={"rgb": 12_689_984, "flow": 12_668_032},
+        macs=111.15,
+        accuracy={"rgb": (71.1, 89.3), "flow": (63.4, 84.9), "both": (74.2, 91.3)},
+        protocol="Kinetics-400 test set, whole videos, ImageNet and Kinetics (arXiv 1705.07750, table 5)",
+    )
+    return (row,)

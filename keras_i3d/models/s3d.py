@@ -26,13 +26,26 @@ the video modulo 8. A gate sees the whole clip: no chunk of a network with gates
 """
 
 import dataclasses
+import functools
 import math
 
 import keras
 from keras import layers
 
 from keras_i3d.models.blocks import ClipCheck, SpaceToDepth3D, conv_unit, max_pool, self_gating, separable_unit
-from keras_i3d.models.inception import LAYERS, MIXED, POOL, check_arguments, clip_shape, head, pooled, scaled_width
+from keras_i3d.models.family import Family
+from keras_i3d.models.inception import (
+    HEAD,
+    LAYERS,
+    MIXED,
+    POOL,
+    check_arguments,
+    clip_shape,
+    cuts,
+    head,
+    pooled,
+    scaled_width,
+)
 from keras_i3d.specs import MIN_SIZE
 
 NAMES = tuple(row[0] for row in LAYERS)
@@ -279,3 +292,29 @@ def fewest_frames(variant="torchvision", include_top=True):
     kind = check_variant(variant)
     needed = kind.window_steps if include_top else 1
     return 8 * needed - 3 if kind.pool_padding == "symmetric" else 8 * (needed - 1) + 1
+
+
+def rows(table=LAYERS):
+    """The row of S3D in the form that torchvision has weights of; `table` is as for `inception.rows`."""
+    row = Family(
+        name="S3D",
+        title="S3D (Xie et al. 2018, arXiv 1712.04851), as in torchvision",
+        builder=functools.partial(s3d, table=table),
+        first=f"{table[0][0]}_spatial_conv_3d",
+        head=HEAD,
+        logits="Logits",
+        predictions="Predictions",
+        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
+        cuts=cuts(table),
+        min_frames=fewest_frames(),
+        min_size=32,
+        step=STEP,
+        steps=time_steps,
+        halo=HALO,
+        window=VARIANTS["torchvision"].window_steps,
+        parameters={"rgb": 8_320_048},
+        macs=71.92,
+        accuracy={"rgb": (68.4, 88.1)},
+        protocol="Kinetics-400 validation, one clip of 128 frames at 15 fps (torchvision's S3D_Weights.KINETICS400_V1)",
+    )
+    return (row,)

@@ -8,7 +8,7 @@ import shutil
 
 import keras
 
-from keras_i3d import applications, atomic, data, facts, locks, recipes, runs
+from keras_i3d import atomic, builders, data, facts, locks, recipes, runs
 from keras_i3d.errors import TrainingError, notice
 from keras_i3d.models import families
 from keras_i3d.precision import policy
@@ -126,7 +126,7 @@ def _scaled(recipe):
 def build(run, weights=None):
     """Returns the model of a Run, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits."""
     recipe = run.recipe
-    model = applications.build(
+    model = builders.build(
         run.family,
         weights=weights,
         stream=run.stream,

@@ -12,9 +12,10 @@ from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS
-from keras_i3d.weights import by_name, download, originals, registry
+from keras_i3d.weights import by_name, download, registry
 from keras_i3d.weights.h5_files import checksum_file, intact, write_h5
 from keras_i3d.weights.labels import read_labels
+from keras_i3d.weights.originals import deepmind
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
 
@@ -27,7 +28,7 @@ def published(entry, attempts=download.ATTEMPTS):
         index = download.fetch(entry.index, folder, attempts)
         download.fetch(entry.data, folder, attempts)
         read_labels(entry.labels, attempts)
-        weights = originals.read_sonnet(str(index.with_suffix("")))
+        weights = deepmind.read_sonnet(str(index.with_suffix("")))
         family, built = families.find(entry.family), {"stream": entry.stream, "classes": entry.classes}
         weights = by_name.in_layout(weights, family.layout(**built), entry.name)
         write_h5(weights, path, family.groups(**built), **entry.facts.record())
@@ -53,12 +54,12 @@ def imagenet(stream, attempts):
                     f"If the publisher changed it, remove {record}."
                 )
             _extract(archive, registry.INCEPTION_V1_MEMBER, checkpoint)
-            weights = originals.read_inception_v1(str(checkpoint), CHANNELS[stream])
+            weights = deepmind.read_inception_v1(str(checkpoint), CHANNELS[stream])
         except WeightsError:
             archive.unlink()
             raise
-        known = Facts(stream, source=f"{remote.url} sha256 {digest}", family=originals.SLIMS)
-        groups = families.find(originals.SLIMS).groups(include_top=False, stream=stream)
+        known = Facts(stream, source=f"{remote.url} sha256 {digest}", family=deepmind.SLIMS)
+        groups = families.find(deepmind.SLIMS).groups(include_top=False, stream=stream)
         write_h5(weights, path, groups, **known.record())
         if not record.exists():
             atomic.write_text(record, f"{digest}  {archive.name}\n")

@@ -8,9 +8,10 @@ from keras_i3d.errors import WeightsError
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS, STREAMS, check_stream
-from keras_i3d.weights import by_name, originals, registry, tensorflow_files
+from keras_i3d.weights import by_name, registry, tensorflow_files
 from keras_i3d.weights.h5_files import write_h5
 from keras_i3d.weights.labels import read_labels
+from keras_i3d.weights.originals import deepmind
 
 
 def convert_sonnet(checkpoint, output, labels=None):
@@ -29,8 +30,8 @@ def convert_sonnet(checkpoint, output, labels=None):
         ValueError: labels of another number than the classes, or an output that cannot be named so.
     """
     checkpoint, output = tensorflow_files.checkpoint_prefix(paths.expand(checkpoint)), paths.expand(output)
-    weights = originals.read_sonnet(checkpoint)
-    family = families.find(originals.SONNETS)
+    weights = deepmind.read_sonnet(checkpoint)
+    family = families.find(deepmind.SONNETS)
     if missing := {family.first, family.head} - set(weights):
         raise WeightsError(f"{checkpoint} has no {min(missing)}.")
     channels, classes = weights[family.first][0].shape[3], int(weights[family.head][0].shape[-1])
@@ -48,7 +49,7 @@ def convert_sonnet(checkpoint, output, labels=None):
         raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
     weights = by_name.in_layout(weights, family.layout(stream=stream, classes=classes), checkpoint)
     source = "not a published checkpoint (its tensor CRCs are new)"
-    facts = dataclasses.replace(originals.facts(stream), classes=classes, source=source)
+    facts = dataclasses.replace(deepmind.facts(stream), classes=classes, source=source)
     if entry:
         facts = dataclasses.replace(entry.facts, source=f"published checkpoint {entry.name}")
     facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
@@ -68,7 +69,7 @@ def convert_inception_v1(checkpoint, output, stream="rgb"):
         WeightsError: the checkpoint is unreadable, or not Inception V1's.
         ValueError: an output that cannot be named so.
     """
-    weights = originals.read_inception_v1(checkpoint, CHANNELS[check_stream(stream)])
+    weights = deepmind.read_inception_v1(checkpoint, CHANNELS[check_stream(stream)])
     source = f"inflated from {os.path.basename(checkpoint)}"
-    groups = families.find(originals.SLIMS).groups(include_top=False, stream=stream)
-    write_h5(weights, output, groups, **Facts(stream, source=source, family=originals.SLIMS).record())
+    groups = families.find(deepmind.SLIMS).groups(include_top=False, stream=stream)
+    write_h5(weights, output, groups, **Facts(stream, source=source, family=deepmind.SLIMS).record())

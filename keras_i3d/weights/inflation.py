@@ -6,7 +6,7 @@ import numpy as np
 from keras_i3d.models import families
 from keras_i3d.models.blocks import ClipCheck
 from keras_i3d.weights.by_name import assign, layer_shapes, layer_weights
-from keras_i3d.weights.originals import read_inception_v1
+from keras_i3d.weights.originals.deepmind import read_inception_v1
 
 
 def inflate(source, model):

@@ -182,6 +182,11 @@ def is_name(weights):
     return isinstance(weights, str) and weights in WEIGHTS
 
 
+def names(of):
+    """Returns the names of the published weights of a public builder's networks."""
+    return WEIGHTS if of == "I3D" else ()
+
+
 def find(weights, stream):
     """Returns the Checkpoint named `weights` for `stream`, or raises ValueError with those that exist."""
     if (weights, stream) in CHECKPOINTS:

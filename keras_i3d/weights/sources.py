@@ -12,7 +12,8 @@ from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import STREAMS
-from keras_i3d.weights import by_name, cache, download, h5_files, keras_files, originals, registry, tensorflow_files
+from keras_i3d.weights import by_name, cache, download, h5_files, keras_files, registry, tensorflow_files
+from keras_i3d.weights.originals import deepmind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +31,14 @@ class Source:
     read: Callable
 
 
-def find(weights, stream=None, attempts=download.ATTEMPTS):
+def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=()):
     """Returns the Source that `weights=` names: a registry name or a path. Nothing is downloaded yet.
 
     Args:
         weights: the name or the path.
         stream: "rgb" or "flow"; None takes a file's own, which a name does not have.
         attempts: connections to try, when it is read.
+        wanted: names of the networks that they may be of, for files that say nothing of themselves; all if empty.
 
     Raises:
         ValueError: neither a published name nor an existing path.
@@ -47,7 +49,7 @@ def find(weights, stream=None, attempts=download.ATTEMPTS):
     if stream is None:
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
     if weights == "imagenet":
-        known = Facts(stream, family=originals.SLIMS)
+        known = Facts(stream, family=deepmind.SLIMS)
         return Source("imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
     entry = registry.find(weights, stream)
     return Source(entry.name, entry.facts, lambda: h5_files.read_h5(cache.published(entry, attempts)))
@@ -114,12 +116,12 @@ def _from_path(weights, stream):
         )
     elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index"):
         prefix = tensorflow_files.checkpoint_prefix(path)
-        values = originals.read_sonnet(prefix)
+        values = deepmind.read_sonnet(prefix)
         entry = registry.identify(f"{prefix}.index")
-        noted = entry.facts if entry else originals.facts(stream)
+        noted = entry.facts if entry else deepmind.facts(stream)
     elif tensorflow_files.is_first_format(path):
-        values = originals.read_sonnet(path)
-        noted = originals.facts(stream)
+        values = deepmind.read_sonnet(path)
+        noted = deepmind.facts(stream)
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")

@@ -37,7 +37,7 @@ def narrow(setitem=dict.__setitem__):
         return max(8, round(setting * NARROW)) if isinstance(setting, int) else setting
 
     table = tuple((name, kind, *map(scaled, settings)) for name, kind, *settings in inception.LAYERS)
-    setitem(families.FAMILIES, "I3D", families.i3d_row(table))
+    setitem(families.FAMILIES, "I3D", inception.rows(table)[0])
 
 
 def register(mirror, registry, setitem):

@@ -5,14 +5,26 @@ import numpy as np
 LABELS = ("left", "right", "still")
 
 
-def shorten(monkeypatch=None, endpoints=("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b")):
-    """Leaves I3D and S3D their first convolution, one Inception block and their head; `monkeypatch` undoes it."""
-    from keras_i3d.models import families, inception
+# Of the networks of Inception blocks, what is left of the table: the first convolution, a pool and a block.
+ENDPOINTS = ("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b")
+
+
+def short_rows(endpoints=ENDPOINTS):
+    """Returns {name: row} of all networks cut short: each has every kind of its layers, and few of them."""
+    from keras_i3d.models import inception, s3d
+
+    table = tuple(row for row in inception.LAYERS if row[0] in endpoints)
+    tables = {inception: table, s3d: table}
+    return {row.name: row for module, shorter in tables.items() for row in module.rows(shorter)}
+
+
+def shorten(monkeypatch=None, endpoints=ENDPOINTS):
+    """Puts the networks of `short_rows` in the place of the whole ones; `monkeypatch` undoes it."""
+    from keras_i3d.models import families
 
     setitem = monkeypatch.setitem if monkeypatch else dict.__setitem__
-    table = tuple(row for row in inception.LAYERS if row[0] in endpoints)
-    setitem(families.FAMILIES, "I3D", families.i3d_row(table))
-    setitem(families.FAMILIES, "S3D", families.s3d_row(table))
+    for name, row in short_rows(endpoints).items():
+        setitem(families.FAMILIES, name, row)
 
 
 def i3d(*arguments, **settings):

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from made import ROOT, films, small_exports, synthetic, tiny
 
-from keras_i3d import applications, cli, data, facts, networks, runs, video
+from keras_i3d import builders, cli, data, facts, networks, runs, video
 from keras_i3d.errors import WeightsError
 from keras_i3d.evaluation import scores
 from keras_i3d.facts import Facts
@@ -30,25 +30,53 @@ from keras_i3d.training import faster_step
 from keras_i3d.weights import by_name, h5_files
 
 ROWS = dict(families.FAMILIES)
-OTHERS = [name for name in ROWS if name != families.DEFAULT]
+SHORT = tiny.short_rows()
 WIDTH, CLASSES = 0.1, 7
 
-# sha256 of names, shapes and order at 400 classes. Keras loads a `.weights.h5` by position, so a change of one of these
-# needs a new format of the cache (`weights.cache.FORMAT`).
-FINGERPRINTS = {
-    ("I3D", "rgb"): "3385311472d626394ecff007d5f7df31571022b6584f876e52730e458eb72f79",
-    ("I3D", "flow"): "aef12055d0cd18b76ab3a5f5ca3c5812090e2dc0a152d6fd5b7f1f2573372761",
-    ("S3D", "rgb"): "723fcb67473110bae562de43203e4ac01d8e31e172ced9f57a4e239baed1ad91",
-    ("S3D", "flow"): "2270829f54754b2210e453a1aa537932ca2c182404fc834ea5875490ea64ebdc",
-}
 
-each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def slow_if_another(name):
+    """The first network of each builder is tested at once, its others by `make test-slow`."""
+    row = ROWS[name]
+    first = next(each for each in ROWS.values() if each.of == row.of)
+    return name if row is first else pytest.param(name, marks=pytest.mark.slow)
+
+
+NAMES = [slow_if_another(name) for name in ROWS]
+OTHERS = [name for name in NAMES if name != families.DEFAULT]
+
+# sha256 of names, shapes and order with the row's own classes, {"NETWORK STREAM": digest}. Keras loads a `.weights.h5`
+# by position, so a change of one of these needs a new format of the cache (`weights.cache.FORMAT`).
+FINGERPRINTS = json.loads((ROOT / "tests/goldens/fingerprints.json").read_text())
+
+
+@pytest.fixture
+def row(request):
+    """A whole network's row."""
+    return ROWS[request.param]
+
+
+@pytest.fixture
+def short(request, monkeypatch):
+    """The row of a network cut short, which everything in the package takes for the whole one."""
+    for name, row in SHORT.items():
+        monkeypatch.setitem(families.FAMILIES, name, row)
+    return SHORT[request.param]
+
+
+each_row = pytest.mark.parametrize("row", NAMES, indirect=True)
+each_short_row = pytest.mark.parametrize("short", NAMES, indirect=True)
 
 
 def build(row, **settings):
     """A narrow network of a row for clips of any size, its dropout off."""
-    settings = {"input_shape": (None, None, None, 3), "classes": CLASSES, "depth_multiplier": WIDTH, **settings}
-    return row.build(dropout=0.0, **settings)
+    shape = (None, None, None, CHANNELS[stream_of(row)])
+    settings = {"input_shape": shape, "classes": CLASSES, "depth_multiplier": WIDTH, **settings}
+    return row.build(dropout=0.0, stream=stream_of(row), **settings)
+
+
+def stream_of(row):
+    """The first stream that a network takes."""
+    return next(iter(row.clips))
 
 
 def randomise(model, seed=1):
@@ -66,14 +94,14 @@ def randomise(model, seed=1):
 
 
 @functools.cache
-def narrow(name):
+def narrow(row):
     """The narrow network of a row with such values, which no test changes."""
-    return randomise(build(ROWS[name]))
+    return randomise(build(row))
 
 
-def clip(row, frames=0, height=0, width=0, batch=1, channels=3):
+def clip(row, frames=0, height=0, width=0, batch=1):
     """A clip larger by these numbers than the smallest one."""
-    shape = (row.min_frames + frames, row.min_size + height, row.min_size + width, channels)
+    shape = (row.min_frames + frames, row.min_size + height, row.min_size + width, CHANNELS[stream_of(row)])
     return synthetic.clip((batch, *shape), 5)
 
 
@@ -102,7 +130,7 @@ def described(name, stream):
 
     def describe():
         with keras.StatelessScope(initialize_variables=False):
-            model = row.build(input_shape=shape, stream=stream)
+            model = row.build(input_shape=shape, stream=stream, classes=row.classes)
         trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return by_name.fingerprint(by_name.layer_shapes(model)), trainable, multiply_adds(model)
 
@@ -119,23 +147,27 @@ def multiply_adds(model):
     return total
 
 
-@pytest.mark.parametrize(("name", "stream"), [(name, stream) for name, row in ROWS.items() for stream in row.clips])
-def test_names_shapes_and_order(name, stream):
-    row = ROWS[name]
-    found = described(name, stream)[0]
-    assert FINGERPRINTS.get((name, stream)) == found
-    assert by_name.fingerprint(row.layout(stream=stream)) == found
+@each_row
+def test_names_shapes_and_order(row):
+    for stream in row.clips:
+        found = described(row.name, stream)[0]
+        assert FINGERPRINTS.get(f"{row.name} {stream}") == found
+        assert by_name.fingerprint(row.layout(stream=stream, classes=row.classes)) == found
+
+
+def test_every_network_has_a_fingerprint():
+    assert set(FINGERPRINTS) == {f"{name} {stream}" for name, row in ROWS.items() for stream in row.clips}
 
 
 @each_row
 def test_counts_are_those_of_the_row(row):
     assert row.parameters == {stream: described(row.name, stream)[1] for stream in row.parameters}
-    assert row.macs == round(described(row.name, "rgb")[2] / 1e9, 2)
+    assert row.macs == round(described(row.name, stream_of(row))[2] / 1e9, 2)
 
 
 @each_row
 def test_the_row_describes_the_model(row):
-    model = narrow(row.name)
+    model = narrow(row)
     names = [layer.name for layer in model.layers]
     assert [name for name in names if name in row.endpoints] == list(row.endpoints)
     assert set(row.cuts) <= set(row.endpoints)
@@ -144,13 +176,13 @@ def test_the_row_describes_the_model(row):
     assert next(layer for layer in model.layers if layer.weights).name == row.first
     assert families.of(model) is row
     shapes = by_name.layer_shapes(model)
-    settings = {"classes": CLASSES, "depth_multiplier": WIDTH}
+    settings = {"classes": CLASSES, "depth_multiplier": WIDTH, "stream": stream_of(row)}
     assert list(row.layout(**settings).items()) == list(shapes.items())
     assert list(row.layout(include_top=False, **settings)) == [name for name in shapes if name != row.head]
-    assert row.groups(**settings) == {name: families.find(row.name).groups()[name] for name in shapes}
-    assert families.of_layers(shapes) is row
+    assert row.groups(**settings) == {name: row.groups(stream=stream_of(row))[name] for name in shapes}
+    assert families.of_layers(shapes).layout(**settings) == shapes
     # The head alone depends on the classes.
-    other = row.layout(classes=CLASSES + 1, depth_multiplier=WIDTH)
+    other = row.layout(**settings | {"classes": CLASSES + 1})
     assert [name for name in shapes if other[name] != shapes[name]] == [row.head]
 
 
@@ -173,7 +205,7 @@ def test_a_width_is_found_in_the_shapes(row, width):
 
 @each_row
 def test_any_size_from_the_least(row):
-    model = narrow(row.name)
+    model = narrow(row)
     ends = [row.endpoints[-3], row.head, row.logits]
     parts = keras.Model(model.input, [*(model.get_layer(name).output for name in ends), model.output])
     for size in ((0, 0, 0), (1, 1, 15), (8, 64, 0)):
@@ -189,31 +221,34 @@ def test_any_size_from_the_least(row):
     np.testing.assert_allclose(outputs(fixed, x), scores, rtol=1e-5)
 
 
-@each_row
-def test_smaller_clips_are_refused(row):
-    model = narrow(row.name)
-    words = f"at least {row.min_frames} frames; received {row.min_frames - 1}"
+@each_short_row
+def test_smaller_clips_are_refused(short):
+    model = narrow(short)
+    words = f"at least {short.min_frames} frames; received {short.min_frames - 1}"
     with pytest.raises(ValueError, match=words):
-        model(clip(row, frames=-1))
-    with pytest.raises(ValueError, match=f"at least {row.min_size} pixels; received width {row.min_size - 2}"):
-        model(clip(row, width=-2))
-    traced = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, None, 3))])
-    assert traced(clip(row)).shape == (1, CLASSES)
-    for smaller, axis in ((clip(row, frames=-1), 1), (clip(row, height=-12), 2)):
+        model(clip(short, frames=-1))
+    with pytest.raises(ValueError, match=f"at least {short.min_size} pixels; received width {short.min_size - 2}"):
+        model(clip(short, width=-2))
+    traced = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, None, CHANNELS[stream_of(short)]))])
+    assert traced(clip(short)).shape == (1, CLASSES)
+    for smaller, axis in ((clip(short, frames=-1), 1), (clip(short, height=-12), 2)):
         with pytest.raises(tf.errors.InvalidArgumentError, match=rf"Expected size\[{axis}\]"):
             traced(smaller)
 
 
 @each_row
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"input_shape": (-1, 224, 224, 3)}, "{name} takes clips of at least {least} frames.*Pass {least} or more"),
-        ({"input_shape": (64, 31, 224, 3)}, "31 high"),
-        ({"input_shape": (64, 224, 20, 3)}, "20 wide"),
-        ({"input_shape": (64, 224, 224, 2)}, 'has 3 channels.*stream="flow"'),
-        ({"input_shape": (64, 224, 224, 3), "stream": "flow"}, 'has 2 channels.*stream="rgb"'),
-        ({"input_shape": (224, 224, 3)}, "time, height, width, channel"),
+def test_bad_arguments(row):
+    stream, frames, side = stream_of(row), row.min_frames, row.min_size
+    channels = CHANNELS[stream]
+    for arguments, message in (
+        (
+            {"input_shape": (frames - 1, side, side, channels)},
+            f"{row.name} takes clips of at least {frames} frames.*Pass",
+        ),
+        ({"input_shape": (frames, side - 1, side, channels)}, f"{side - 1} high"),
+        ({"input_shape": (frames, side, side - 2, channels)}, f"{side - 2} wide"),
+        ({"input_shape": (frames, side, side, 4)}, f"has {channels} channels"),
+        ({"input_shape": (side, side, channels)}, "time, height, width, channel"),
         ({"stream": "depth"}, '"rgb" or "flow"'),
         ({"pooling": "avg"}, "include_top=False"),
         ({"include_top": False, "pooling": "mean"}, "pooling must be"),
@@ -221,13 +256,16 @@ def test_smaller_clips_are_refused(row):
         ({"dropout": 1.0}, "dropout"),
         ({"depth_multiplier": 0}, "depth_multiplier"),
         ({"bn_momentum": 1.5}, "bn_momentum"),
-    ],
-)
-def test_bad_arguments(row, arguments, message):
-    if arguments.get("input_shape", (0,))[0] == -1:
-        arguments = {"input_shape": (row.min_frames - 1, *arguments["input_shape"][1:])}
-    with pytest.raises(ValueError, match=message.format(name=row.name, least=row.min_frames)):
-        row.build(**arguments)
+    ):
+        with pytest.raises(ValueError, match=message):
+            row.build(**{"stream": stream, **arguments})
+
+
+def test_the_remedy_for_a_clip_of_the_other_stream():
+    with pytest.raises(ValueError, match='has 3 channels.*stream="flow"'):
+        ROWS["I3D"].build(input_shape=(64, 224, 224, 2))
+    with pytest.raises(ValueError, match='has 2 channels.*stream="rgb"'):
+        ROWS["S3D"].build(input_shape=(64, 224, 224, 3), stream="flow")
 
 
 # Precision, backends, other graphs of the same network
@@ -237,36 +275,36 @@ def test_bad_arguments(row, arguments, message):
 ROUNDINGS = {"I3D": 40}
 
 
-@each_row
+@each_short_row
 @pytest.mark.parametrize(("mixed", "step"), [("mixed_bfloat16", 2**-9), ("mixed_float16", 2**-12)])
-def test_mixed_precision_keeps_the_head_in_float32(row, mixed, step):
+def test_mixed_precision_keeps_the_head_in_float32(short, mixed, step):
     with policy(mixed):
-        model = build(row)
-    model.set_weights(narrow(row.name).get_weights())
-    assert model.get_layer(row.endpoints[-3]).compute_dtype == mixed.removeprefix("mixed_")
-    heads = [model.get_layer(name).compute_dtype for name in (row.head, row.logits, row.predictions)]
+        model = build(short)
+    model.set_weights(narrow(short).get_weights())
+    assert model.get_layer(short.endpoints[-3]).compute_dtype == mixed.removeprefix("mixed_")
+    heads = [model.get_layer(name).compute_dtype for name in (short.head, short.logits, short.predictions)]
     assert heads == ["float32"] * 3
-    x = clip(row, 7, 32, 32)
-    found, wanted = (outputs(m, x, row.logits) for m in (model, narrow(row.name)))
-    assert relative(found, wanted) < ROUNDINGS.get(row.name, 60) * step
+    x = clip(short, 7, 32, 32)
+    found, wanted = (outputs(m, x, short.logits) for m in (model, narrow(short)))
+    assert relative(found, wanted) < ROUNDINGS.get(short.name, 60) * step
 
 
 @each_row
 def test_optimised_for_inference(row):
-    model, x = narrow(row.name), clip(row, 8, 16, 8)
+    model, x = narrow(row), clip(row, 8, 16, 8)
     fast = optimize_for_inference(model)
     assert relative(outputs(fast, x, row.logits), outputs(model, x, row.logits)) < 1e-4
     assert set(row.endpoints) <= {layer.name for layer in fast.layers}
     assert families.of(fast) is row
 
 
-@each_row
-def test_made_for_training(row):
+@each_short_row
+def test_made_for_training(short):
     """The same names, weights and answers; kept or computed again, activations give the same step to the bit."""
-    plain, x, y = narrow(row.name), clip(row, 3, batch=2), np.array([1, 4])
+    plain, x, y = narrow(short), clip(short, 3, batch=2), np.array([1, 4])
     found = []
     for remat in (False, True):
-        model = build(row)
+        model = build(short)
         model.set_weights(plain.get_weights())
         model = faster_step.for_training(model, remat)
         assert [layer.name for layer in model.layers] == [layer.name for layer in plain.layers]
@@ -326,37 +364,38 @@ def test_the_same_on_jax(tmp_path, monkeypatch):
 # Files
 
 
-@each_row
-def test_saved_and_loaded(row, tmp_path):
+@each_short_row
+def test_saved_and_loaded(short, tmp_path):
     """A model says of itself what it is, and what it was trained on, in either kind of file."""
-    model, x = build(row), clip(row)
-    model.set_weights(narrow(row.name).get_weights())
-    spec = dataclasses.replace(row.clips["rgb"], fps=12, short_side=48, crop=40)
+    model, x = build(short), clip(short)
+    model.set_weights(narrow(short).get_weights())
+    stream = stream_of(short)
+    spec = dataclasses.replace(short.clips[stream], fps=12, short_side=48, crop=40)
     labels = tuple(f"label {i}" for i in range(CLASSES))
-    known = Facts("rgb", CLASSES, labels, "softmax", WIDTH, "float32", spec, "a test", row.name)
+    known = Facts(stream, CLASSES, labels, "softmax", WIDTH, "float32", spec, "a test", short.name)
     facts.note(model, known)
     model.save(tmp_path / "model.keras")
     h5_files.save_h5(model, tmp_path / "model.weights.h5", **facts.of(model).record())
     loaded = [keras.models.load_model(tmp_path / "model.keras")]
-    loaded += [networks.load(tmp_path / f"model{ending}", "rgb").model for ending in (".keras", ".weights.h5")]
-    again = build(row)
+    loaded += [networks.load(tmp_path / f"model{ending}", stream).model for ending in (".keras", ".weights.h5")]
+    again = build(short)
     again.load_weights(tmp_path / "model.weights.h5")  # by Keras itself, by position
     for each in loaded:
-        assert families.of(each) is row
+        assert families.of(each) is short
         assert facts.of(each) == known
     for each in (*loaded, again):
         np.testing.assert_array_equal(outputs(each, x), outputs(model, x))
 
 
-@each_row
-def test_weights_of_another_network_are_refused(row, tmp_path):
+@each_short_row
+def test_weights_of_another_network_are_refused(short, tmp_path):
     path = tmp_path / "model.weights.h5"
-    narrow(row.name).save_weights(path)  # by Keras, without a note: its layers say what it is
-    for other in ROWS.values():
-        if other is row:
-            continue
-        with pytest.raises(WeightsError, match=f"holds weights of {row.name}; this model is {other.name}. Pass"):
-            applications.build(other.name, weights=path, input_shape=(None, None, None, 3))
+    narrow(short).save_weights(path)  # by Keras, without a note: its layers say what it is
+    others = [each for each in SHORT.values() if each.of != short.of and set(each.clips) & set(short.clips)]
+    other = others[list(SHORT).index(short.name) % len(others)]
+    stream = stream_of(short)
+    with pytest.raises(WeightsError, match=f"holds weights of {short.name}; this model is {other.name}. Pass"):
+        builders.build(other.name, weights=path, stream=stream, input_shape=(None, None, None, CHANNELS[stream]))
 
 
 # Videos longer than memory holds
@@ -368,7 +407,7 @@ def test_chunks_give_what_the_single_pass_gives(row):
         with pytest.raises(ValueError, match=f"{row.name} looks at a clip as a whole, .*chunk_frames=64"):
             chunks.plan_chunks(65, 64, row)
         return
-    model = narrow(row.name)
+    model = narrow(row)
     rows = keras.Model(model.input, model.get_layer(row.head).output)
     eager = types.SimpleNamespace(predict_on_batch=lambda x: np.asarray(rows(x, training=False)))
     least = row.step * (2 * row.halo + row.window + 1)

@@ -10,7 +10,8 @@ from made import synthetic
 from keras_i3d.models import families
 from keras_i3d.models.inception import HEAD, inception_i3d
 from keras_i3d.precision import policy
-from keras_i3d.weights import by_name, originals
+from keras_i3d.weights import by_name
+from keras_i3d.weights.originals import deepmind
 
 I3D = families.find("I3D")
 
@@ -94,7 +95,7 @@ def test_every_endpoint_is_deepminds(name, goldens, checkpoints):
     case = goldens[name]
     stream = "rgb" if case["channels"] == 3 else "flow"
     model = built(stream, case["num_classes"])
-    by_name.assign(model, originals.read_sonnet(checkpoints[name]), name)
+    by_name.assign(model, deepmind.read_sonnet(checkpoints[name]), name)
     endpoints = keras.Model(model.input, {e: model.get_layer(e).output for e in case["endpoints"]})
     values = endpoints(
         synthetic.clip((1, case["frames"], 224, 224, case["channels"]), case["clip_seed"]), training=False

@@ -13,9 +13,10 @@ from made.tiny import i3d
 import keras_i3d
 from keras_i3d import WeightsError
 from keras_i3d.models.inception import HEAD, LAYERS
-from keras_i3d.weights import by_name, originals, tensorflow_files
+from keras_i3d.weights import by_name, tensorflow_files
 from keras_i3d.weights.conversion import convert_sonnet
 from keras_i3d.weights.h5_files import read_h5
+from keras_i3d.weights.originals import deepmind
 
 FIRST = "Conv3d_1a_7x7_conv_3d"
 
@@ -63,7 +64,7 @@ def write(model, prefix, change=lambda shapes: shapes, scope="RGB/inception_i3d/
 @pytest.mark.parametrize("scope", ["RGB/inception_i3d/", "", "my/own/scope/"])
 def test_any_scope_and_both_layouts(kin600, scope, narrow, tmp_path):
     prefix = write(narrow, tmp_path / "model.ckpt", scope=scope, kin600=kin600)
-    weights = originals.read_sonnet(prefix)
+    weights = deepmind.read_sonnet(prefix)
     by_name.check_match(weights, by_name.layer_shapes(narrow), prefix)
     value = synthetic.weight(
         f"{scope}Mixed_4c/Branch_2/Conv3d_0b_3x3/conv_3d/w",
@@ -75,7 +76,7 @@ def test_any_scope_and_both_layouts(kin600, scope, narrow, tmp_path):
 
 def test_batch_norm_order(narrow, tmp_path):
     prefix = write(narrow, tmp_path / "model.ckpt")
-    by_name.assign(narrow, originals.read_sonnet(prefix), prefix)
+    by_name.assign(narrow, deepmind.read_sonnet(prefix), prefix)
     norm = narrow.get_layer("Conv3d_2b_1x1_batch_norm")
     for variable, value in (
         ("beta", norm.beta),
@@ -103,7 +104,7 @@ def test_what_optimizers_leave_is_left_out(narrow, tmp_path):
         return {**shapes, **slots, "global_step": (), "beta1_power": ()}
 
     prefix = write(narrow, tmp_path / "model.ckpt", with_slots)
-    by_name.assign(narrow, originals.read_sonnet(prefix), prefix)
+    by_name.assign(narrow, deepmind.read_sonnet(prefix), prefix)
 
 
 def without(pattern):
@@ -129,25 +130,25 @@ def test_every_unmatched_name_is_listed(change, message, narrow, tmp_path):
     prefix = write(narrow, tmp_path / "model.ckpt", change)
     before = narrow.get_weights()
     with pytest.raises(WeightsError, match=message):
-        by_name.assign(narrow, originals.read_sonnet(prefix), prefix)
+        by_name.assign(narrow, deepmind.read_sonnet(prefix), prefix)
     for a, b in zip(before, narrow.get_weights()):
         np.testing.assert_array_equal(a, b)
 
 
 def test_no_checkpoint(tmp_path):
     with pytest.raises(WeightsError, match="not a readable TensorFlow checkpoint"):
-        originals.read_sonnet(tmp_path / "nothing.ckpt")
+        deepmind.read_sonnet(tmp_path / "nothing.ckpt")
 
 
 def test_data_file_missing(narrow, tmp_path):
     prefix = write(narrow, tmp_path / "model.ckpt")
     (tmp_path / "model.ckpt.data-00000-of-00001").unlink()
     with pytest.raises(WeightsError, match="not a readable TensorFlow checkpoint"):
-        originals.read_sonnet(prefix)
+        deepmind.read_sonnet(prefix)
 
 
 def test_inflated_kernels_sum_to_the_2d_ones(full_slim):
-    weights = originals.read_inception_v1(full_slim)
+    weights = deepmind.read_inception_v1(full_slim)
     flat = synthetic.weight("InceptionV1/Conv2d_1a_7x7/weights", (7, 7, 3, 64), 17)
     assert weights[FIRST][0].shape == (7, 7, 7, 3, 64)
     np.testing.assert_allclose(weights[FIRST][0].sum(axis=0), flat, atol=1e-6)
@@ -239,7 +240,7 @@ def test_first_checkpoint_format(slim, tmp_path):
     """The published archive holds a checkpoint of TensorFlow's first format, one file."""
     shapes = synthetic.slim_shapes(synthetic.i3d_shapes(depth_multiplier=NARROW))
     path = synthetic.write_first_format(shapes, 17, tmp_path / "inception_v1.ckpt")
-    first, second = originals.read_inception_v1(path), originals.read_inception_v1(slim)
+    first, second = deepmind.read_inception_v1(path), deepmind.read_inception_v1(slim)
     assert sorted(first) == sorted(second)
     for name, arrays in first.items():
         for a, b in zip(arrays, second[name]):
@@ -248,7 +249,7 @@ def test_first_checkpoint_format(slim, tmp_path):
 
 def test_what_is_not_inception_v1(narrow, tmp_path):
     with pytest.raises(WeightsError, match="are not Inception V1's"):
-        originals.read_inception_v1(write(narrow, tmp_path / "model.ckpt"))
+        deepmind.read_inception_v1(write(narrow, tmp_path / "model.ckpt"))
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:aaaa\nsize 12345\n"
@@ -294,8 +295,8 @@ def test_damaged_checkpoints(kind, message, narrow, tmp_path):
     """One line by every reader, whatever TensorFlow raises: of data that is cut, an IndexError."""
     prefix = damaged(kind, write(narrow, tmp_path / "model.ckpt"), tmp_path)
     readers = [
-        originals.read_sonnet,
-        originals.read_inception_v1,
+        deepmind.read_sonnet,
+        deepmind.read_inception_v1,
         lambda path: convert_sonnet(path, tmp_path / "x.weights.h5"),
     ]
     if "index" not in kind:
@@ -315,7 +316,7 @@ def test_a_folder_in_place_of_a_checkpoint(narrow, tmp_path):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     with pytest.raises(WeightsError, match="is a folder. Pass the prefix of a checkpoint in it; there is none"):
-        originals.read_sonnet(folder)
+        deepmind.read_sonnet(folder)
     write(narrow, folder / "model.ckpt")
     (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt"\n')
     with pytest.raises(WeightsError, match="is a folder. Pass the prefix of a checkpoint in it: .*/model.ckpt"):
@@ -329,7 +330,7 @@ def test_one_file_of_the_first_format(tmp_path, monkeypatch):
     path = synthetic.write_first_format(shapes, 3, tmp_path / "first.ckpt")
     facts = convert_sonnet(path, tmp_path / "x.weights.h5")
     assert (facts.classes, facts.labels) == (5, None)
-    expected = originals.read_sonnet(synthetic.write(shapes, 3, tmp_path / "second.ckpt"))
+    expected = deepmind.read_sonnet(synthetic.write(shapes, 3, tmp_path / "second.ckpt"))
     np.testing.assert_equal(read_h5(tmp_path / "x.weights.h5"), expected)
     content = (tmp_path / "first.ckpt").read_bytes()
     for damage, message in ((content[: len(content) // 2], "not a readable"), (LFS, "first.ckpt is a pointer of Git")):

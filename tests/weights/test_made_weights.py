@@ -19,8 +19,9 @@ from made.tiny import i3d
 from keras_i3d import atomic
 from keras_i3d.models import families
 from keras_i3d.precision import policy
-from keras_i3d.weights import by_name, conversion, download, h5_files, originals, registry
+from keras_i3d.weights import by_name, conversion, download, h5_files, registry
 from keras_i3d.weights.cache import imagenet, published
+from keras_i3d.weights.originals import deepmind
 
 
 @contextlib.contextmanager
@@ -79,10 +80,10 @@ def test_a_weights_file_is_the_same_whoever_makes_it(caller, checkpoint, slim, t
         cached = published(registry.CHECKPOINTS["kinetics", "rgb"])
         conversion.convert_sonnet(checkpoint, tmp_path / "converted.weights.h5")
         conversion.convert_inception_v1(slim, tmp_path / "inflated.weights.h5", "flow")
-    expected = originals.read_sonnet(checkpoint)
+    expected = deepmind.read_sonnet(checkpoint)
     for path in (cached, tmp_path / "converted.weights.h5"):
         assert_holds(path, expected)
-    assert_holds(tmp_path / "inflated.weights.h5", originals.read_inception_v1(slim, channels=2))
+    assert_holds(tmp_path / "inflated.weights.h5", deepmind.read_inception_v1(slim, channels=2))
 
 
 def assert_holds(path, expected):
@@ -106,7 +107,7 @@ def test_the_inflated_archive_too(slim, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_I3D_MIRROR", str(tmp_path))
     with floatx("float16"):
         path = imagenet("rgb", 1)
-    assert_holds(path, originals.read_inception_v1(slim))
+    assert_holds(path, deepmind.read_inception_v1(slim))
 
 
 def in_a_process(code, repository=None, **environment):
@@ -126,7 +127,7 @@ def test_on_jax_too(repository, checkpoint, cache):
     code = "from keras_i3d.weights.cache import published; published(registry.CHECKPOINTS['kinetics', 'rgb'])"
     done = in_a_process(code, repository, KERAS_BACKEND="jax")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert_holds(cache / "rgb_imagenet-1.weights.h5", originals.read_sonnet(checkpoint))
+    assert_holds(cache / "rgb_imagenet-1.weights.h5", deepmind.read_sonnet(checkpoint))
 
 
 @pytest.mark.parametrize("arguments", [{}, {"include_top": False}, {"stream": "flow", "classes": 7}])
@@ -178,7 +179,7 @@ def test_a_cache_of_half_precision_is_made_again(kind, checkpoint, capsys):
     h5_files.checksum_file(path).write_text(f"{download.sha256(path)}  {path.name}\n")
     published(entry)
     assert f"{path} holds {kind}" in capsys.readouterr().err
-    assert_holds(path, originals.read_sonnet(checkpoint))
+    assert_holds(path, deepmind.read_sonnet(checkpoint))
     published(entry)
     assert "holds" not in capsys.readouterr().err
 

@@ -21,9 +21,10 @@ import keras_i3d
 from keras_i3d import WeightsError
 from keras_i3d.models.inception import HEAD
 from keras_i3d.precision import policy
-from keras_i3d.weights import by_name, conversion, h5_files, originals, registry, tensorflow_files
+from keras_i3d.weights import by_name, conversion, h5_files, registry, tensorflow_files
 from keras_i3d.weights.cache import published
 from keras_i3d.weights.labels import read_labels
+from keras_i3d.weights.originals import deepmind
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_from_file_to_logits(name, arguments, full_repository, goldens, cache, m
     assert relative(np.asarray(first(clip, training=False))[0], case["logits"]) < 1e-5
     # The second use needs neither mirror nor network nor converter.
     monkeypatch.setenv("KERAS_I3D_MIRROR", "/nowhere")
-    monkeypatch.setattr(originals, "read_sonnet", None)
+    monkeypatch.setattr(deepmind, "read_sonnet", None)
     for a, b in zip(first.get_weights(), keras_i3d.I3D(**arguments).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not list(cache.glob("downloads/**/*.ckpt*")), "the converted download should be gone"
@@ -154,7 +155,7 @@ def test_by_path(form, narrow, tmp_path):
     settings = {"depth_multiplier": 0.1}
     if form == "checkpoint":
         path = synthetic.write(synthetic.sonnet_shapes(by_name.layer_shapes(narrow)), 1, tmp_path / "model.ckpt")
-        expected = originals.read_sonnet(path)
+        expected = deepmind.read_sonnet(path)
     else:
         path = tmp_path / f"model.{form}"
         narrow.save(path) if form == "keras" else narrow.save_weights(path)
@@ -269,7 +270,7 @@ def test_imagenet_archive(tmp_path, monkeypatch, cache, capsys):
     assert "head for 4 classes" in said
     np.testing.assert_array_equal(
         model.get_layer("Conv3d_1a_7x7_conv_3d").get_weights()[0],
-        originals.read_inception_v1(checkpoint)["Conv3d_1a_7x7_conv_3d"][0],
+        deepmind.read_inception_v1(checkpoint)["Conv3d_1a_7x7_conv_3d"][0],
     )
     assert not (cache.parent / "escaped").exists()
     # Another archive under the same name is refused, for its hash was recorded at first use.
@@ -431,7 +432,7 @@ def test_conversion_tool(repository, tmp_path):
     assert "not a published checkpoint" in printed
     assert "rgb stream, 600 classes" in printed
     model = keras_i3d.I3D(weights=output)
-    expected = originals.read_sonnet(checkpoint)
+    expected = deepmind.read_sonnet(checkpoint)
     np.testing.assert_array_equal(model.get_layer(HEAD).get_weights()[1], expected[HEAD][1])
 
 
