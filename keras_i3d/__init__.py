@@ -27,7 +27,7 @@ _HOMES = {
     "decode_predictions": "keras_i3d.applications",
     "inflate": "keras_i3d.weights.inflation",
     "optimize_for_inference": "keras_i3d.optimize",
-    "preprocess_input": "keras_i3d.specs",
+    "preprocess_input": "keras_i3d.inputs",
 }
 _MODULES = ("data", "evaluation", "export", "facts", "flow", "records", "training", "video", "visualize")
 # What `keras.models.load_model` has to find after a plain `import keras_i3d`: every module that registers a class.

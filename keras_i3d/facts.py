@@ -53,7 +53,7 @@ class Facts:
         if isinstance(self.labels, tuple):
             content["labels"] = list(self.labels)
         if self.clip is not None:
-            content["clip"]["value_range"] = list(self.clip.value_range)
+            content["clip"] |= {"mean": list(self.clip.mean), "std": list(self.clip.std)}
         return content
 
     @property
@@ -132,6 +132,10 @@ def _is_labels(value):
     return isinstance(value, str) and value in LABEL_LISTS
 
 
+def _is_colour(value, low):
+    return isinstance(value, tuple) and len(value) == 3 and all(map(_number(low, 4), value))
+
+
 def _is_text(value):
     return isinstance(value, str)
 
@@ -150,7 +154,8 @@ RULES = {  # what each fact is if it is said, in words and as a test
     "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
     "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
     "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),
-    "value_range": ("(-1, 1), for which alone clips are made", lambda value: value == (-1, 1)),
+    "mean": ("three numbers in [-4, 4]", lambda value: _is_colour(value, -4)),
+    "std": ("three numbers above 0, at most 4", lambda value: _is_colour(value, 1e-6)),
     "flow_method": ("a name", _is_text),
     "flow_bound": ("pixels per frame", _number(1e-6, 1e6)),
     "flow_scheme": ("a name", _is_text),

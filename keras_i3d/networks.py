@@ -22,7 +22,7 @@ class Network:
     """A trained network of one stream, ready for videos of any length and size.
 
     Attributes:
-        model: a functional keras.Model: float32 (B, T, H, W, C) in `clip.value_range`, any T, H and W, to
+        model: a functional keras.Model: float32 (B, T, H, W, C) as `clip.prepared` gives it, any T, H and W, to
             (B, classes).
         facts: what it was trained on. Its classes and its activation are those of `model`.
         origin: what messages call it.

@@ -36,7 +36,9 @@ class Recipe:
         depth_multiplier: scales every layer's width; below 1 for experiments without weights. None takes that of the
             weights, 1 without any.
         precision: "float32", "mixed_bfloat16", "mixed_float16", or None to choose for the device.
-        clip_frames, frame_stride, size, short_sides, color_jitter: how clips are drawn, as in `data.load`.
+        clip_frames, frame_stride, size: how clips are drawn, as in `data.load`. None takes what the weights were
+            trained on, and without any what the network's published weights were.
+        short_sides, color_jitter: as in `data.load`.
         flip: whether half of the clips are mirrored; False if left and right mean different things.
         validate_every, save_every: updates between two validations (None: one pass over the data), two checkpoints.
     """
@@ -61,9 +63,9 @@ class Recipe:
     sync_bn: bool = False
     depth_multiplier: float | None = None
     precision: str | None = None
-    clip_frames: int = 64
-    frame_stride: int = 1
-    size: int = 224
+    clip_frames: int | None = None
+    frame_stride: int | None = None
+    size: int | None = None
     short_sides: tuple | None = None
     color_jitter: float = 0.0
     flip: bool = True
@@ -91,9 +93,9 @@ class Recipe:
             ("short_sides", self.short_sides is None or len(self.short_sides) == 2, "(low, high), or None"),
             ("validate_every", self.validate_every is None or self.validate_every >= 1, "at least 1, or None"),
             ("save_every", self.save_every >= 1, "at least 1"),
-            ("clip_frames", self.clip_frames >= 1, "at least 1"),
-            ("frame_stride", self.frame_stride >= 1, "at least 1"),
-            ("size", self.size >= 1, "at least 1 pixel"),
+            ("clip_frames", (self.clip_frames or 1) >= 1, "at least 1, or None"),
+            ("frame_stride", (self.frame_stride or 1) >= 1, "at least 1, or None"),
+            ("size", (self.size or 1) >= 1, "at least 1 pixel, or None"),
         )
         check_rules(self, rules)
 

@@ -14,7 +14,7 @@ from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.precision import policy
 from keras_i3d.recipes import Recipe
-from keras_i3d.specs import CHANNELS, RecordSpec, check_stream
+from keras_i3d.specs import CHANNELS, HALF, RecordSpec, check_stream
 from keras_i3d.version import __version__
 from keras_i3d.weights import by_name, keras_files, sources
 
@@ -39,6 +39,7 @@ class Run:
         seed: seed of its draws.
         version: the package's, when it was started.
         family: the network's name, a row of `models.families`.
+        mean, std: of the frames, as of `ClipSpec`.
         records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
         weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
         folder: where it lies; None before it was written.
@@ -55,6 +56,8 @@ class Run:
     seed: int = 0
     version: str = __version__
     family: str = families.DEFAULT
+    mean: tuple = HALF
+    std: tuple = HALF
     records_digest: str | None = None
     validation_digest: str | None = None
     weights_digest: str | None = None
@@ -63,7 +66,8 @@ class Run:
     @property
     def clip(self):
         """The ClipSpec of what its model takes."""
-        return self.spec.clip(self.stream, self.recipe.size, self.recipe.clip_frames, self.recipe.frame_stride)
+        drawn = self.recipe.clip_frames, self.recipe.frame_stride
+        return self.spec.clip(self.stream, self.recipe.size, *drawn, self.mean, self.std)
 
     @property
     def facts(self):
@@ -131,6 +135,7 @@ def read(folder):
         recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in content["recipe"].items()}
         known = {field.name for field in dataclasses.fields(Run)} - {"folder"}
         given = {name: value for name, value in content.items() if name in known}
+        given |= {name: tuple(given[name]) for name in ("mean", "std") if name in given}
         given |= {
             "spec": RecordSpec(**content["spec"]),
             "recipe": Recipe(**recipe),

@@ -18,6 +18,7 @@ CROP = 224
 FLOW_BOUND = 20.0  # pixels per frame; flow beyond it is clamped
 MIN_FRAMES = 9  # the head averages pairs of Mixed_5c steps, and 9 frames give the first two
 MIN_SIZE = 32  # pixels; Mixed_5c is then one position
+HALF = (0.5, 0.5, 0.5)  # mean and deviation that make [-1, 1] of rgb in [0, 1]
 CHANNELS = {"rgb": 3, "flow": 2}
 STREAMS = {channels: stream for stream, channels in CHANNELS.items()}  # by the channels of a clip
 QUALITY = 95  # of the JPEGs of records
@@ -34,7 +35,8 @@ class ClipSpec:
         stream: "rgb" or "flow".
         fps: frames per second.
         short_side, crop: pixels; flow is computed after scaling to the short side and before cropping.
-        value_range: lowest and highest value of what the model takes.
+        mean, std: of red, green and blue in units of [0, 1]: the network takes (rgb / 255 - mean) / std. Flow is
+            clip(x, +-20) / 20 whatever they are.
         flow_method, flow_bound: "tvl1", and the pixels per frame that become the ends of the range.
         flow_scheme: how 8-bit levels of its records read back, a key of `flow.quantize.SCHEMES`.
         frames: frames of a clip in training; None if clips had no one length, or nobody said.
@@ -46,7 +48,8 @@ class ClipSpec:
     fps: int = FPS
     short_side: int = SHORT_SIDE
     crop: int = CROP
-    value_range: tuple = (-1.0, 1.0)
+    mean: tuple = HALF
+    std: tuple = HALF
     flow_method: str | None = None
     flow_bound: float | None = None
     flow_scheme: str | None = None
@@ -56,7 +59,8 @@ class ClipSpec:
     def __str__(self):
         apart = f", every {ordinal(self.frame_stride)} frame" if self.frame_stride > 1 else ""
         flow = f", flow by {self.flow_method}" if self.flow_method else ""
-        return f"{self.fps:g} fps{apart}, short side {self.short_side}, crop {self.crop}{flow}"
+        colours = "" if (self.mean, self.std) == (HALF, HALF) else f", mean {_short(self.mean)}, std {_short(self.std)}"
+        return f"{self.fps:g} fps{apart}, short side {self.short_side}, crop {self.crop}{colours}{flow}"
 
     def span(self, frames):
         """How many frames at `fps` a clip of `frames` frames covers, from its first to its last."""
@@ -67,13 +71,13 @@ class ClipSpec:
         return -(-frames // self.frame_stride)
 
     def prepared(self, x):
-        """Returns decoded frames or fields as the network takes them: `preprocess_input`, and for flow its own bound.
+        """Returns decoded frames or fields as the network takes them: `scaled`, and for flow its own bound.
 
         Fields of records that hold less than `FLOW_BOUND` were clamped there, so others are clamped alike.
         """
         if self.stream == "flow" and self.flow_bound and self.flow_bound < FLOW_BOUND:
             x = np.clip(x, -self.flow_bound, self.flow_bound)
-        return preprocess_input(x, self.stream)
+        return scaled(x, self.stream, self.mean, self.std)
 
     def check_same_video(self, other):
         """Raises ValueError, with both values, unless one decoded video can be cropped into clips of both."""
@@ -116,17 +120,19 @@ class RecordSpec:
         )
         check_rules(self, rules)
 
-    def clip(self, stream, crop, frames=None, frame_stride=1):
+    def clip(self, stream, crop, frames=None, frame_stride=1, mean=HALF, std=HALF):
         """The ClipSpec of clips of such records.
 
         Args:
             stream: "rgb" or "flow".
             crop: pixels.
             frames, frame_stride: as `data.load` takes clip_frames and frame_stride.
+            mean, std: as `data.load` takes them.
         """
         names = ("flow_method", "flow_bound", "flow_scheme") if stream == "flow" else ()
         flow = {name: getattr(self, name) for name in names}
-        return ClipSpec(stream, self.fps, self.short_side, crop, frames=frames, frame_stride=frame_stride, **flow)
+        drawn = {"frames": frames, "frame_stride": frame_stride, "mean": tuple(mean), "std": tuple(std)}
+        return ClipSpec(stream, self.fps, self.short_side, crop, **drawn, **flow)
 
 
 RGB_CLIP = ClipSpec("rgb", frames=CLIP_FRAMES)
@@ -147,16 +153,18 @@ def check_stream(stream):
     return stream
 
 
-def preprocess_input(x, stream="rgb"):
-    """Scales decoded frames or flow to what the models take.
+def scaled(x, stream="rgb", mean=HALF, std=HALF):
+    """Scales decoded frames or flow to what a network takes.
 
     Args:
         x: for "rgb", RGB values in [0, 255], any number type, shape (..., 3); for "flow",
             dx and dy in pixels per frame, floating point, shape (..., 2). A NumPy array or a tensor.
         stream: "rgb" or "flow".
+        mean, std: as of `ClipSpec`.
 
     Returns:
-        float32 of the same shape, in [-1, 1]: x / 127.5 - 1 for RGB; clip(x, +-20) / 20 for flow.
+        float32 of the same shape: (x / 255 - mean) / std for RGB, which by default is x / 127.5 - 1, in [-1, 1];
+        clip(x, +-20) / 20 for flow.
         NumPy in, NumPy out; tensor in, tensor out.
 
     Raises:
@@ -175,13 +183,27 @@ def preprocess_input(x, stream="rgb"):
             raise ValueError(f"A clip holds real numbers. Received: {x.dtype}")
         _check_range(x, stream)
         x = x.astype("float32")
-        return x / np.float32(127.5) - 1 if stream == "rgb" else np.clip(x / np.float32(FLOW_BOUND), -1, 1)
+        if stream == "flow":
+            return np.clip(x / np.float32(FLOW_BOUND), -1, 1)
+        return normalised(x, mean, std)
     import keras  # here: what reads videos or records needs the numbers above alone
     from keras import ops
 
     _check_float_flow(keras.backend.standardize_dtype(x.dtype), stream)
     x = ops.cast(x, "float32")
-    return x / 127.5 - 1 if stream == "rgb" else ops.clip(x / FLOW_BOUND, -1, 1)
+    return normalised(x, mean, std) if stream == "rgb" else ops.clip(x / FLOW_BOUND, -1, 1)
+
+
+def normalised(rgb, mean, std):
+    """Returns (rgb / 255 - mean) / std of float32 frames, an array or a tensor; x / 127.5 - 1 for HALF and HALF."""
+    if (tuple(mean), tuple(std)) == (HALF, HALF):
+        return rgb / np.float32(127.5) - 1
+    return (rgb / np.float32(255) - np.float32(mean)) / np.float32(std)
+
+
+def _short(values):
+    """Three numbers, or the one that all are, in few digits."""
+    return "/".join(f"{value:.3g}" for value in dict.fromkeys(values))
 
 
 def _check_float_flow(dtype, stream):

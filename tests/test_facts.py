@@ -402,7 +402,7 @@ def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
 def test_notes_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
     model = i3d(classes=3, depth_multiplier=0.05)
-    for broken in ({"clip": {"fps": 3}}, {"clip": "no"}, {"clip": {"stream": "rgb", "value_range": [0, 1]}}):
+    for broken in ({"clip": {"fps": 3}}, {"clip": "no"}, {"clip": {"stream": "rgb", "mean": [0, 1]}}):
         h5_files.save_h5(model, tmp_path / "a.weights.h5", **broken)
         (tmp_path / "a.weights.h5.sha256").unlink()
         with pytest.raises(keras_i3d.WeightsError, match="a.weights.h5: what it notes about itself cannot be read"):

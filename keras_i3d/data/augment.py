@@ -10,7 +10,7 @@ import collections
 import tensorflow as tf
 
 from keras_i3d.errors import missing_package
-from keras_i3d.specs import CHANNELS, FLOW_BOUND
+from keras_i3d.specs import CHANNELS, FLOW_BOUND, HALF, normalised
 
 # Where each crop lies, as parts of what the frame has to spare below and to the right of it; and whether it is flipped.
 Place = collections.namedtuple("Place", "down right flipped")
@@ -170,7 +170,7 @@ def rand_augment(layers, magnitude):
     return augment.RandAugment(num_layers=layers, magnitude=magnitude, exclude_ops=["Cutout"]).distort
 
 
-def scale(clip, stream):
-    """Returns a clip in [-1, 1], float32: rgb / 127.5 - 1; clip(flow, +-20) / 20, pixels per frame."""
+def scale(clip, stream, mean=HALF, std=HALF):
+    """Returns a clip as `specs.scaled` has it, float32: (rgb / 255 - mean) / std; clip(flow, +-20) / 20."""
     clip = tf.cast(clip, tf.float32)
-    return clip / 127.5 - 1 if stream == "rgb" else tf.clip_by_value(clip / FLOW_BOUND, -1.0, 1.0)
+    return normalised(clip, mean, std) if stream == "rgb" else tf.clip_by_value(clip / FLOW_BOUND, -1.0, 1.0)

@@ -1,10 +1,11 @@
 """From a record to its clip: the stages `select` and `decode` of `pipeline.load`."""
 
+import numpy as np
 import tensorflow as tf
 
 from keras_i3d.data import augment
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import CHANNELS, normalised
 
 # Why an example is dropped with errors="count". Statuses of an element; 0 is sound.
 LOST, DAMAGED, UNDECODABLE, CUT, UNPARSEABLE, INVALID = 1, 2, 3, 4, 5, 6
@@ -205,7 +206,7 @@ class Clips:
             views = [augment.jitter_colour(view, seed, self.settings.color_jitter) for view in views]
         if self.randaugment:
             return [tf.cast(view, tf.uint8) for view in views]
-        return [augment.scale(view, "rgb") for view in views]
+        return [augment.scale(view, "rgb", self.settings.mean, self.settings.std) for view in views]
 
     def _flow(self, levels, shift, factor):
         """Finishes 8-bit flow, (..., 3): float32 (..., 2) in [-1, 1]."""
@@ -219,7 +220,9 @@ class Clips:
         """
 
         def rgb(clips):
-            return tf.minimum(augment.scale(clips, "rgb"), 1.0)  # compiled, 255 / 127.5 may come out above 2
+            mean, std = self.settings.mean, self.settings.std
+            highest = normalised(np.full(3, 255, "float32"), mean, std)
+            return tf.minimum(augment.scale(clips, "rgb", mean, std), highest)  # compiled, it may come out above that
 
         def flow(levels, shift, factor):
             shift = tf.reshape(shift, (-1, *[1] * (len(levels.shape) - 1)))

@@ -15,7 +15,7 @@ from keras_i3d.data.clips import KINDS, REASONS, Clips
 from keras_i3d.data.order import Reading
 from keras_i3d.data.record_files import find
 from keras_i3d.data.settings import Settings
-from keras_i3d.specs import CROP, MIN_FRAMES
+from keras_i3d.specs import CROP, HALF, MIN_FRAMES
 
 SHUFFLE_BUFFER = 256
 
@@ -35,6 +35,8 @@ def load(
     views=None,
     frame_stride=1,
     min_frames=MIN_FRAMES,
+    mean=HALF,
+    std=HALF,
     short_sides=None,
     color_jitter=0.0,
     randaugment=None,
@@ -89,6 +91,8 @@ def load(
             the motion to the next frame of the video, not to the next of the clip.
         min_frames: with clip_frames=None, the fewest frames that the network takes: 9 for I3D, and for any network
             `models.families.find(name).min_frames`.
+        mean, std: of red, green and blue in units of [0, 1], by which rgb is scaled; those of a network are in its
+            `ClipSpec`.
         short_sides: (low, high) for training: crops as if the frame were scaled to a short side drawn from this
             range; flow is scaled in its values too.
         color_jitter: for training, rgb alone: s in [0, 1) changes brightness, contrast and saturation by factors
@@ -139,6 +143,8 @@ def load(
         views=views,
         frame_stride=frame_stride,
         min_frames=min_frames,
+        mean=tuple(mean),
+        std=tuple(std),
         short_sides=short_sides,
         color_jitter=color_jitter,
         randaugment=randaugment,

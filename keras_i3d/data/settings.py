@@ -29,6 +29,8 @@ class Settings:
     views: tuple | None
     frame_stride: int
     min_frames: int
+    mean: tuple
+    std: tuple
     short_sides: tuple | None
     color_jitter: float
     randaugment: tuple | None
@@ -58,6 +60,8 @@ class Settings:
             ("views", views_fit, f"(clips, crops) with crops one of {', '.join(map(str, augment.CROPS))}"),
             ("short_sides", self.size <= low <= high, f"(low, high) with size <= low <= high, size={self.size}"),
             ("color_jitter", 0 <= self.color_jitter < 1, "in [0, 1)"),
+            ("mean", len(self.mean) == 3, "three numbers, of red, green and blue"),
+            ("std", len(self.std) == 3 and min(self.std) > 0, "three numbers above 0, of red, green and blue"),
             ("flow_scheme", self.flow_scheme in (None, *SCHEMES), f"None or one of {', '.join(map(repr, SCHEMES))}"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("start_batch", self.start_batch >= 0, "at least 0"),

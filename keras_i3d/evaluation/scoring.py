@@ -56,6 +56,8 @@ class Stream:
             size=self.size,
             frame_stride=self.stride,
             min_frames=self.network.family.min_frames,
+            mean=self.network.clip.mean,
+            std=self.network.clip.std,
             views=views and (protocol.clips, protocol.crops),
             errors=self.errors,
             with_ids=True,
@@ -119,5 +121,5 @@ def _check_clips(network, weights, spec):
             expected, spec = (dataclasses.replace(s, **flow) for s in (expected, spec))
         check_same(what, expected, spec, network.origin, "the records")
     elif clip := network.facts.clip:
-        of_records = spec.clip(network.stream, clip.crop, clip.frames, clip.frame_stride)
+        of_records = spec.clip(network.stream, clip.crop, clip.frames, clip.frame_stride, clip.mean, clip.std)
         check_same(what, clip, of_records, network.origin, "the records")

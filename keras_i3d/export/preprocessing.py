@@ -4,10 +4,12 @@ What a request gets wrong ends in InvalidArgumentError with one line: the rule, 
 check comes before the operations that would fail by themselves.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from keras_i3d.export import image_headers
 from keras_i3d.records import sequence_example
+from keras_i3d.specs import HALF, normalised
 from keras_i3d.video.pixels import MAX_ASPECT, MAX_PIXELS
 
 SCANS = 10  # that a progressive JPEG commonly has; each takes as long as the pixels of another one
@@ -82,21 +84,27 @@ def same_batch(inputs):
     return [require(tf.equal(*counts), rule, *counts)]
 
 
-def in_range(clip, stream):
-    """Returns a clip (B, T, H, W, C) once it is seen to be finite, and scaled.
+def in_range(clip, spec):
+    """Returns a clip (B, T, H, W, C) once it is seen to be finite, and scaled as its ClipSpec says.
 
-    Whether it was scaled shows in a sample of its values; up to 2 pass, because resampling may overshoot.
+    Whether it was scaled shows in a sample of its values; up to twice the range pass, as resampling may overshoot.
     """
+    stream = spec.stream
+    ends = normalised(np.float32([[0] * 3, [255] * 3]), spec.mean, spec.std) if stream == "rgb" else np.float32([-1, 1])
     # In a sum of values near 1 nothing overflows, and NaN or infinity stays. It costs less than looking at each value.
     finite = require(
         tf.math.is_finite(tf.reduce_sum(clip)),
         f"{stream} must be finite. Received: NaN or infinity. Check what made the clip.",
     )
     largest = tf.reduce_max(tf.abs(clip[:, ::4, ::8, ::8]))
-    scale = {"rgb": "x / 127.5 - 1", "flow": "clip(x, -20, 20) / 20"}[stream]
+    how = "clip(x, -20, 20) / 20"
+    if stream == "rgb":
+        plain = (spec.mean, spec.std) == (HALF, HALF)
+        how = "x / 127.5 - 1" if plain else f"(x / 255 - {list(spec.mean)}) / {list(spec.std)}"
     scaled = require(
-        ~(largest > 2),
-        f"{stream} must be in [-1, 1]. Received: values up to {{}}. Scale it by {scale}, or use a signature of frames.",
+        ~(largest > 2 * np.abs(ends).max()),
+        f"{stream} must be in [{ends.min():.4g}, {ends.max():.4g}]. Received: values up to {{}}. Scale it by {how}, or "
+        "use a signature of frames.",
         largest,
     )
     with tf.control_dependencies([finite, scaled]):

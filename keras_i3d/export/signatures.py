@@ -131,7 +131,7 @@ def module(models, contract):
 
     @tf.function(autograph=False)
     def network(clips):
-        """{stream: clip in [-1, 1]} to the sum of their logits."""
+        """{stream: clip as the network takes it} to the sum of their logits."""
         return tf.add_n([tf.cast(models[stream](clip, training=False), tf.float32) for stream, clip in clips.items()])
 
     def seen(clip, stream):
@@ -144,7 +144,10 @@ def module(models, contract):
         if stream == "flow" and bound and bound < FLOW_BOUND:
             clip = tf.clip_by_value(clip, -bound, bound)
         time = contract.sent and contract.clips["rgb"].seen(contract.sent) if stream == "rgb" else None
-        return tf.ensure_shape(augment.scale(clip, stream), (None, time, crop, crop, CHANNELS[stream]))
+        spec = contract.clips[stream]
+        return tf.ensure_shape(
+            augment.scale(clip, stream, spec.mean, spec.std), (None, time, crop, crop, CHANNELS[stream])
+        )
 
     def probabilities(logits):
         return getattr(tf.nn, contract.activation)(logits)  # by its name, which `probabilities.check` has seen
@@ -198,7 +201,9 @@ def module(models, contract):
         sizes = {1: rule, 2: (crop, crop, "pixels of height"), 3: (crop, crop, "pixels of width")}
         sizes[4] = (CHANNELS[stream], CHANNELS[stream], "channels")
         what = f"(batch, time, {crop}, {crop}, {CHANNELS[stream]})"
-        return preprocessing.in_range(preprocessing.checked(x, stream, what, sizes, {1: [remedy]}), stream)
+        return preprocessing.in_range(
+            preprocessing.checked(x, stream, what, sizes, {1: [remedy]}), contract.clips[stream]
+        )
 
     def serving_default(**clips):
         clips = {stream: clip(x, stream) for stream, x in clips.items()}

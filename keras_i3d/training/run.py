@@ -239,6 +239,8 @@ def _clips(run, records, training=False, start_batch=0, errors="raise"):
         clip_frames=recipe.clip_frames,
         frame_stride=recipe.frame_stride,
         size=recipe.size,
+        mean=run.mean,
+        std=run.std,
         batch_size=recipe.batch_size // recipe.accumulate // workers.shard()[1],
         worker=workers.shard(),
         training=training,

@@ -44,6 +44,9 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
     before = runs.read(output) if output is not None and runs.is_run(output) and has_begun(output) else None
     known = _known(weights, stream, before)
     family = families.find(family or (known.family if known else families.DEFAULT))
+    if stream not in family.clips:
+        raise ValueError(f"{family.name} takes the stream {' or '.join(family.clips)}. Received: stream={stream!r}")
+    clip = (known and known.stream == stream and known.clip) or family.clips[stream]
     run = Run(
         records=str(records),
         validation=None if validation is None else str(validation),
@@ -58,9 +61,13 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         validation_digest=held_out and _records_digest(held_out),
         weights_digest=_weights_digest(weights),
         family=family.name,
+        mean=clip.mean,
+        std=clip.std,
     )
-    family.check_clip(run.recipe.clip_frames, run.recipe.size)
     decided = {
+        "clip_frames": lambda: clip.frames or family.clips[stream].frames,
+        "frame_stride": lambda: clip.frame_stride,
+        "size": lambda: clip.crop,
         "depth_multiplier": lambda: (known and known.depth_multiplier) or 1.0,
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
@@ -70,6 +77,7 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         if getattr(run.recipe, field) is None:
             value = getattr(before.recipe, field) if before else decide()
             run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **{field: value}))
+    family.check_clip(run.recipe.clip_frames, run.recipe.size)
     if before:
         whose = f"the run in {output}", "this one (take another output)"
         check_same("Recipe", before.recipe, run.recipe, *whose)

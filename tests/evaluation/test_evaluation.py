@@ -21,7 +21,7 @@ from keras_i3d.models.families import FAMILIES
 from keras_i3d.models.inception import HEAD
 from keras_i3d.probabilities import softmax
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import RecordSpec, preprocess_input
+from keras_i3d.specs import RecordSpec, scaled
 
 I3D = FAMILIES["I3D"]
 
@@ -81,7 +81,7 @@ def test_whole_sees_what_the_record_holds(test_split, models, evaluation):
         decoded = sequence_example.decode(sequence_example.read(file, number))
         clip = np.stack([chunks.centre_crop(frame, 32) for frame in decoded["rgb"]])
         row = evaluation.scores.logits["rgb"][evaluation.scores.ids.index(decoded["id"])]
-        np.testing.assert_allclose(row, chunks.score(model, I3D, preprocess_input(clip)), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(row, chunks.score(model, I3D, scaled(clip)), rtol=1e-4, atol=1e-4)
 
 
 def test_long_videos_in_chunks_are_the_single_pass():

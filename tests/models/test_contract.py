@@ -25,7 +25,7 @@ from keras_i3d.models import families
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import policy
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import CHANNELS, preprocess_input
+from keras_i3d.specs import CHANNELS, scaled
 from keras_i3d.training import faster_step
 from keras_i3d.weights import by_name, h5_files
 
@@ -478,7 +478,7 @@ def test_every_road_gives_the_same_answer(trained, capsys):
     answer = json.loads(said.out.splitlines()[-1])
     decoded = np.stack(list(video.Reader(folder / "film.mp4", 25, 32)))
     looped = np.resize(decoded, (row.min_frames, *decoded.shape[1:]))[None]
-    probabilities = outputs(model, preprocess_input(looped[:, :, :, 4:36]))[0]
+    probabilities = outputs(model, scaled(looped[:, :, :, 4:36]))[0]
     for prediction in answer["predictions"]:
         assert prediction["probability"] == pytest.approx(probabilities[prediction["index"]], abs=1e-5)
 

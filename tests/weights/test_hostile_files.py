@@ -251,7 +251,7 @@ PASSWORDS = "/etc/passwd"
         ("stream", "audio", "stream must be"),
         ("clip", {"stream": "rgb", "crop": 10**9}, "clip.crop must be"),
         ("clip", {"stream": "rgb", "fps": "25"}, "clip.fps must be"),
-        ("clip", {"stream": "rgb", "value_range": [0]}, "clip.value_range must be"),
+        ("clip", {"stream": "rgb", "std": [1, 1, 0]}, "clip.std must be"),
     ],
 )
 def test_what_a_file_notes_is_of_its_kind(name, value, message, network, tmp_path):
