@@ -10,6 +10,7 @@
 #                   RandAugment. Takes Python 3.11 or 3.12, 8 GB of disk, half an hour
 # make test-compat-io, make test-compat-official  one of the two; Python 3.10 to 3.12, and 3.11 to 3.13
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
+# make docs   the tables of networks in README.md and docs/networks.md, made again from the rows
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
 # make bench-training  a training step next to the same network in torch, which it installs
@@ -27,7 +28,7 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 SHARED := python -m pytest -n 2 --dist loadfile
 FAST := $(SHARED) -m "not slow and not compat"
 
-.PHONY: demo test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz check bench
+.PHONY: demo test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check bench
 .PHONY: bench-training bench-serving clean
 
 demo: $(READY)
@@ -54,6 +55,9 @@ test-compat-io test-compat-official: test-%: .venv-%/ready
 
 fuzz: $(READY)
 	$(BIN)/python tools/fuzz.py --seconds=600 --seed=$(SEED) --output=fuzz.md
+
+docs: $(READY)
+	$(BIN)/python tools/refresh_docs.py
 
 check: $(READY)
 	$(BIN)/ruff check .

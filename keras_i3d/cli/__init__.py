@@ -7,6 +7,7 @@
   keras-i3d evaluate ...          accuracy of one or both streams by a named protocol, and a report
   keras-i3d export ...            one or both streams as a SavedModel for TensorFlow Serving
   keras-i3d ask SERVER VIDEO...   labels from a server that has such a model
+  keras-i3d models [NAME]         the networks that there are, or all about one
   keras-i3d version               prints the version
 
 `keras-i3d VERB --help` says more. An error is one line; `--verbose`, with any verb, also shows its traceback, and what
@@ -30,7 +31,7 @@ from keras_i3d.version import __version__
 
 # Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
 # None imports Keras, TensorFlow or NumPy before `main` is called: help and mistakes are answered at once.
-VERBS = ("classify", "records", "show", "train", "evaluate", "export", "ask")
+VERBS = ("classify", "records", "show", "train", "evaluate", "export", "ask", "models")
 TAKE_FILES = ("classify", "show", "ask")
 VERBOSE = "--verbose (default: off) shows the traceback of an error, and what TensorFlow prints when it starts."
 

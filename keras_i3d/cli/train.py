@@ -7,7 +7,8 @@
                               default: full-ft
   --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
                               default: kinetics
-  --model=NAME                the network: I3D, S3D; default: that of the weights, I3D without any
+  --model=NAME                the network: I3D, S3D, or another one of theirs that `keras-i3d models` lists; default:
+                              that of the weights, I3D without any
   --output=RUN                the run's folder; the same command again resumes a run that was stopped
   --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated; default: the recipe's own
   --seed=N                    default: 0
@@ -20,13 +21,11 @@ Examples:
   keras-i3d train --records='ucf101/train-*' --stream=flow --recipe=fixed --output=runs/flow --set=batch_size=16
 """
 
-import itertools
 import re
-import textwrap
 
 from absl import flags
 
-from keras_i3d.cli import UsageError, start
+from keras_i3d.cli import UsageError, columns, start
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("records", None, "", FLAGS)
@@ -98,19 +97,12 @@ def _table(recipes):
     return "\n\n".join(["\n".join([_row(COLUMNS), _row(rule), _row(rows[0])]), *map(_row, rows[1:]), FOOT])
 
 
+def _row(cells):
+    return columns.row(cells, COLUMNS.values())
+
+
 def _described(make):
     """Returns (what a recipe is for, what accuracy to expect of it), from its docstring."""
     text = " ".join(make.__doc__.split())
     first, _, rest = text.partition("Expect ")
     return re.split(r"[.:] ", first)[0].rstrip("."), rest.rstrip(".")
-
-
-def _row(cells):
-    """Returns the lines of a row: each cell broken to the width of its column."""
-    broken = []
-    for cell, width in zip(cells, COLUMNS.values()):
-        broken.append([part for line in cell.splitlines() for part in textwrap.wrap(line, width)])
-    lines = itertools.zip_longest(*broken, fillvalue="")
-    return "\n".join(
-        "  ".join(part.ljust(width) for part, width in zip(line, COLUMNS.values())).rstrip() for line in lines
-    )

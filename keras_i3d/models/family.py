@@ -144,23 +144,32 @@ class Family:
 
 @functools.lru_cache(maxsize=256)
 def _weighted(builder, include_top, stream, classes, depth_multiplier):
-    """((layer, group, ((weight, shape), ...)), ...) of a network that is built without memory for its weights.
-
-    In a thread of its own, neither the caller's dtype policy nor a strategy's scope reaches it, and what Keras notes
-    down of variables that were never made ends with the thread.
-    """
+    """((layer, group, ((weight, shape), ...)), ...) of a network that is built without memory for its weights."""
 
     def build():
-        with keras.StatelessScope(initialize_variables=False):
-            model = builder(include_top=include_top, stream=stream, classes=classes, depth_multiplier=depth_multiplier)
+        model = builder(include_top=include_top, stream=stream, classes=classes, depth_multiplier=depth_multiplier)
         return tuple(
             (layer.name, group(layer), tuple((weight.name, tuple(weight.shape)) for weight in layer.weights))
             for layer in model.layers
             if layer.weights
         )
 
+    return without_memory(build)
+
+
+def without_memory(function):
+    """Calls a function that builds models whose weights have shapes and no values; returns what it returns.
+
+    In a thread of its own, neither the caller's dtype policy nor a strategy's scope reaches it, and what Keras notes
+    down of variables that were never made ends with the thread.
+    """
+
+    def call():
+        with keras.StatelessScope(initialize_variables=False):
+            return function()
+
     with concurrent.futures.ThreadPoolExecutor(1) as alone:
-        return alone.submit(build).result()
+        return alone.submit(call).result()
 
 
 def group(layer):

@@ -1,6 +1,5 @@
 """What every network keeps to, whatever it is: each test runs over each row of `families.py`."""
 
-import concurrent.futures
 import dataclasses
 import functools
 import json
@@ -21,7 +20,8 @@ from keras_i3d.errors import WeightsError
 from keras_i3d.evaluation import scores
 from keras_i3d.facts import Facts
 from keras_i3d.inference import chunks
-from keras_i3d.models import families
+from keras_i3d.models import counting, families, receptive_fields
+from keras_i3d.models.family import without_memory
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import policy
 from keras_i3d.records import sequence_example
@@ -123,28 +123,17 @@ def relative(value, reference):
 
 @functools.cache
 def described(name, stream):
-    """(fingerprint, trainable parameters, multiply-adds or None) of a network as published, made without its memory."""
+    """(fingerprint, trainable parameters, multiply-adds) of a network as published, made without its memory."""
     row = ROWS[name]
     spec = row.clips[stream]
     shape = (spec.frames, spec.crop, spec.crop, CHANNELS[stream])
 
     def describe():
-        with keras.StatelessScope(initialize_variables=False):
-            model = row.build(input_shape=shape, stream=stream, classes=row.classes)
-        trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-        return by_name.fingerprint(by_name.layer_shapes(model)), trainable, multiply_adds(model)
+        model = row.build(input_shape=shape, stream=stream, classes=row.classes)
+        shapes = by_name.layer_shapes(model)
+        return by_name.fingerprint(shapes), counting.parameters(model), counting.multiply_adds(model)
 
-    with concurrent.futures.ThreadPoolExecutor(1) as alone:  # as `families.family` does it, and why
-        return alone.submit(describe).result()
-
-
-def multiply_adds(model):
-    """Those of a graph of known sizes: each element of a kernel once a position of its layer's output."""
-    total = 0
-    for layer in model.layers:
-        if any(len(weight.shape) > 1 for weight in layer.weights):
-            total += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
-    return total
+    return without_memory(describe)
 
 
 @each_row
@@ -420,6 +409,17 @@ def test_chunks_give_what_the_single_pass_gives(row):
         video = synthetic.clip((total, 32, 32, 3), 5)
         found = chunks.score(eager, row, video, least + length)
         np.testing.assert_allclose(found, outputs(model, video[None], row.logits)[0], rtol=1e-4, atol=1e-5)
+
+
+@each_row
+def test_the_halo_is_what_a_step_sees(row):
+    """Whatever the phase of the padding; one step more does no harm."""
+    least = row.min_frames + 20 * row.step
+    found = {receptive_fields.steps_at_ends(row, narrow(row), least + phase) for phase in range(row.step)}
+    if row.halo is None:
+        assert found == {None}
+    else:
+        assert max(found) <= row.halo <= max(found) + 1
 
 
 def test_without_a_halo_a_long_video_is_refused():
