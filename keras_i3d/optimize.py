@@ -11,10 +11,11 @@ from keras_i3d.models.blocks import SpaceToDepth3D, is_bfloat16_on_cpu, is_spars
 def optimize_for_inference(model):
     """Returns a copy of a model that answers the same in less time, and cannot be trained any more.
 
-    Batch norm and ReLU become part of the convolution before them, which takes the endpoint's name. Dropout goes. In
-    bfloat16 on a CPU the 7 x 7 x 7 convolution of stride 2 runs at stride 1 on 2 x 2 x 2 neighbours moved to the
-    channels, the same sums in another order: 24 channels fill a matrix unit where 3 leave it empty; and a 3 x 3 x 3
-    max pool goes over time first, then over space. In float32 neither gains anything, and both are left as they are.
+    Batch norm and ReLU become part of the convolution before them, which takes the endpoint's name; where the ReLU
+    follows a sum, batch norm alone does. Dropout goes. In bfloat16 on a CPU the 7 x 7 x 7 convolution of stride 2 runs
+    at stride 1 on 2 x 2 x 2 neighbours moved to the channels, the same sums in another order: 24 channels fill a matrix
+    unit where 3 leave it empty; and a 3 x 3 x 3 max pool goes over time first, then over space. In float32 neither
+    gains anything, and both are left as they are.
 
     Args:
         model: a functional keras.Model made by this package, with or without its top, one stream or two.
@@ -78,7 +79,7 @@ class _Placeholder(keras.layers.Layer):
 
 
 class _Unit:
-    """A convolution, the batch norm that alone reads it, and the activation that alone reads that."""
+    """A convolution, the batch norm that alone reads it, and the activation that alone reads that: either may lack."""
 
     def __init__(self, conv, norm, activation):
         self.conv, self.norm, self.activation = conv, norm, activation
@@ -89,13 +90,15 @@ class _Unit:
         conv, norm = self.conv, self.norm
         kernel = np.float64(conv.kernel)
         bias = np.float64(conv.bias) if conv.use_bias else np.zeros(conv.filters)
-        scale = 1 / np.sqrt(np.float64(norm.moving_variance) + norm.epsilon)
-        if norm.scale:
-            scale = scale * np.float64(norm.gamma)
-        bias = (bias - np.float64(norm.moving_mean)) * scale
-        if norm.center:
-            bias = bias + np.float64(norm.beta)
-        kernel = np.float32(kernel * scale)
+        if norm is not None:
+            scale = 1 / np.sqrt(np.float64(norm.moving_variance) + norm.epsilon)
+            if norm.scale:
+                scale = scale * np.float64(norm.gamma)
+            bias = (bias - np.float64(norm.moving_mean)) * scale
+            if norm.center:
+                bias = bias + np.float64(norm.beta)
+            kernel = kernel * scale
+        kernel = np.float32(kernel)
         config = conv.get_config()
         config |= {
             "name": self.layers[-1].name,
@@ -128,11 +131,12 @@ def _units(model):
         if not isinstance(layer, keras.layers.Conv3D) or layer.activation is not keras.activations.linear:
             continue
         norm = alone(layer, keras.layers.BatchNormalization)
-        if norm is None or norm.axis not in (-1, 4):
+        if norm is not None and norm.axis not in (-1, 4):
             continue
-        relu = alone(norm, keras.layers.ReLU)
+        relu = alone(norm or layer, keras.layers.ReLU)
         plain = relu is not None and (relu.max_value, relu.negative_slope, relu.threshold) == (None, 0, 0)
-        units.append(_Unit(layer, norm, relu if plain else None))
+        if norm is not None or plain:
+            units.append(_Unit(layer, norm, relu if plain else None))
     return units
 
 

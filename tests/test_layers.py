@@ -246,6 +246,7 @@ COVERED_BY = {
     "weights/originals/catalogue": "weights/test_originals.py",
     "weights/originals/deepmind": "weights/test_conversion.py",
     "weights/originals/original": "weights/test_originals.py",
+    "weights/originals/residuals": "models/test_residual.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
 }
 

@@ -101,6 +101,19 @@ def test_scale_and_bias_are_folded_too_and_another_relu_is_left():
     assert deviation(optimized(batch), model(batch)) < 1e-6
 
 
+def test_a_convolution_with_bias_takes_its_relu_and_one_before_a_sum_its_batch_norm():
+    x = keras.Input((9, 32, 32, 3))
+    y = keras.layers.Conv3D(3, 3, padding="same", bias_initializer="ones", name="conv")(x)
+    y = keras.layers.ReLU(name="relu")(y)
+    z = keras.layers.Conv3D(3, 1, use_bias=False, name="other")(y)
+    z = keras.layers.BatchNormalization(name="norm")(z)
+    model = lived_in_norm(keras.Model(x, keras.layers.ReLU(name="end")(keras.layers.Add(name="sum")([y, z]))))
+    optimized = keras_i3d.optimize_for_inference(model)
+    batch = clip(1, 9, 32, 32, 3)
+    assert [layer.name for layer in optimized.layers[1:]] == ["relu", "norm", "sum", "end"]
+    assert deviation(optimized(batch), model(batch)) < 1e-6
+
+
 @pytest.mark.parametrize("sizes", [(12, 34, 32), (11, 33, 35), (10, 33, 32), (1, 1, 2)])
 @pytest.mark.parametrize("known", [True, False])
 def test_the_rearranged_stem_is_the_stem(sizes, known):

@@ -4,7 +4,8 @@
   time, softmax after. DeepMind's for I3D (kinetics-i3d `i3d.py` and README; arXiv 1705.07750, section 2.5).
 - `views:NxM`: N clips evenly spaced over the video, from its first frame to its last, M crops of each; the softmax of
   each view, averaged.
-    - M = 1: the central crop. `views:10x1` is R(2+1)D's video@1 (VMZ `models.md`).
+    - M = 1: the central crop. `views:10x1` is R(2+1)D's video@1 (VMZ `models.md`), `views:5x1` torchvision's for its
+      video ResNets. `views:15x1` in clips of 16 frames is the I3D paper's of its 3D-ConvNet: 240 of some 250 frames.
     - M = 3: crops as large as the short side, along the long side: left, centre, right (or top, centre, bottom), not
       flipped. `views:10x3` is the 30-view test of the non-local networks and SlowFast (video-nonlocal-net README).
     - M = 10: four corners and the centre, and their mirror images. `views:25x10` is the test of the two-stream

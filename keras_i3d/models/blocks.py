@@ -19,9 +19,11 @@ def conv_unit(
     endpoint=None,
     padding="same",
     norm=True,
+    relu=True,
     bn_momentum=0.999,
     epsilon=1e-3,
     scale=False,
+    initializer=None,
 ):
     """Convolution, batch norm, ReLU; the endpoint is the ReLU's output.
 
@@ -34,34 +36,48 @@ def conv_unit(
         name: what the layers with weights are named after.
         endpoint: name of the ReLU; `name` by default.
         padding: "same" as in TensorFlow, or "symmetric" as in PyTorch: half the kernel on both sides. They differ
-            where a stride of 2 meets an even size.
+            where a stride of 2 meets an even size. "valid" for none.
         norm: False for a convolution with bias and no batch norm.
+        relu: False to leave the ReLU to what comes after; there is no endpoint then.
         bn_momentum, epsilon, scale: of the batch norm.
+        initializer: of the kernel; `sonnet_initializer` by default.
     """
     fan_in = math.prod(kernel) * x.shape[-1]
     strides = tuple(strides)
-    explicit = padding == "symmetric" and strides != (1, 1, 1)
+    # A kernel of 1 needs no zeros, and its positions are those of SAME.
+    explicit = padding == "symmetric" and strides != (1, 1, 1) and max(kernel) > 1
     if explicit:
         x = pad(x, [(size // 2, size // 2) for size in kernel], name=f"{name}_pad")
     x = layers.Conv3D(
         filters,
         kernel,
         strides,
-        padding="valid" if explicit else "same",
+        padding="valid" if explicit or padding == "valid" else "same",
         data_format="channels_last",
         use_bias=not norm,
-        kernel_initializer=sonnet_initializer(fan_in),
+        kernel_initializer=initializer or sonnet_initializer(fan_in),
         name=f"{name}_conv_3d",
     )(x)
     if norm:
         x = layers.BatchNormalization(
             axis=-1, momentum=bn_momentum, epsilon=epsilon, scale=scale, name=f"{name}_batch_norm"
         )(x)
-    return layers.ReLU(name=endpoint or name)(x)
+    return layers.ReLU(name=endpoint or name)(x) if relu else x
 
 
 def separable_unit(
-    x, filters, kernel, strides=(1, 1, 1), *, name, endpoint=None, temporal_first=False, temporal_norm=True, **settings
+    x,
+    filters,
+    kernel,
+    strides=(1, 1, 1),
+    *,
+    name,
+    endpoint=None,
+    middle=None,
+    temporal_first=False,
+    temporal_norm=True,
+    relu=True,
+    **settings,
 ):
     """A convolution parted in two: 1 x k x k in space, then k x 1 x 1 in time, each a `conv_unit`.
 
@@ -72,18 +88,21 @@ def separable_unit(
         filters, kernel, strides: of the convolution that is parted.
         name: what the layers with weights are named after.
         endpoint: name of the last ReLU; `name` by default.
-        temporal_first: whether time comes before space, at the width of `x`.
+        middle: width between the two; by default `filters`, or the width of `x` where time comes first.
+        temporal_first: whether time comes before space.
         temporal_norm: False for a temporal convolution with bias and no batch norm.
+        relu: False to leave the last ReLU to what comes after.
         **settings: of both, as `conv_unit` takes them.
     """
     (kt, kh, kw), (st, sh, sw) = kernel, strides
-    spatial = (f"{name}_spatial", filters, (1, kh, kw), (1, sh, sw), True)
-    temporal = (f"{name}_temporal", x.shape[-1] if temporal_first else filters, (kt, 1, 1), (st, 1, 1), temporal_norm)
+    spatial = (f"{name}_spatial", (1, kh, kw), (1, sh, sw), True)
+    temporal = (f"{name}_temporal", (kt, 1, 1), (st, 1, 1), temporal_norm)
     first, second = (temporal, spatial) if temporal_first else (spatial, temporal)
-    for half, width, size, steps, norm in (first, second):
-        last = (endpoint or name) if half == second[0] else None
-        x = conv_unit(x, width, size, steps, name=half, endpoint=last, norm=norm, **settings)
-    return x
+    middle = middle or (x.shape[-1] if temporal_first else filters)
+    half, size, steps, norm = first
+    x = conv_unit(x, middle, size, steps, name=half, norm=norm, **settings)
+    half, size, steps, norm = second
+    return conv_unit(x, filters, size, steps, name=half, endpoint=endpoint or name, norm=norm, relu=relu, **settings)
 
 
 def self_gating(x, *, name, use_bias):

@@ -6,10 +6,10 @@ is a `blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows o
 the first and the last are its logits.
 """
 
-from keras_i3d.models import inception, s3d
+from keras_i3d.models import c3d, inception, residual, s3d
 from keras_i3d.models.family import clip_check
 
-FAMILIES = {row.name: row for module in (inception, s3d) for row in module.rows()}
+FAMILIES = {row.name: row for module in (inception, s3d, residual, c3d) for row in module.rows()}
 DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before there were several
 
 
@@ -48,12 +48,22 @@ def of(model):
     return FAMILIES.get(name) if isinstance(name, str) else None  # a file may name anything
 
 
-def of_layers(names):
-    """Returns the first Family to which layers of these names can belong, with or without a head; else the default.
+def of_layers(shapes):
+    """Returns the Family to which layers of these names and shapes can belong, with or without a head.
+
+    Of several, the one with the most layers of them; of those the first whose kernels and widths they have; the default
+    where there is none.
 
     Args:
-        names: of the layers with weights in a file.
+        shapes: {layer: [shapes]} of what a file holds, at any width.
     """
-    names = set(names)
-    fitting = (row for row in FAMILIES.values() if row.first in names and set(row.layout(include_top=False)) <= names)
-    return next(fitting, FAMILIES[DEFAULT])
+    bodies = {row: row.layout(include_top=False) for row in FAMILIES.values() if row.first in shapes}
+    fitting = [row for row, body in bodies.items() if body.keys() <= shapes.keys()]
+    fitting.sort(key=lambda row: -len(bodies[row]))
+    alike = (row for row in fitting if _same_kernels(bodies[row], shapes) and row.depth_multiplier_of(shapes))
+    return next(alike, next(iter(fitting), FAMILIES[DEFAULT]))
+
+
+def _same_kernels(body, shapes):
+    """Whether the kernels of a body are as long, high and wide as those of the same names in `shapes`."""
+    return all(each[0][:-2] == tuple(shapes[name][0])[:-2] for name, each in body.items() if shapes[name])

@@ -133,11 +133,19 @@ def pooled(x, pooling):
     return x
 
 
-def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D"):
-    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError, which names the network."""
+def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D", min_size=MIN_SIZE, crop=CROP):
+    """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError, which names the network.
+
+    Args:
+        input_shape: as the builders take it; None for any number of frames of `crop` x `crop` pixels.
+        stream: "rgb" or "flow".
+        min_frames, min_size: the least frames and pixels a side.
+        network: its name.
+        crop: pixels a side.
+    """
     channels = CHANNELS[check_stream(stream)]
     if input_shape is None:
-        return (None, CROP, CROP, channels)
+        return (None, crop, crop, channels)
     input_shape = tuple(input_shape)
     if len(input_shape) != 4:
         raise ValueError(
@@ -151,10 +159,10 @@ def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D"):
             + "".join(f', or stream="{other}"' for other, n in CHANNELS.items() if n == input_shape[-1])
             + "."
         )
-    for size, least, what in zip(input_shape, (min_frames, MIN_SIZE, MIN_SIZE), ("frames", "high", "wide")):
+    for size, least, what in zip(input_shape, (min_frames, min_size, min_size), ("frames", "high", "wide")):
         if size is not None and size < least:
             raise ValueError(
-                f"{network} takes clips of at least {min_frames} frames, {MIN_SIZE} pixels high and {MIN_SIZE} wide. "
+                f"{network} takes clips of at least {min_frames} frames, {min_size} pixels high and {min_size} wide. "
                 f"Received: input_shape={input_shape}, {size} {what}. Pass {least} or more, or None for any."
             )
     return input_shape

@@ -141,12 +141,12 @@ def _check_ranks(by_layer, family):
 def _completed(noted, values, stream):
     """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
     by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
-    family = families.find(noted.family) if noted else families.of_layers(by_layer)
+    shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
+    family = families.find(noted.family) if noted else families.of_layers(shapes)
     _check_ranks(by_layer, family)
     channels = np.shape(by_layer[family.first][0])[-2] if family.first in by_layer else None
     own = STREAMS.get(channels)
     noted = noted or Facts(own, family=family.name)
-    shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
     return dataclasses.replace(
         noted,
         stream=own or noted.stream or stream,

@@ -1,3 +1,5 @@
 """Every code whose files are read, network by network."""
 
-ORIGINALS = ()  # what the modules beside this one end in
+from keras_i3d.weights.originals import residuals
+
+ORIGINALS = residuals.ORIGINALS  # what the modules beside this one end in
