@@ -86,9 +86,9 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
     """Loads the network of one stream.
 
     Args:
-        weights: a published name; the folder of a training run, or a weights file in it; a `.weights.h5`, `.keras` or
-            TensorFlow checkpoint anywhere else; a model that this package made, of any fixed size or none; or None for
-            a network that was never trained.
+        weights: a published name; the folder of a training run, or a weights file in it; a `.weights.h5`, `.keras`,
+            TensorFlow checkpoint or file of the original's code anywhere else; a model that this package made, of any
+            fixed size or none; or None for a network that was never trained.
         stream: "rgb" or "flow"; None takes what `weights` is of.
         precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 if
             nobody said.

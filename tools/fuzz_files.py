@@ -132,6 +132,30 @@ def read_checkpoints(folder):
     sources.find(folder / "x", "rgb").read()
 
 
+def make_torch(folder):
+    import numpy as np
+    from made import torch_writer
+
+    arrays = {"conv.weight": np.ones((2, 3, 1, 1, 2), "float32"), "bn.bias": np.float32([1, 2]), "n": np.int64([3])}
+    saved = {"state_dict": {name: torch_writer.tensor(array) for name, array in arrays.items()}, "epoch": 3}
+    contents = {
+        "zip": torch_writer.zipped(saved),
+        "legacy": torch_writer.legacy(saved),
+        "pickle": torch_writer.python_2(arrays),
+        "safetensors": torch_writer.safetensors(arrays),
+        "params": torch_writer.params(arrays),
+    }
+    for name, content in contents.items():
+        (_made(folder / name) / "x.pth").write_bytes(content)
+    return tuple(folder / name for name in contents)
+
+
+def read_torch(folder):
+    from keras_i3d.weights import torch_files
+
+    torch_files.read(folder / "x.pth")
+
+
 def make_states(folder):
     import keras
 
@@ -262,6 +286,7 @@ KINDS = {
     ".weights.h5": (make_weights, read_weights),
     ".keras": (make_keras, read_keras),
     "TensorFlow checkpoints": (make_checkpoints, read_checkpoints),
+    "PyTorch's and related files": (make_torch, read_torch),
     "checkpoints of a run": (make_states, read_states),
     "run.json, log.csv": (make_runs, read_runs),
     "manifests": (make_manifests, read_manifests),

@@ -2,16 +2,17 @@
 
 import dataclasses
 import os
+import pathlib
 
 from keras_i3d import paths
 from keras_i3d.errors import WeightsError
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS, STREAMS, check_stream
-from keras_i3d.weights import by_name, registry, tensorflow_files
+from keras_i3d.weights import by_name, download, registry, tensorflow_files, torch_files
 from keras_i3d.weights.h5_files import write_h5
 from keras_i3d.weights.labels import read_labels
-from keras_i3d.weights.originals import deepmind
+from keras_i3d.weights.originals import catalogue, deepmind, original
 
 
 def convert_sonnet(checkpoint, output, labels=None):
@@ -40,20 +41,69 @@ def convert_sonnet(checkpoint, output, labels=None):
         raise WeightsError(f"{checkpoint} takes {channels} input channels; the streams have 3 (rgb) or 2 (flow).")
     index = f"{checkpoint}.index"  # TensorFlow's first format, which is one file, has none
     entry = registry.identify(index) if os.path.isfile(index) else None
-    if labels is None:
-        labels = entry and entry.labels
-    elif labels not in registry.LABELS:
-        labels = read_labels(labels)
-    count = registry.LABELS[labels].classes if isinstance(labels, str) else len(labels or [])
-    if labels and count != classes:
-        raise ValueError(f"{count} labels for {classes} classes. Pass the list that belongs to {checkpoint}.")
+    labels = _labels(labels, classes, checkpoint) if labels is not None else entry and entry.labels
     weights = by_name.in_layout(weights, family.layout(stream=stream, classes=classes), checkpoint)
     source = "not a published checkpoint (its tensor CRCs are new)"
     facts = dataclasses.replace(deepmind.facts(stream), classes=classes, source=source)
     if entry:
         facts = dataclasses.replace(entry.facts, source=f"published checkpoint {entry.name}")
-    facts = dataclasses.replace(facts, labels=tuple(labels) if isinstance(labels, list) else labels)
+    facts = dataclasses.replace(facts, labels=labels)
     write_h5(weights, output, family.groups(stream=stream, classes=classes), **facts.record())
+    return facts
+
+
+def _labels(labels, classes, name):
+    """The labels to note, by the name of a published list or as a tuple; raises ValueError if they are not as many."""
+    if labels not in registry.LABELS:
+        labels = tuple(read_labels(labels))
+    count = registry.LABELS[labels].classes if isinstance(labels, str) else len(labels)
+    if count != classes:
+        raise ValueError(f"{count} labels for {classes or 'no'} classes. Pass the list that belongs to {name}.")
+    return labels
+
+
+def read_torch(path, wanted=()):
+    """Reads weights that a PyTorch, Caffe2 or MXNet code wrote, of a network that is known by its names and shapes.
+
+    Args:
+        path: the file, as `torch_files.read` takes it.
+        wanted: names of rows of `models.families` that it should be of, if it can be told no other way.
+
+    Returns:
+        ({layer: [float32 arrays in Keras's order]}, Facts). Its source has the file's name and sha256.
+
+    Raises:
+        WeightsError: the file is unreadable, of no known network, or not whole.
+    """
+    path = pathlib.Path(path)
+    found, weights, known = original.find(torch_files.read(path), catalogue.ORIGINALS, str(path), wanted)
+    source = f"{found.name}'s {path.name}, sha256 {download.sha256(path)}"
+    return weights, dataclasses.replace(known, source=source)
+
+
+def convert_torch(path, output, labels=None):
+    """Converts a file of weights of a PyTorch, Caffe2 or MXNet code to a `.weights.h5`.
+
+    Args:
+        path: the file, of any kind that `torch_files.read` takes.
+        output: the `.weights.h5` to write.
+        labels: name or file of the label list to note in it.
+
+    Returns:
+        The Facts that were noted in the file.
+
+    Raises:
+        WeightsError: the file is unreadable, of no known network, or not whole.
+        ValueError: labels of another number than the classes, no such file, or an output that cannot be named so.
+    """
+    path, output = pathlib.Path(paths.expand(path)), paths.expand(output)
+    if not path.is_file():
+        raise ValueError(f"A file of weights is converted. Received: {path}, which is none.")
+    weights, facts = read_torch(path)
+    if labels is not None:
+        facts = dataclasses.replace(facts, labels=_labels(labels, facts.classes, path))
+    top = {"include_top": facts.classes is not None, "stream": facts.stream, "classes": facts.classes}
+    write_h5(weights, output, families.find(facts.family).groups(**top), **facts.record())
     return facts
 
 

@@ -204,7 +204,8 @@ def choices():
     """The sentence that ends an error about `weights`."""
     names = ", ".join(f'"{name}"' for name in WEIGHTS)
     return (
-        f"Pass None, one of {names}, or the path of a .weights.h5 file, a .keras file, "
+        f"Pass None, one of {names}, or the path of a .weights.h5 file, a .keras file, the original code's own file "
+        "(PyTorch's .pth, .pt or .pyth, Caffe2's .pkl, MXNet's .params, .safetensors or .npz of the same names), "
         "a TensorFlow checkpoint (its prefix, without .index) or the folder of a training run."
     )
 

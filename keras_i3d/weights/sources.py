@@ -12,7 +12,17 @@ from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import STREAMS
-from keras_i3d.weights import by_name, cache, download, h5_files, keras_files, registry, tensorflow_files
+from keras_i3d.weights import (
+    by_name,
+    cache,
+    conversion,
+    download,
+    h5_files,
+    keras_files,
+    registry,
+    tensorflow_files,
+    torch_files,
+)
 from keras_i3d.weights.originals import deepmind
 
 
@@ -45,7 +55,7 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=()):
         WeightsError: a file that is no weights file.
     """
     if not registry.is_name(weights):
-        return _from_path(weights, stream)
+        return _from_path(weights, stream, wanted)
     if stream is None:
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
     if weights == "imagenet":
@@ -92,7 +102,7 @@ def _check_family(model, family, name):
         )
 
 
-def _from_path(weights, stream):
+def _from_path(weights, stream, wanted):
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
     path = pathlib.Path(paths.expand(weights))
@@ -114,6 +124,8 @@ def _from_path(weights, stream):
             activation=facts.activation(model),
             family=own.name if own else families.DEFAULT,
         )
+    elif torch_files.is_torch(path):
+        values, noted = conversion.read_torch(path, wanted)
     elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index"):
         prefix = tensorflow_files.checkpoint_prefix(path)
         values = deepmind.read_sonnet(prefix)

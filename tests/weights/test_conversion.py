@@ -1,22 +1,26 @@
 """Sonnet checkpoints of both layouts, inflation, and what is refused."""
 
+import hashlib
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
-from made import ROOT, synthetic
+from made import ROOT, synthetic, tiny, torch_writer
 from made.mirrors import NARROW
 from made.mirrors import narrow as narrow_network
 from made.tiny import i3d
 
 import keras_i3d
-from keras_i3d import WeightsError
+from keras_i3d import WeightsError, networks
+from keras_i3d.models import families
 from keras_i3d.models.inception import HEAD, LAYERS
-from keras_i3d.weights import by_name, tensorflow_files
-from keras_i3d.weights.conversion import convert_sonnet
+from keras_i3d.weights import by_name, h5_files, tensorflow_files
+from keras_i3d.weights.conversion import convert_sonnet, convert_torch
 from keras_i3d.weights.h5_files import read_h5
-from keras_i3d.weights.originals import deepmind
+from keras_i3d.weights.originals import catalogue, deepmind
+from keras_i3d.weights.originals.original import Original
 
 FIRST = "Conv3d_1a_7x7_conv_3d"
 
@@ -344,3 +348,93 @@ def test_a_boring_video_of_a_network_that_takes_no_single_frame():
     model = keras_i3d.S3D(depth_multiplier=0.05, include_top=False, input_shape=(None, 32, 32, 3))
     with pytest.raises(ValueError, match="if one frame passes through it. Received: S3D. Pass reference="):
         keras_i3d.boring_video_error(model)
+
+
+def place(name):
+    layer, dot, weight = name.partition(".")
+    return (layer, weight) if dot else None
+
+
+@pytest.fixture
+def torch_tree(monkeypatch):
+    """{name: tensor} of an S3D cut short, as somebody's PyTorch code saves it, whose names are known."""
+    tiny.shorten(monkeypatch)
+    known = Original("somebody", "S3D", place)
+    monkeypatch.setattr(catalogue, "ORIGINALS", (known,))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    draw, tree = np.random.default_rng(3), {"step.num_batches_tracked": torch_writer.tensor(np.int64(9))}
+    for (layer, weight), shape in families.find("S3D").variables(classes=6).items():
+        if len(shape) > 1:
+            shape = (shape[-1], shape[-2], *shape[:-2])
+        value = draw.uniform(0.1, 1, shape).astype("float32")
+        tree[f"{layer}.{weight}"] = torch_writer.tensor(value)
+    return tree
+
+
+def test_a_file_of_pytorch_is_weights(torch_tree, tmp_path):
+    """By path, in both formats, converted or not, for every verb."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\nd\ne\nf\n", encoding="utf-8")
+    path, output = tmp_path / "net-0123.pth", tmp_path / "x.weights.h5"
+    path.write_bytes(torch_writer.legacy({"state_dict": torch_tree, "epoch": 3}))
+    noted = convert_torch(path, output, labels)
+    assert (noted.family, noted.stream, noted.classes, noted.activation) == ("S3D", "rgb", 6, "softmax")
+    assert noted.labels == tuple("abcdef")
+    assert noted.clip == families.find("S3D").clips["rgb"]
+    assert noted.source == f"somebody's net-0123.pth, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    assert h5_files.facts_of(output) == noted
+    model = keras_i3d.S3D(weights=output)
+    assert model.output_shape == (None, 6)
+    path.write_bytes(torch_writer.zipped({f"module.{name}": value for name, value in torch_tree.items()}))
+    found = networks.load(path)
+    assert (found.facts.labels, found.facts.classes, found.family.name) == (None, 6, "S3D")
+    for read in (keras_i3d.S3D(weights=str(path), classes=None), found.model):
+        np.testing.assert_equal(by_name.layer_weights(read), by_name.layer_weights(model))
+    kernel = torch_tree[f"{families.find('S3D').first}.kernel"]
+    shape = kernel.shape
+    np.testing.assert_array_equal(
+        by_name.layer_weights(model)[families.find("S3D").first][0],
+        kernel.storage.numbers.reshape(shape).transpose(2, 3, 4, 1, 0),
+    )
+    with pytest.raises(WeightsError, match="holds weights of S3D; this model is I3D"):
+        keras_i3d.I3D(weights=path)
+
+
+def test_a_file_of_pytorch_that_is_no_weights(torch_tree, tmp_path):
+    path, output = tmp_path / "net.pth", tmp_path / "x.weights.h5"
+    cases = (
+        ({**torch_tree, "x": torch_writer.Call("os.system", ("true",))}, "a reference to os.system"),
+        ({"other": torch_writer.tensor(np.zeros(3))}, "of no network that is known by its variables' names"),
+    )
+    for tree, message in cases:
+        path.write_bytes(torch_writer.zipped(tree))
+        readers = (keras_i3d.S3D, networks.load, lambda weights: convert_torch(weights, output))
+        for read in readers:
+            with pytest.raises(WeightsError, match=message) as error:
+                read(weights=path)
+            assert str(path) in str(error.value)
+    assert not output.exists()
+    path.write_bytes(torch_writer.zipped(torch_tree))
+    with pytest.raises(ValueError, match="400 labels for 6 classes"):
+        convert_torch(path, output, "kinetics400")
+    with pytest.raises(ValueError, match="A file of weights is converted. Received: .*nowhere.pth, which is none"):
+        convert_torch(tmp_path / "nowhere.pth", output)
+    with pytest.raises(ValueError, match=r"Unknown weights .*no such file. .*\.pth, \.pt or \.pyth"):
+        keras_i3d.S3D(weights=tmp_path / "nowhere.pth")
+
+
+def test_the_tool_converts(tool, torch_tree, tmp_path, capsys):
+    path, output = tmp_path / "net.safetensors", tmp_path / "x.weights.h5"
+    arrays = {name: value.storage.numbers.reshape(value.shape) for name, value in torch_tree.items()}
+    path.write_bytes(torch_writer.safetensors(arrays))
+    from absl import flags
+
+    convert = tool("convert_torch")
+    flags.FLAGS(["convert_torch"])
+    convert.main(["", str(path), str(output)])
+    said = capsys.readouterr().out
+    assert "S3D, rgb stream, 6 classes -> " in said
+    assert "somebody's net.safetensors, sha256 " in said
+    path.write_bytes(b"")
+    with pytest.raises(SystemExit, match=r"error: .*net.safetensors: not a readable file .*it is empty"):
+        convert.main(["", str(path), str(output)])

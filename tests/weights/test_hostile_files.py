@@ -638,6 +638,6 @@ def test_damaged_files_are_read_or_refused():
         check=True,
     )
     counts = json.loads(done.stdout.splitlines()[-1])
-    assert len(counts) == 9
+    assert len(counts) == 10
     for kind, found in counts.items():
         assert found["tried"] == found["answered"] + found["refused"] > 0, (kind, done.stderr)
