@@ -25,6 +25,7 @@ def build(
     depth_multiplier=None,
     bn_momentum=None,
     name=None,
+    accept_licence=None,
     **options,
 ):
     """Builds a network by its name, with weights; the other arguments are those of `keras_i3d.I3D`.
@@ -33,6 +34,7 @@ def build(
         family: a key of `models.families.FAMILIES`; with `options`, the name of a public builder.
         stream: "rgb", "flow" or another that the network takes; by default its first.
         bn_momentum: None takes the network's own.
+        accept_licence: name of the weights' licence, if that forbids commerce and the user accepts it.
         options: the builder's own arguments. None takes what the weights say, and the builder's default otherwise.
 
     Returns:
@@ -46,7 +48,7 @@ def build(
         check_stream(stream)
     rows = families.of_builder(family, options, stream) if options else (families.find(family),)
     stream = stream or next(iter(rows[0].clips))
-    source = found(weights, stream, depth_multiplier, rows)
+    source = found(registry.whole_name(weights, rows[0].of), stream, depth_multiplier, rows, accept_licence)
     row = _chosen(rows, source, family)
     settings = {} if bn_momentum is None else {"bn_momentum": bn_momentum}
     model = row.build(
@@ -105,6 +107,7 @@ COMMON = """
         bn_momentum: momentum of the moving statistics; None takes the original's. 0.999 suits 100,000 steps; in a run
             of a few hundred they would never arrive: use 0.9.
         name: the model's name.
+        accept_licence: name of the weights' licence, if that forbids commerce and you accept it.
 {own}
     Returns:
         A functional `keras.Model`: float32 (B, T, H, W, C), as `preprocess_input` scales it, to float32 (B, classes).
@@ -172,7 +175,8 @@ def _documented(described, name):
     )
 
 
-def found(weights, stream, depth_multiplier, rows=()):
+def found(weights, stream, depth_multiplier, rows=(), accept_licence=None):
+    """Returns the Source of what `weights=` names; None for None."""
     if weights is None:
         return None
     check_stream(stream)
@@ -183,7 +187,7 @@ def found(weights, stream, depth_multiplier, rows=()):
         )
     if runs.is_run(weights):
         weights = runs.weights_file(weights)
-    return sources.find(weights, stream, download.ATTEMPTS, [row.name for row in rows])
+    return sources.find(weights, stream, download.ATTEMPTS, [row.name for row in rows], accept_licence)
 
 
 def size(classes, source, row=None):

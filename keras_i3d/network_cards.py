@@ -97,10 +97,9 @@ def weights(row):
 
     Those that are made of another network's, by inflation, have no stream and no classes.
     """
-    found = [_entry(entry) for entry in registry.CHECKPOINTS.values() if entry.family == row.name]
-    if row.name == row.of:
-        published = {entry.weights for entry in registry.CHECKPOINTS.values()}
-        found += [_inflated(name) for name in registry.names(row.of) if name not in published]
+    found = [_entry(entry) for entry in registry.of_network(row.name)]
+    if row.name == row.of == "I3D":
+        found.append(_inflated("imagenet"))
     return found
 
 
@@ -211,14 +210,14 @@ def _listed(field):
 
 def _entry(entry):
     return {
-        "name": entry.weights,
+        "name": entry.weights.rpartition(":")[2],
         "stream": entry.stream,
         "classes": entry.classes,
         "trained_on": entry.trained_on,
         "accuracy": None if entry.top1 is None else [entry.top1, entry.top5],
         "protocol": entry.protocol,
         "licence": entry.licence,
-        "files": [_file(file) for file in (entry.index, entry.data)],
+        "files": [_file(file) for file in entry.files],
     }
 
 
@@ -228,7 +227,7 @@ def _inflated(name):
 
 
 def _file(remote):
-    return {"url": remote.url, "bytes": remote.bytes, "git_blob": remote.git_blob}
+    return {"url": remote.urls[0], "bytes": remote.bytes, "git_blob": remote.git_blob, "sha256": remote.sha256}
 
 
 def _known(spec):

@@ -246,11 +246,10 @@ COVERED_BY = {
     "weights/originals/catalogue": "weights/test_originals.py",
     "weights/originals/deepmind": "weights/test_conversion.py",
     "weights/originals/original": "weights/test_originals.py",
-<<<<<<< HEAD
     "weights/originals/residuals": "models/test_residual.py",
-=======
     "weights/pickles": "weights/test_torch_files.py",
->>>>>>> torchfiles
+    "weights/published": "weights/test_registry.py",
+    "weights/remote": "weights/test_download.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
 }
 

@@ -184,4 +184,5 @@ def _weights(entry):
     for file in entry["files"]:
         lines.append(f"    {file['url']}")
         lines += [f"      git blob {file['git_blob']}"] if file["git_blob"] else []
+        lines += [f"      sha256 {file['sha256']}"] if file["sha256"] else []
     return lines

@@ -113,7 +113,7 @@ def _check_clips(network, weights, spec):
     """Raises ValueError unless the clips of records are made as those that the network was trained on."""
     what = f"The clips of the {network.stream} stream"
     expected = network.run.spec if network.run else None
-    if expected is None and registry.is_name(weights):
+    if expected is None and weights in registry.WEIGHTS:
         expected = RecordSpec(quality=spec.quality)
     if expected is not None:
         if network.stream == "rgb":  # what flow was made by does not matter to it

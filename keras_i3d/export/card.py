@@ -113,8 +113,9 @@ def _without_place(path):
 def _published(entry):
     return {
         "checkpoint": entry.name,
-        "url": entry.data.url,
-        "git_blob": entry.data.git_blob,
+        "url": entry.files[-1].urls[0],
+        "git_blob": entry.files[-1].git_blob,
+        "sha256": entry.files[-1].sha256,
         "trained_on": entry.trained_on,
         "licence": entry.licence,
     }

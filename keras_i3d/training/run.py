@@ -20,6 +20,7 @@ from keras_i3d.training.objective import compile_model
 from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled
 from keras_i3d.training.run_writer import RunWriter
+from keras_i3d.weights import registry
 
 LOCK = ".lock"
 
@@ -76,6 +77,8 @@ def train(
             f'parts of one batch. Received: errors="count" with {workers.shard()[1]} workers. Make the records again.'
         )
     workers.cluster()
+    if model is not None:
+        weights = registry.whole_name(weights, families.find(model).of)
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = _scaled(recipe.with_settings(settings or {}))
     output = pathlib.Path(output)

@@ -1,6 +1,7 @@
 """Published weights in the user's cache: fetched, converted and verified once, and checked at every use."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tarfile
@@ -12,17 +13,22 @@ from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS
-from keras_i3d.weights import by_name, download, registry
+from keras_i3d.weights import by_name, download, registry, torch_files
 from keras_i3d.weights.h5_files import checksum_file, intact, write_h5
 from keras_i3d.weights.labels import read_labels
-from keras_i3d.weights.originals import deepmind
+from keras_i3d.weights.originals import deepmind, original
+from keras_i3d.weights.originals.catalogue import ORIGINALS
+from keras_i3d.weights.published import Published
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
 
 
 def published(entry, attempts=download.ATTEMPTS):
-    """Returns the path of a published Checkpoint as a verified `.weights.h5`, fetching it at first use."""
+    """Returns the path of a Checkpoint or Published as a verified `.weights.h5`, fetching it at first use."""
+    return _of_one_file(entry, attempts) if isinstance(entry, Published) else _of_checkpoint(entry, attempts)
 
+
+def _of_checkpoint(entry, attempts):
     def make(path):
         folder = path.parent / "downloads"
         index = download.fetch(entry.index, folder, attempts)
@@ -36,6 +42,52 @@ def published(entry, attempts=download.ATTEMPTS):
     return _cached(entry.name, make, entry.index)
 
 
+def _of_one_file(entry, attempts):
+    def make(path):
+        fetched = download.fetch(entry.file, path.parent / "downloads", attempts)
+        digest = download.sha256(fetched)
+        with _recorded(fetched, digest, path.parent, known=entry.file.sha256 or entry.file.git_blob):
+            arrays = torch_files.read(fetched)
+            _, weights, found = original.find(arrays, ORIGINALS, fetched.name, [entry.family])
+            if (found.family, found.classes, found.stream) != (entry.family, entry.classes, entry.stream):
+                raise WeightsError(
+                    f"{fetched.name} should be {entry.family} of {entry.classes} classes for {entry.stream}. Received: "
+                    f"{found.family} of {found.classes} for {found.stream}."
+                )
+        facts = dataclasses.replace(entry.facts, source=f"{entry.facts.source}, sha256 {digest}")
+        groups = families.find(entry.family).groups(stream=entry.stream, classes=entry.classes)
+        write_h5(weights, path, groups, **facts.record())
+
+    return _cached(entry.name, make, entry.file)
+
+
+@contextlib.contextmanager
+def _recorded(fetched, digest, folder, known=None):
+    """Compares a file whose hash was never published with that of its first use, and notes it if all went well.
+
+    Args:
+        fetched: the file; removed if anything is wrong with it.
+        digest: its sha256.
+        folder: where the notes lie.
+        known: a published hash, which is enough.
+    """
+    record = folder / f"{fetched.name}.sha256"
+    try:
+        recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() and not known else digest
+        if recorded != digest:
+            raise WeightsError(
+                f"{fetched.name} has sha256 {digest}; at first use it was {recorded}. "
+                f"If the publisher changed it, remove {record}."
+            )
+        yield
+    except WeightsError:
+        fetched.unlink(missing_ok=True)
+        raise
+    if not known and not record.exists():
+        atomic.write_text(record, f"{digest}  {fetched.name}\n")
+        notice(f"no hash of {fetched.name} is published; names and shapes were verified, sha256 {digest} recorded")
+
+
 def imagenet(stream, attempts):
     """Returns the path of Inception V1's ImageNet weights, inflated for `stream`, as a verified `.weights.h5`."""
 
@@ -44,26 +96,13 @@ def imagenet(stream, attempts):
         folder = path.parent / "downloads"
         archive = download.fetch(remote, folder, attempts)
         digest = download.sha256(archive)
-        record = path.parent / f"{archive.name}.sha256"
         checkpoint = archive.with_name(registry.INCEPTION_V1_MEMBER)
-        try:
-            recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else digest
-            if recorded != digest:
-                raise WeightsError(
-                    f"{archive.name} has sha256 {digest}; at first use it was {recorded}. "
-                    f"If the publisher changed it, remove {record}."
-                )
+        with _recorded(archive, digest, path.parent):
             _extract(archive, registry.INCEPTION_V1_MEMBER, checkpoint)
             weights = deepmind.read_inception_v1(str(checkpoint), CHANNELS[stream])
-        except WeightsError:
-            archive.unlink()
-            raise
-        known = Facts(stream, source=f"{remote.url} sha256 {digest}", family=deepmind.SLIMS)
-        groups = families.find(deepmind.SLIMS).groups(include_top=False, stream=stream)
-        write_h5(weights, path, groups, **known.record())
-        if not record.exists():
-            atomic.write_text(record, f"{digest}  {archive.name}\n")
-            notice(f"no hash of {archive.name} is published; names and shapes were verified, sha256 {digest} recorded")
+            known = Facts(stream, source=f"{remote.urls[0]} sha256 {digest}", family=deepmind.SLIMS)
+            groups = families.find(deepmind.SLIMS).groups(include_top=False, stream=stream)
+            write_h5(weights, path, groups, **known.record())
 
     return _cached(f"inception_v1_{stream}", make, registry.INCEPTION_V1)
 

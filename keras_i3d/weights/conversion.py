@@ -9,7 +9,7 @@ from keras_i3d.errors import WeightsError
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS, STREAMS, check_stream
-from keras_i3d.weights import by_name, download, registry, tensorflow_files, torch_files
+from keras_i3d.weights import by_name, download, published, registry, tensorflow_files, torch_files
 from keras_i3d.weights.h5_files import write_h5
 from keras_i3d.weights.labels import read_labels
 from keras_i3d.weights.originals import catalogue, deepmind, original
@@ -77,8 +77,11 @@ def read_torch(path, wanted=()):
     """
     path = pathlib.Path(path)
     found, weights, known = original.find(torch_files.read(path), catalogue.ORIGINALS, str(path), wanted)
-    source = f"{found.name}'s {path.name}, sha256 {download.sha256(path)}"
-    return weights, dataclasses.replace(known, source=source)
+    digest = download.sha256(path)
+    entry = published.identify(path, digest)
+    if entry and (entry.family, entry.classes, entry.stream) == (known.family, known.classes, known.stream):
+        known = entry.facts
+    return weights, dataclasses.replace(known, source=f"{found.name}'s {path.name}, sha256 {digest}")
 
 
 def convert_torch(path, output, labels=None):

@@ -59,7 +59,7 @@ def fetch(remote, folder, attempts=ATTEMPTS):
     replaces the host. An interrupted download resumes.
 
     Args:
-        remote: a registry.RemoteFile.
+        remote: a remote.RemoteFile.
         folder: where to put it.
         attempts: connections to try, each given up after 5 seconds.
 
@@ -96,17 +96,15 @@ def _fetch(remote, final, attempts):
             shutil.copyfile(source, part)
             verify(part, remote, source)
         else:
-            url = f"{mirror.rstrip('/')}/{remote.path}" if mirror else remote.url
-            shown = without_credentials(url)
-            resumed = _download(url, remote, part, attempts, login)
-            try:
-                verify(part, remote, shown)
-            except WeightsError:
-                if not resumed:
-                    raise
-                part.unlink(missing_ok=True)  # the two halves may be of different files: once more, whole
-                _download(url, remote, part, attempts, login)
-                verify(part, remote, shown)
+            urls = (f"{mirror.rstrip('/')}/{remote.path}",) if mirror else remote.urls
+            for url in urls[:-1]:
+                try:
+                    _bring(url, remote, part, attempts, login)
+                    break
+                except WeightsError as error:  # of a host that is gone, or that has another file by now
+                    notice(f"{error} Trying the next place.")
+            else:
+                _bring(urls[-1], remote, part, attempts, login)
     except OSError as error:
         part.unlink(missing_ok=True)
         what = "The disk is full" if error.errno == errno.ENOSPC else f"Writing failed ({error.strerror or error})"
@@ -115,6 +113,20 @@ def _fetch(remote, final, attempts):
             "Free some space, or set KERAS_HOME to another folder."
         ) from error
     os.replace(part, final)
+
+
+def _bring(url, remote, part, attempts, login):
+    """Brings the whole of `url` to `part`, verified."""
+    shown = without_credentials(url)
+    resumed = _download(url, remote, part, attempts, login)
+    try:
+        verify(part, remote, shown)
+    except WeightsError:
+        if not resumed:
+            raise
+        part.unlink(missing_ok=True)  # the two halves may be of different files: once more, whole
+        _download(url, remote, part, attempts, login)
+        verify(part, remote, shown)
 
 
 def _mirror():
@@ -143,7 +155,7 @@ def _mirror():
 
 
 def verify(path, remote, origin):
-    """Raises WeightsError, removing `path`, unless it has the size and git blob id of a RemoteFile."""
+    """Raises WeightsError, removing `path`, unless it has the size and the hashes of a RemoteFile, as far as known."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(256).lstrip().lower()
@@ -154,6 +166,8 @@ def verify(path, remote, origin):
         problem = f"it has {size:,} bytes instead of {remote.bytes:,}"
     elif remote.git_blob is not None and git_blob(path) != remote.git_blob:
         problem = f"its git blob id is {git_blob(path)} instead of {remote.git_blob}"
+    elif remote.sha256 is not None and not sha256(path).startswith(remote.sha256):
+        problem = f"its sha256 is {sha256(path)} instead of {remote.sha256}"
     if problem:
         path.unlink(missing_ok=True)
         raise WeightsError(f"{origin} is not the published {remote.path}: {problem}. Nothing was kept.")

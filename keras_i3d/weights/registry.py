@@ -6,28 +6,13 @@ from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.specs import FLOW_CLIP, LABEL_LISTS, RGB_CLIP, ClipSpec
 from keras_i3d.weights import tensorflow_files
 from keras_i3d.weights.download import git_blob
+from keras_i3d.weights.published import PUBLISHED
+from keras_i3d.weights.remote import RemoteFile
 
 COMMIT = "0667e889a5904b4dc122e0ded4c332f49f8df42c"
 HOST = f"https://raw.githubusercontent.com/google-deepmind/kinetics-i3d/{COMMIT}"
 SLIM_HOST = "http://download.tensorflow.org"
 KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop"
-
-
-@dataclasses.dataclass(frozen=True)
-class RemoteFile:
-    """A file of the original repository, and what proves that a copy is it.
-
-    `git_blob` is the sha1 of b"blob <bytes>\\0" + content; None if no hash was ever published.
-    """
-
-    path: str
-    bytes: int | None = None
-    git_blob: str | None = None
-    host: str = HOST
-
-    @property
-    def url(self):
-        return f"{self.host}/{self.path}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +56,11 @@ class Checkpoint:
     family: str = "I3D"
 
     @property
+    def files(self):
+        """Its RemoteFiles."""
+        return self.index, self.data
+
+    @property
     def facts(self):
         """The Facts of the network that they are of."""
         return Facts(
@@ -95,8 +85,8 @@ def _published(
         stream=stream,
         classes=classes,
         labels=labels,
-        index=RemoteFile(f"{folder}.index", *index),
-        data=RemoteFile(f"{folder}.data-00000-of-00001", *data),
+        index=RemoteFile(f"{folder}.index", *index, host=HOST),
+        data=RemoteFile(f"{folder}.data-00000-of-00001", *data, host=HOST),
         top1=accuracy[0],
         top5=accuracy[1],
         protocol=KINETICS_TEST if accuracy[0] else None,
@@ -163,7 +153,7 @@ CHECKPOINTS = {
 }
 
 LABELS = {
-    name: Labels(name, LABEL_LISTS[name], RemoteFile(path, size, git_blob))
+    name: Labels(name, LABEL_LISTS[name], RemoteFile(path, size, git_blob, host=HOST))
     for name, path, size, git_blob in (
         ("kinetics400", "data/label_map.txt", 5_956, "cdaafcb1415eee46483561e78cb4747cce76a933"),
         ("kinetics600", "data/label_map_600.txt", 9_209, "639e9c91fa8a941ea57942872fae55628d590b42"),
@@ -179,23 +169,36 @@ WEIGHTS = (*dict.fromkeys(weights for weights, _ in CHECKPOINTS), "imagenet")
 
 def is_name(weights):
     """Whether `weights` is the name of published weights, not a path."""
-    return isinstance(weights, str) and weights in WEIGHTS
+    return isinstance(weights, str) and (weights in WEIGHTS or any(weights == name for name, _ in PUBLISHED))
 
 
 def names(of):
-    """Returns the names of the published weights of a public builder's networks."""
-    return WEIGHTS if of == "I3D" else ()
+    """Returns the names of the published weights of a public builder's networks, as its `weights=` takes them."""
+    others = (name.partition(":")[2] for name, _ in PUBLISHED if name.startswith(f"{of}:"))
+    return (*(WEIGHTS if of == "I3D" else ()), *dict.fromkeys(others))
+
+
+def of_network(family):
+    """Returns every Checkpoint and Published of a network, by its row's name."""
+    return [entry for entry in (*CHECKPOINTS.values(), *PUBLISHED.values()) if entry.family == family]
+
+
+def whole_name(weights, of):
+    """Returns the name that a builder's `weights=` has everywhere else: "S3D:kinetics" for S3D's "kinetics"."""
+    named = isinstance(weights, str) and weights in names(of) and not (of == "I3D" and weights in WEIGHTS)
+    return f"{of}:{weights}" if named else weights
 
 
 def find(weights, stream):
-    """Returns the Checkpoint named `weights` for `stream`, or raises ValueError with those that exist."""
-    if (weights, stream) in CHECKPOINTS:
-        return CHECKPOINTS[weights, stream]
-    streams = [s for w, s in CHECKPOINTS if w == weights]
+    """Returns the Checkpoint or Published named `weights` for `stream`, or raises ValueError with those that exist."""
+    for known in (CHECKPOINTS, PUBLISHED):
+        if (weights, stream) in known:
+            return known[weights, stream]
+    streams = [s for w, s in (*CHECKPOINTS, *PUBLISHED) if w == weights]
     if streams:
         raise ValueError(
             f'weights="{weights}" were published for stream {" and ".join(streams)} only. '
-            f'Received: stream="{stream}". Use weights="kinetics" for both streams.'
+            f'Received: stream="{stream}". Weights of both streams: weights="kinetics".'
         )
     raise ValueError(f"Unknown weights {weights!r}. {choices()}")
 
@@ -204,9 +207,10 @@ def choices():
     """The sentence that ends an error about `weights`."""
     names = ", ".join(f'"{name}"' for name in WEIGHTS)
     return (
-        f"Pass None, one of {names}, or the path of a .weights.h5 file, a .keras file, the original code's own file "
-        "(PyTorch's .pth, .pt or .pyth, Caffe2's .pkl, MXNet's .params, .safetensors or .npz of the same names), "
-        "a TensorFlow checkpoint (its prefix, without .index) or the folder of a training run."
+        f'Pass None, one of {names}, the name of another network\'s as in "S3D:kinetics" (`keras-i3d models` lists '
+        "them), or the path of a .weights.h5 file, a .keras file, the original code's own file (PyTorch's .pth, .pt or "
+        ".pyth, Caffe2's .pkl, MXNet's .params, .safetensors or .npz of the same names), a TensorFlow checkpoint (its "
+        "prefix, without .index) or the folder of a training run."
     )
 
 

@@ -24,6 +24,7 @@ from keras_i3d.weights import (
     torch_files,
 )
 from keras_i3d.weights.originals import deepmind
+from keras_i3d.weights.published import Published
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Source:
     read: Callable
 
 
-def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=()):
+def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_licence=None):
     """Returns the Source that `weights=` names: a registry name or a path. Nothing is downloaded yet.
 
     Args:
@@ -49,6 +50,7 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=()):
         stream: "rgb" or "flow"; None takes a file's own, which a name does not have.
         attempts: connections to try, when it is read.
         wanted: names of the networks that they may be of, for files that say nothing of themselves; all if empty.
+        accept_licence: name of a licence that forbids commerce, which the user accepts.
 
     Raises:
         ValueError: neither a published name nor an existing path.
@@ -62,6 +64,8 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=()):
         known = Facts(stream, family=deepmind.SLIMS)
         return Source("imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
     entry = registry.find(weights, stream)
+    if isinstance(entry, Published):
+        entry.require_licence(accept_licence)
     return Source(entry.name, entry.facts, lambda: h5_files.read_h5(cache.published(entry, attempts)))
 
 
