@@ -57,7 +57,7 @@ def build(
         stream=stream,
         pooling=pooling,
         classes=size(classes, source, row),
-        classifier_activation=activation(classifier_activation, source),
+        classifier_activation=activation(classifier_activation, source, row if classes is None else None),
         dropout=dropout,
         depth_multiplier=width(depth_multiplier, source),
         name=name,
@@ -75,7 +75,7 @@ def _chosen(rows, source, builder):
         if own is not rows[0]:
             notice(f"{source.name} is of {own.name}, which is built: {own.title}")
         return own
-    if own is not None and own.of == rows[0].of:
+    if own is not None and own.of == rows[0].of and own.name != rows[0].shares:
         raise WeightsError(
             f"{source.name} holds weights of {own.name}, {builder}({_as_arguments(own.options)}). Received: "
             f"{builder}({_as_arguments(rows[0].options)}), which is {rows[0].name}. Leave out what differs."
@@ -203,13 +203,13 @@ def width(depth_multiplier, source):
     return (source.facts.depth_multiplier if source else None) or 1.0
 
 
-def activation(wanted, source):
-    """What a new model ends in; a line if it is not what its weights were trained with."""
+def activation(wanted, source, row=None):
+    """What a new model ends in: by default as its weights or its row say. A line if it is not what weights end in."""
     own = source.facts.activation if source else None
     if wanted == OWN:
         if source and source.facts.classes and not own:
             notice(f"{source.name} does not say what it ends in; softmax is taken")
-        return own or facts.SOFTMAX
+        return own or (row.activation if row else facts.SOFTMAX)
     if own and wanted not in (own, None):
         notice(f"{source.name} was trained with {own}; the model ends in {wanted}, as asked")
     return wanted

@@ -245,6 +245,7 @@ COVERED_BY = {
     "weights/labels": "weights/test_sources.py",
     "weights/originals/catalogue": "weights/test_originals.py",
     "weights/originals/deepmind": "weights/test_conversion.py",
+    "weights/originals/inceptions": "weights/test_inceptions.py",
     "weights/originals/original": "weights/test_originals.py",
     "weights/originals/residuals": "models/test_residual.py",
     "weights/pickles": "weights/test_torch_files.py",

@@ -6,10 +6,10 @@ is a `blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows o
 the first and the last are its logits.
 """
 
-from keras_i3d.models import c3d, inception, residual, s3d
+from keras_i3d.models import c3d, heavy, inception, residual, s3d
 from keras_i3d.models.family import clip_check
 
-FAMILIES = {row.name: row for module in (inception, s3d, residual, c3d) for row in module.rows()}
+FAMILIES = {row.name: row for module in (inception, s3d, heavy, residual, c3d) for row in module.rows()}
 DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before there were several
 
 
@@ -30,6 +30,7 @@ def of_builder(name, options, stream=None):
     """
     rows = [row for row in FAMILIES.values() if row.of == name and stream in (None, *row.clips)]
     given = {option: value for option, value in options.items() if value is not None}
+    given |= {option: tuple(value) for option, value in given.items() if isinstance(value, list)}
     fitting = tuple(row for row in rows if all(row.options.get(option) == value for option, value in given.items()))
     if not rows:
         takes = " and ".join(dict.fromkeys(each for row in FAMILIES.values() if row.of == name for each in row.clips))

@@ -34,6 +34,8 @@ class Family:
         window: steps that a row of logits is made of.
         clips: {stream: ClipSpec} of what it takes where weights do not say it themselves. It takes no other stream.
         classes: of the class layer, where neither weights nor the user say it.
+        activation: what makes probabilities of the logits then; "linear" where they are an embedding.
+        shares: name of the row whose weights this network is used with too, being that one at other steps in time.
         parameters: {stream: trainable parameters at that many classes}.
         macs: multiply-adds, in 1e9, for an rgb clip of `clips`.
         accuracy: {stream: (top-1, top-5)} in percent, as published, under `protocol`.
@@ -59,6 +61,8 @@ class Family:
     window: int
     clips: dict = dataclasses.field(default_factory=lambda: CLIPS)
     classes: int = 400
+    activation: str = "softmax"
+    shares: str = ""
     parameters: dict = dataclasses.field(default_factory=dict)
     macs: float | None = None
     accuracy: dict = dataclasses.field(default_factory=dict)

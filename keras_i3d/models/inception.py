@@ -1,5 +1,6 @@
 """Inception-V1 I3D, layer by layer as DeepMind's kinetics-i3d/i3d.py (arXiv 1705.07750, figure 3)."""
 
+import dataclasses
 import functools
 import math
 import numbers
@@ -13,7 +14,8 @@ from keras_i3d.specs import CHANNELS, CROP, MIN_FRAMES, MIN_SIZE, check_stream
 
 CONV, POOL, MIXED = "conv", "pool", "mixed"
 
-# name, kind, then: filters, kernel, strides | window, strides | the six widths of an Inception block.
+# name, kind, then: filters, kernel, strides | window, strides | the six widths of an Inception block, after which may
+# stand how far its 3 x 3 convolutions and its pool reach in time: 3 and 3 by default.
 LAYERS = (  #                                                      64 x 224 x 224 becomes
     ("Conv3d_1a_7x7", CONV, 64, (7, 7, 7), (2, 2, 2)),  #           32 x 112 x 112
     ("MaxPool3d_2a_3x3", POOL, (1, 3, 3), (1, 2, 2)),  #            32 x 56 x 56
@@ -36,6 +38,8 @@ LAYERS = (  #                                                      64 x 224 x 22
 # The units of an Inception block whose published name breaks the pattern.
 PUBLISHED_NAMES = {"Mixed_5b_Branch_2_Conv3d_0b_3x3": "Mixed_5b_Branch_2_Conv3d_0a_3x3"}
 
+TEMPORAL_STRIDES = (2, 2, 2)  # of Conv3d_1a_7x7, MaxPool3d_4a_3x3 and MaxPool3d_5a_2x2
+
 # The one layer whose shape depends on the number of classes.
 HEAD = "Logits_Conv3d_0c_1x1_conv_3d"
 
@@ -51,55 +55,71 @@ def inception_i3d(
     depth_multiplier=1.0,
     bn_momentum=0.999,
     name=None,
+    temporal_strides=TEMPORAL_STRIDES,
     table=LAYERS,
+    network="I3D",
+    window=2,
 ):
     """Builds an Inception I3D with fresh weights; `keras_i3d.I3D` documents the arguments.
+
+    Args:
+        temporal_strides: of the three places that halve the frames, 1 or 2 each. What is 1 keeps its window in time.
+        table: rows as those of LAYERS.
+        network: its name, for people.
+        window: steps that the head averages, 2 or 1.
 
     Returns a functional `keras.Model` from float32 (B, T, H, W, C) in [-1, 1] to float32 (B, classes),
     in which every name in the table is a layer.
     """
     check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
+    if len(tuple(temporal_strides)) != 3 or not {1, 2}.issuperset(temporal_strides):
+        raise ValueError(f"temporal_strides are three of 1 or 2. Received: temporal_strides={temporal_strides!r}")
 
     def width(filters):
         return scaled_width(filters, depth_multiplier)
 
-    min_frames = MIN_FRAMES if include_top else 1  # the head alone needs more than one
-    inputs = keras.Input(clip_shape(input_shape, stream, min_frames), name=stream, dtype="float32")
+    min_frames = fewest_frames(temporal_strides, window) if include_top else 1  # the head alone needs more than one
+    inputs = keras.Input(clip_shape(input_shape, stream, min_frames, network), name=stream, dtype="float32")
     x = ClipCheck(min_frames, MIN_SIZE)(inputs)
-    for endpoint, kind, *settings in table:
+    for endpoint, kind, *settings in strided(table, temporal_strides):
         if kind == CONV:
             filters, kernel, strides = settings
             x = conv_unit(x, width(filters), kernel, strides, name=endpoint, bn_momentum=bn_momentum)
         elif kind == POOL:
             x = max_pool(x, *settings, name=endpoint)
         else:
-            x = mixed(x, [width(filters) for filters in settings], name=endpoint, bn_momentum=bn_momentum)
+            widths, depths = [width(filters) for filters in settings[:6]], settings[6:] or (3, 3)
+            x = mixed(x, widths, depths, name=endpoint, bn_momentum=bn_momentum)
 
-    x = head(x, classes, dropout, classifier_activation) if include_top else pooled(x, pooling)
-    return keras.Model(inputs, x, name=name or f"i3d_{stream}")
+    x = head(x, classes, dropout, classifier_activation, steps=window) if include_top else pooled(x, pooling)
+    return keras.Model(inputs, x, name=name or f"{network.lower().replace('-', '_')}_{stream}")
 
 
-def mixed(x, widths, *, name, bn_momentum):
-    """An Inception block: 1x1x1 | 1x1x1 -> 3x3x3 | 1x1x1 -> 3x3x3 | max pool -> 1x1x1, concatenated."""
+def mixed(x, widths, depths=(3, 3), *, name, bn_momentum):
+    """An Inception block: 1x1x1 | 1x1x1 -> 3x3x3 | 1x1x1 -> 3x3x3 | max pool -> 1x1x1, concatenated.
+
+    `depths` are how far the 3 x 3 convolutions and the pool reach in time.
+    """
 
     def unit(x, place):
-        full_name, filters, kernel = units[place]
+        full_name, filters, side = units[place]
+        kernel = (depths[0] if side > 1 else 1, side, side)
         return conv_unit(x, filters, kernel, name=full_name, bn_momentum=bn_momentum)
 
     units = _units(name, widths)
     branch_0 = unit(x, 0)
     branch_1 = unit(unit(x, 1), 2)
     branch_2 = unit(unit(x, 3), 4)
-    branch_3 = max_pool(x, (3, 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
+    branch_3 = max_pool(x, (depths[1], 3, 3), (1, 1, 1), name=f"{name}_Branch_3_MaxPool3d_0a_3x3")
     branch_3 = unit(branch_3, 5)
     return layers.Concatenate(axis=-1, name=name)([branch_0, branch_1, branch_2, branch_3])
 
 
 def _units(name, widths):
-    """(name, filters, kernel) of the six convolutions of an Inception block."""
+    """(name, filters, side of the kernel) of the six convolutions of an Inception block."""
     kernels = ("0_Conv3d_0a_1x1", "1_Conv3d_0a_1x1", "1_Conv3d_0b_3x3", "2_Conv3d_0a_1x1", "2_Conv3d_0b_3x3")
     names = [f"{name}_Branch_{kernel}" for kernel in (*kernels, "3_Conv3d_0b_1x1")]
-    return [(PUBLISHED_NAMES.get(n, n), width, (int(n[-1]),) * 3) for n, width in zip(names, widths)]
+    return [(PUBLISHED_NAMES.get(n, n), width, int(n[-1])) for n, width in zip(names, widths)]
 
 
 def head(x, classes, dropout, classifier_activation, window=7, steps=2):
@@ -195,27 +215,90 @@ def cuts(table=LAYERS):
     )
 
 
+def strided(table, temporal_strides):
+    """Returns the table with these strides in time where its own are 2; windows stay."""
+    strides = iter(temporal_strides)
+
+    def changed(row):
+        halves = row[1] != MIXED and row[-1][0] == 2
+        return (*row[:-1], (next(strides), *row[-1][1:])) if halves else row
+
+    return tuple(map(changed, table))
+
+
+def fewest_frames(temporal_strides=TEMPORAL_STRIDES, window=2):
+    """The fewest frames that give the steps of which the head averages `window`."""
+    return math.prod(temporal_strides) * (window - 1) + 1
+
+
+def timing(table):
+    """Returns what a Family says of time: {"step", "steps", "halo"}.
+
+    SAME padding puts its windows by the parity of the length, so a step reaches at most so far on either side.
+    """
+    step, before, after = 1, 0, 0
+    for _, kind, *settings in table:
+        reach, stride = (max(settings[6:] or (3,)), 1) if kind == MIXED else (settings[-2][0], settings[-1][0])
+        before += (reach - 1) // 2 * step
+        after += (reach - 1 - max(reach - stride, 0) // 2) * step
+        step *= stride
+    return {"step": step, "steps": lambda frames: -(-frames // step), "halo": -(-max(before, after) // step)}
+
+
+def layer_names(table, first="conv_3d"):
+    """Returns what a Family says of layers; `first` is the ending of the first one."""
+    return {
+        "first": f"{table[0][0]}_{first}",
+        "head": HEAD,
+        "logits": "Logits",
+        "predictions": "Predictions",
+        "endpoints": (*(row[0] for row in table), "Logits", "Predictions"),
+        "cuts": cuts(table),
+        "min_size": MIN_SIZE,
+    }
+
+
+# Multiply-adds, in 1e9, of I3D without down-sampling in time, by its temporal strides.
+FINER = {(2, 2, 1): 113.02, (2, 1, 1): 135.24, (1, 1, 1): 270.48}
+
+
 def rows(table=LAYERS):
-    """The row of the Inception I3D; with a shorter or narrower table, that of a small one for tests."""
+    """The rows of the Inception I3D; with a shorter or narrower table, those of small ones for tests.
+
+    The first is DeepMind's. The others keep more steps in time.
+    """
     row = Family(
         name="I3D",
         title="Inception-V1 I3D (Carreira and Zisserman 2017, arXiv 1705.07750)",
         builder=functools.partial(inception_i3d, table=table),
-        first=f"{table[0][0]}_conv_3d",
-        head=HEAD,
-        logits="Logits",
-        predictions="Predictions",
-        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
-        cuts=cuts(table),
-        min_frames=9,
-        min_size=32,
-        step=8,
-        steps=lambda frames: math.ceil(frames / 8),
-        halo=7,  # 99 frames
+        min_frames=fewest_frames(),
         window=2,
         parameters={"rgb": 12_689_984, "flow": 12_668_032},
         macs=111.15,
         accuracy={"rgb": (71.1, 89.3), "flow": (63.4, 84.9), "both": (74.2, 91.3)},
         protocol="Kinetics-400 test set, whole videos, ImageNet and Kinetics (arXiv 1705.07750, table 5)",
+        options={"temporal_strides": TEMPORAL_STRIDES},
+        **timing(table),
+        **layer_names(table),
     )
-    return (row,)
+    return (row, *(_finer(row, strides, table) for strides in FINER))
+
+
+def _finer(row, strides, table):
+    """The row of an I3D with these temporal strides, whose weights are those of I3D."""
+    name = f"I3D-strides-{'-'.join(map(str, strides))}"
+    step = math.prod(strides)
+    return dataclasses.replace(
+        row,
+        name=name,
+        title=f"Inception-V1 I3D with a step each {step} frames" if step > 1 else "Inception-V1 I3D, each frame a step",
+        builder=functools.partial(inception_i3d, temporal_strides=strides, table=table, network=name),
+        min_frames=fewest_frames(strides),
+        macs=FINER[strides],
+        accuracy={},
+        protocol="",
+        of="I3D",
+        options={"temporal_strides": strides},
+        shares="I3D",
+        **timing(strided(table, strides)),
+    )

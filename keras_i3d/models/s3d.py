@@ -2,24 +2,25 @@
 
 The table is Inception I3D's (`inception.LAYERS`). Each 3 x 3 x 3 convolution becomes 1 x 3 x 3 in space, then 3 x 1 x 1
 in time. S3D-G also weighs channels by gates. The paper leaves open where batch norm and biases stand, how the first
-convolution is parted, where the gates are and how sizes are padded. Published weights settle it in five ways, VARIANTS.
+convolution is parted, where the gates are and how sizes are padded. Published weights settle it in six ways, VARIANTS.
 
-| variant | fewest frames, without top | parameters | and moving statistics | multiply-adds | gates |
+| network | fewest frames, without top | parameters | and moving statistics | multiply-adds | gates |
 |---|---|---|---|---|---|
-| torchvision | 13, 5 | 8,320,048 | 8,341,264 | 71.92 G | none |
-| kylemin | 13, 5 | 8,320,048 | 8,341,264 | 71.92 G | none |
-| slim | 9, 1 | 9,518,848 | 9,533,408 | 64.18 G | each branch, no bias |
-| garden | 1, 1 | 12,136,240 | 12,157,328 | 64.19 G | each block, with bias |
-| milnce | 1, 1 | 9,670,800 | 9,691,888 | 72.59 G | each branch, with bias |
+| S3D (torchvision's) | 13, 5 | 8,320,048 | 8,341,264 | 71.92 G | none |
+| S3D-kylemin | 13, 5 | 8,320,048 | 8,341,264 | 71.92 G | none |
+| S3D-slim | 9, 1 | 8,299,520 | 8,314,080 | 64.18 G | none |
+| S3DG (TF-Slim's) | 9, 1 | 9,518,848 | 9,533,408 | 64.18 G | each branch, no bias |
+| S3DG-garden | 1, 1 | 12,136,240 | 12,157,328 | 64.19 G | each block, with bias |
+| S3DG-milnce | 1, 1 | 9,670,800 | 9,691,888 | 72.59 G | each branch, with bias |
 
-Parameters are those at 400 classes, at 512 outputs for "milnce"; multiply-adds are those of all convolutions at
-64 x 224 x 224, the paper's input.
+Parameters are those at 400 classes, at 512 outputs for S3DG-milnce; multiply-adds are those of all convolutions at
+64 x 224 x 224, the paper's input. Rows have those of a clip of their own.
 
-All take 32 pixels a side or more. The original of "torchvision" refuses less than 209, that of "slim" more than 224,
-that of "milnce" odd sizes: there, the head's window is cut to a smaller map and slides over a larger one, and an odd
+All take 32 pixels a side or more. torchvision's code refuses less than 209, TF-Slim's more than 224, MIL-NCE's odd
+sizes: there, the head's window is cut to a smaller map and slides over a larger one, and an odd
 size gets a zero in front, as in Inception I3D.
 
-In time: a step of the body is 8 frames, and `time_steps` counts them. A step depends on 99 frames, in "torchvision"
+In time: a step of the body is 8 frames, and `time_steps` counts them. A step depends on 99 frames, in torchvision's
 from 47 before its first frame to 51 after it. A chunk of a video that starts on a multiple of 8 frames has the rows of
 logits of the single pass, HALO steps from each cut. The variants without symmetric pools also need a chunk as long as
 the video modulo 8. A gate sees the whole clip: no chunk of a network with gates equals the single pass.
@@ -27,7 +28,6 @@ the video modulo 8. A gate sees the whole clip: no chunk of a network with gates
 
 import dataclasses
 import functools
-import math
 
 import keras
 from keras import layers
@@ -35,18 +35,18 @@ from keras import layers
 from keras_i3d.models.blocks import ClipCheck, SpaceToDepth3D, conv_unit, max_pool, self_gating, separable_unit
 from keras_i3d.models.family import Family
 from keras_i3d.models.inception import (
-    HEAD,
     LAYERS,
     MIXED,
     POOL,
     check_arguments,
     clip_shape,
-    cuts,
     head,
+    layer_names,
     pooled,
     scaled_width,
+    timing,
 )
-from keras_i3d.specs import MIN_SIZE
+from keras_i3d.specs import CLIPS, MIN_SIZE
 
 NAMES = tuple(row[0] for row in LAYERS)
 ENDPOINTS = (*NAMES, "Logits", "Predictions")
@@ -75,6 +75,7 @@ class Variant:
         gate_bias: whether gates have a bias.
         pool_last: whether the pool of Branch_3 comes after its convolution.
         window, window_steps: of the head's average pool, as `HeadPool` takes them.
+        momentum: of the batch norm's moving statistics.
     """
 
     stem: tuple = (7, 7, 7)
@@ -94,6 +95,7 @@ class Variant:
     pool_last: bool = False
     window: int | None = 7
     window_steps: int = 2
+    momentum: float = 0.999
 
     def is_temporal(self, endpoint):
         """Whether the convolutions of an endpoint reach over time."""
@@ -104,17 +106,24 @@ class Variant:
         return bool({*kinds} & {*self.gates}) and NAMES.index(endpoint) >= NAMES.index(self.gates_from)
 
 
-VARIANTS = {
+PYTORCH = Variant(separable_stem=True, padding="symmetric", pool_padding="symmetric", scale=True)
+SLIM = Variant(stem=(3, 7, 7), temporal_norm=False)
+
+VARIANTS = {  # by the name of the row
     # torchvision.models.video.s3d: PyTorch's padding.
-    "torchvision": Variant(separable_stem=True, padding="symmetric", pool_padding="symmetric", scale=True),
+    "S3D": PYTORCH,
     # kylemin/S3D: the same with another pool in its head.
-    "kylemin": Variant(separable_stem=True, padding="symmetric", pool_padding="symmetric", scale=True, window=None),
-    # TF-Slim's s3dg: temporal convolutions have a bias and no batch norm.
-    "slim": Variant(stem=(3, 7, 7), temporal_norm=False, gates=("branch",), gate_bias=False),
+    "S3D-kylemin": dataclasses.replace(PYTORCH, window=None),
+    # TF-Slim's s3dg without its gates: temporal convolutions have a bias and no batch norm.
+    "S3D-slim": SLIM,
+    # TF-Slim's s3dg.
+    "S3DG": dataclasses.replace(SLIM, gates=("branch",), gate_bias=False),
     # TF Model Garden's projects/s3d.
-    "garden": Variant(stem=(3, 7, 7), flat_pools=True, gates=("cell",), pool_last=True, window=None, window_steps=1),
+    "S3DG-garden": Variant(
+        stem=(3, 7, 7), flat_pools=True, gates=("cell",), pool_last=True, window=None, window_steps=1
+    ),
     # antoine77340/S3D_HowTo100M: an embedding of 512 values stands where the logits do.
-    "milnce": Variant(
+    "S3DG-milnce": Variant(
         stem=(2, 4, 4),
         space_to_depth=True,
         padding="symmetric",
@@ -124,6 +133,7 @@ VARIANTS = {
         gates=("branch",),
         window=None,
         window_steps=1,
+        momentum=0.9,
     ),
 }
 
@@ -137,12 +147,12 @@ def s3d(
     classifier_activation="softmax",
     dropout=0.2,
     depth_multiplier=1.0,
-    bn_momentum=0.999,
+    bn_momentum=None,
     name=None,
-    variant="torchvision",
+    variant="S3D",
     table=LAYERS,
 ):
-    """Builds an S3D with fresh weights.
+    """Builds an S3D or S3D-G with fresh weights.
 
     Published accuracy on Kinetics-400: torchvision's weights 68.368 / 88.050 % (top-1 / top-5; one clip of 128 frames
     at 15 fps, frames resized to 256 x 256 without keeping their shape, centre crop 224); kylemin's 72.08 / 90.35 %; the
@@ -155,10 +165,10 @@ def s3d(
         pooling: without the top, None, "avg" or "max".
         classes: of the class layer.
         classifier_activation: on the logits; None for the logits themselves.
-        dropout: share of the pooled features dropped in training. 0.2 in the originals of "torchvision" and "slim",
-            none in the others.
+        dropout: share of the pooled features dropped in training. 0.2 in torchvision's and TF-Slim's code, none in the
+            others.
         depth_multiplier: of all widths.
-        bn_momentum: of the batch norms: 0.999 in the originals, 0.9 in MIL-NCE's.
+        bn_momentum: of the batch norms; None for the original's, 0.999, in MIL-NCE's 0.9.
         name: of the model; "s3d_" or "s3dg_" with the stream by default.
         variant: a name in VARIANTS, or a Variant. Weights of one do not fit another.
         table: rows of `inception.LAYERS`, all of them but in tests.
@@ -170,15 +180,17 @@ def s3d(
     Raises:
         ValueError: an argument out of its range, or a variant that is not there.
     """
-    check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
     kind = check_variant(variant)
+    bn_momentum = kind.momentum if bn_momentum is None else bn_momentum
+    check_arguments(include_top, pooling, classes, dropout, depth_multiplier, bn_momentum)
+    network = variant if isinstance(variant, str) else "S3D"
     settings = {"bn_momentum": bn_momentum, "epsilon": kind.epsilon, "scale": kind.scale}
 
     def width(filters):
         return scaled_width(filters, depth_multiplier)
 
     min_frames = fewest_frames(kind, include_top)
-    inputs = keras.Input(clip_shape(input_shape, stream, min_frames, "S3D"), name=stream, dtype="float32")
+    inputs = keras.Input(clip_shape(input_shape, stream, min_frames, network), name=stream, dtype="float32")
     x = ClipCheck(min_frames, MIN_SIZE)(inputs)
     for endpoint, what, *numbers in table:
         if endpoint == NAMES[0]:
@@ -278,43 +290,114 @@ def check_variant(variant):
     return kind
 
 
-def time_steps(frames, variant="torchvision"):
+def time_steps(frames, variant="S3D", table=LAYERS):
     """How many time steps of Mixed_5c a clip of `frames` frames gives.
 
     The last pool drops an odd step in the variants with symmetric pools; the others round up.
     """
-    steps = math.ceil(frames / 4)
-    return steps // 2 if check_variant(variant).pool_padding == "symmetric" else math.ceil(steps / 2)
+    symmetric = check_variant(variant).pool_padding == "symmetric"
+    for _, kind, *settings in table:
+        if kind != MIXED and settings[-1][0] == 2:
+            drops = symmetric and kind == POOL and settings[0][0] == 2
+            frames = frames // 2 if drops else -(-frames // 2)
+    return frames
 
 
-def fewest_frames(variant="torchvision", include_top=True):
+def fewest_frames(variant="S3D", include_top=True):
     """The fewest frames that give the time steps which the head, or without it the body, needs."""
     kind = check_variant(variant)
     needed = kind.window_steps if include_top else 1
     return 8 * needed - 3 if kind.pool_padding == "symmetric" else 8 * (needed - 1) + 1
 
 
+TORCHVISION = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
+UNIT = {"mean": (0.0,) * 3, "std": (1.0,) * 3}  # values in [0, 1]
+PAPER = "(Xie et al. 2018, arXiv 1712.04851)"
+
+
 def rows(table=LAYERS):
-    """The row of S3D in the form that torchvision has weights of; `table` is as for `inception.rows`."""
-    row = Family(
-        name="S3D",
-        title="S3D (Xie et al. 2018, arXiv 1712.04851), as in torchvision",
-        builder=functools.partial(s3d, table=table),
-        first=f"{table[0][0]}_spatial_conv_3d",
-        head=HEAD,
-        logits="Logits",
-        predictions="Predictions",
-        endpoints=(*(row[0] for row in table), "Logits", "Predictions"),
-        cuts=cuts(table),
-        min_frames=fewest_frames(),
-        min_size=32,
-        step=STEP,
-        steps=time_steps,
-        halo=HALO,
-        window=VARIANTS["torchvision"].window_steps,
-        parameters={"rgb": 8_320_048},
-        macs=71.92,
-        accuracy={"rgb": (68.4, 88.1)},
-        protocol="Kinetics-400 validation, one clip of 128 frames at 15 fps (torchvision's S3D_Weights.KINETICS400_V1)",
+    """The rows of S3D and S3D-G, those of torchvision and of TF-Slim first; `table` is as for `inception.rows`."""
+    made = functools.partial(_row, table=table)
+    return (
+        made(
+            "S3D",
+            f"S3D {PAPER} as in torchvision",
+            # torchvision scales frames to 256 x 256 whatever their shape; here they keep it.
+            clips=_clips(15, 128, **TORCHVISION),
+            options={"variant": "torchvision"},
+            parameters={"rgb": 8_320_048, "flow": 8_316_912},
+            macs=143.83,
+            accuracy={"rgb": (68.4, 88.1)},
+            protocol="Kinetics-400 validation, one clip of 128 frames at 15 fps, frames scaled to 256 x 256 without "
+            "keeping their shape (torchvision's S3D_Weights.KINETICS400_V1)",
+        ),
+        made(
+            "S3D-kylemin",
+            f"S3D {PAPER} as in kylemin/S3D",
+            clips={"rgb": CLIPS["rgb"]},
+            options={"variant": "kylemin"},
+            parameters={"rgb": 8_320_048},
+            macs=71.92,
+            accuracy={"rgb": (72.1, 90.4)},
+            protocol="Kinetics-400 validation, as kylemin/S3D says: 72.08 / 90.35",
+        ),
+        made(
+            "S3D-slim",
+            f"S3D {PAPER} as in TF-Slim, without gates",
+            options={"variant": "slim"},
+            parameters={"rgb": 8_299_520, "flow": 8_290_112},
+            macs=64.18,
+            accuracy={"rgb": (72.2, 90.6)},
+            protocol="Kinetics-400 validation, of the paper's own S3D, as kylemin/S3D cites it",
+        ),
+        made(
+            "S3DG",
+            f"S3D-G {PAPER} as in TF-Slim",
+            options={"variant": "slim"},
+            parameters={"rgb": 9_518_848, "flow": 9_509_440},
+            macs=64.18,
+            accuracy={"rgb": (74.7, 93.4), "both": (77.2, 93.0)},
+            protocol="Kinetics-400 validation, of the paper's own S3D-G, as later papers cite it",
+        ),
+        made(
+            "S3DG-garden",
+            f"S3D-G {PAPER} as in TF Model Garden",
+            options={"variant": "garden"},
+            parameters={"rgb": 12_136_240, "flow": 12_126_832},
+            macs=64.19,
+        ),
+        made(
+            "S3DG-milnce",
+            "S3D-G of MIL-NCE (Miech et al. 2020, arXiv 1912.06430), an embedding of 512 values",
+            clips={"rgb": dataclasses.replace(CLIPS["rgb"], fps=10, frames=32, **UNIT)},
+            options={"variant": "milnce"},
+            classes=512,
+            activation="linear",
+            parameters={"rgb": 9_670_800},
+            macs=36.29,
+        ),
     )
-    return (row,)
+
+
+def _clips(fps, frames, **scaling):
+    """{stream: ClipSpec} of clips of both streams; `scaling` is that of rgb."""
+    changed = {"rgb": scaling, "flow": {}}
+    return {name: dataclasses.replace(clip, fps=fps, frames=frames, **changed[name]) for name, clip in CLIPS.items()}
+
+
+def _row(name, title, table, *, clips=CLIPS, **facts):
+    kind = VARIANTS[name]
+    return Family(
+        name=name,
+        title=title,
+        builder=functools.partial(s3d, variant=name, table=table),
+        min_frames=fewest_frames(name),
+        step=timing(table)["step"],
+        steps=functools.partial(time_steps, variant=name, table=table),
+        halo=None if kind.gates else HALO,
+        window=kind.window_steps,
+        clips=clips,
+        of=name.partition("-")[0],
+        **facts,
+        **layer_names(table, "spatial_conv_3d" if kind.separable_stem else "conv_3d"),
+    )

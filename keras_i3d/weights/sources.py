@@ -99,7 +99,7 @@ def load(model, source):
 def _check_family(model, family, name):
     """Raises WeightsError if the weights are of another network than the model, of one stream."""
     own = families.of(model)
-    if own is not None and own is not family:
+    if own is not None and own is not family and own.shares != family.name:
         raise WeightsError(
             f"{name} holds weights of {family.name}; this model is {own.name}. Pass weights of {own.name} or none, or "
             f"build {family.name}."

@@ -7,15 +7,16 @@ LABELS = ("left", "right", "still")
 
 # Of the networks of Inception blocks, what is left of the table: the first convolution, a pool and a block.
 ENDPOINTS = ("Conv3d_1a_7x7", "MaxPool3d_2a_3x3", "Mixed_3b")
+HEAVY = (*ENDPOINTS, "Mixed_4b", "Mixed_5b")  # of those that are 3D in part: each differs from the others
 C3D_LAYERS = ("conv1a", "pool1", "pool4", "pool5", "fc6", "fc7")
 
 
 def short_rows(endpoints=ENDPOINTS):
     """Returns {name: row} of all networks cut short: each has every kind of its layers, and few of them."""
-    from keras_i3d.models import c3d, inception, residual, s3d
+    from keras_i3d.models import c3d, heavy, inception, residual, s3d
 
-    table = tuple(row for row in inception.LAYERS if row[0] in endpoints)
-    tables = {inception: table, s3d: table, residual: residual.STAGES[:2]}
+    table, longer = (tuple(row for row in inception.LAYERS if row[0] in names) for names in (endpoints, HEAVY))
+    tables = {inception: table, s3d: table, heavy: longer, residual: residual.STAGES[:2]}
     tables[c3d] = tuple(row for row in c3d.LAYERS if row[0] in C3D_LAYERS)
     return {row.name: row for module, shorter in tables.items() for row in module.rows(shorter)}
 
