@@ -26,6 +26,7 @@ _HOMES = {
     "classify": "keras_i3d.inference",
     "decode_predictions": "keras_i3d.applications",
     "inflate": "keras_i3d.weights.inflation",
+    "inflate_graph": "keras_i3d.weights.inflated_graphs",
     "optimize_for_inference": "keras_i3d.optimize",
     "preprocess_input": "keras_i3d.inputs",
 }
@@ -34,6 +35,7 @@ _MODULES = ("data", "evaluation", "export", "facts", "flow", "records", "trainin
 _REGISTERED = (
     "keras_i3d.flow.layer",
     "keras_i3d.models.blocks",
+    "keras_i3d.models.nonlocal_block",
     "keras_i3d.training.faster_step",
     "keras_i3d.training.objective",
 )
@@ -64,6 +66,7 @@ __all__ = [
     "facts",
     "flow",
     "inflate",
+    "inflate_graph",
     "optimize_for_inference",
     "preprocess_input",
     "records",

@@ -3,6 +3,7 @@
 Layout is always (batch, time, height, width, channel); kernels and strides are (t, h, w).
 """
 
+import functools
 import math
 
 import keras
@@ -23,6 +24,7 @@ def conv_unit(
     bn_momentum=0.999,
     epsilon=1e-3,
     scale=False,
+    gamma="ones",
     initializer=None,
 ):
     """Convolution, batch norm, ReLU; the endpoint is the ReLU's output.
@@ -40,6 +42,7 @@ def conv_unit(
         norm: False for a convolution with bias and no batch norm.
         relu: False to leave the ReLU to what comes after; there is no endpoint then.
         bn_momentum, epsilon, scale: of the batch norm.
+        gamma: what the batch norm's scale starts from, as Keras names initializers.
         initializer: of the kernel; `sonnet_initializer` by default.
     """
     fan_in = math.prod(kernel) * x.shape[-1]
@@ -60,7 +63,12 @@ def conv_unit(
     )(x)
     if norm:
         x = layers.BatchNormalization(
-            axis=-1, momentum=bn_momentum, epsilon=epsilon, scale=scale, name=f"{name}_batch_norm"
+            axis=-1,
+            momentum=bn_momentum,
+            epsilon=epsilon,
+            scale=scale,
+            gamma_initializer=gamma,
+            name=f"{name}_batch_norm",
         )(x)
     return layers.ReLU(name=endpoint or name)(x) if relu else x
 
@@ -144,10 +152,11 @@ def max_pool(x, window, strides, *, name, padding="same"):
         name: the endpoint.
         padding: where a stride of 2 puts its first window. "same": as TensorFlow does, which depends on the size.
             "symmetric": half the window in front, and a window of 2 drops the last of an odd size, as in PyTorch.
-            "after": on the first element, and as many windows as "same" has.
+            "after": on the first element, and as many windows as "same" has. "valid": there too, and windows that would
+            reach over the end are left out.
     """
     explicit = padding != "same" and tuple(strides) != (1, 1, 1)
-    if explicit:
+    if explicit and padding != "valid":
         sides = [((size - 1) // 2,) * 2 if padding == "symmetric" else (0, size - 1) for size in window]
         if any(map(any, sides)):
             x = pad(x, sides, name=f"{name}_pad")
@@ -317,13 +326,13 @@ class HeadPool(layers.Layer):
 
     Args:
         window: the side of the spatial window; None for the whole map, whose mean is one position.
-        steps: of the window in time: 2, or 1, which leaves the steps as they are.
+        steps: of the window in time, 1 or more; 1 leaves the steps as they are.
     """
 
     def __init__(self, window=7, steps=2, **kwargs):
         super().__init__(**kwargs)
-        if steps not in (1, 2):
-            raise ValueError(f"steps must be 1 or 2. Received: steps={steps!r}")
+        if not steps >= 1:
+            raise ValueError(f"steps must be 1 or more. Received: steps={steps!r}")
         self.window = window
         self.steps = steps
 
@@ -336,8 +345,9 @@ class HeadPool(layers.Layer):
         return (batch, None if frames is None else frames - self.steps + 1, *sides, channels)
 
     def call(self, x):
-        if self.steps == 2:
-            x = (x[:, :-1] + x[:, 1:]) / 2
+        if self.steps > 1:
+            last = self.steps - 1
+            x = functools.reduce(ops.add, (x[:, i : (i - last) or None] for i in range(self.steps))) / self.steps
         if self.window is None:
             return ops.mean(x, axis=(2, 3), keepdims=True)
         for axis in (2, 3):

@@ -6,10 +6,10 @@ is a `blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows o
 the first and the last are its logits.
 """
 
-from keras_i3d.models import c3d, heavy, inception, residual, s3d
+from keras_i3d.models import c3d, heavy, inception, residual, resnet, s3d
 from keras_i3d.models.family import clip_check
 
-FAMILIES = {row.name: row for module in (inception, s3d, heavy, residual, c3d) for row in module.rows()}
+FAMILIES = {row.name: row for module in (inception, s3d, heavy, residual, resnet, c3d) for row in module.rows()}
 DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before there were several
 
 
@@ -66,5 +66,8 @@ def of_layers(shapes):
 
 
 def _same_kernels(body, shapes):
-    """Whether the kernels of a body are as long, high and wide as those of the same names in `shapes`."""
-    return all(each[0][:-2] == tuple(shapes[name][0])[:-2] for name, each in body.items() if shapes[name])
+    """Whether layers of a body have as many weights as those in `shapes`, and kernels as long, high and wide."""
+    held = {name: each for name, each in body.items() if shapes[name]}
+    return all(
+        len(each) == len(shapes[name]) and each[0][:-2] == tuple(shapes[name][0])[:-2] for name, each in held.items()
+    )

@@ -1,36 +1,48 @@
 """2D ImageNet weights inflated over time, and the proof that a still video gives what the image gave."""
 
+import collections.abc
+
 import keras
 import numpy as np
 
 from keras_i3d.models import families
 from keras_i3d.models.blocks import ClipCheck
+from keras_i3d.weights import inflated_graphs
 from keras_i3d.weights.by_name import assign, layer_shapes, layer_weights
 from keras_i3d.weights.originals.deepmind import read_inception_v1
 
 
 def inflate(source, model):
-    """Fills the body of an I3D with 2D ImageNet weights, inflated over time; the class layer stays as it is.
+    """Fills the body of a network with 2D ImageNet weights, inflated over time; the class layer stays as it is.
 
-    For a flow model the first convolution is the RGB one averaged over its input channels and repeated, see
-    `read_inception_v1`.
+    An I3D takes Inception V1, an `I3DResNet50` or `I3DResNet101` a 2D ResNet: `weights.inflated_graphs` says which, and
+    what it then takes. Non-local blocks have no 2D counterpart and stay as they are. For a flow model the first
+    convolution of an I3D is the RGB one averaged over its input channels and repeated, see `read_inception_v1`.
 
     Args:
-        source: path prefix of a TF-Slim Inception V1 checkpoint (`inception_v1.ckpt`).
-        model: a model made by `keras_i3d.I3D`, either stream, full width.
+        source: path prefix of a TF-Slim Inception V1 checkpoint (`inception_v1.ckpt`); for an I3D-ResNet, a
+            `keras.applications.ResNet50(weights="imagenet")` or `ResNet101`, or the arrays of torchvision's or
+            gluon-cv's as {name: array}.
+        model: a model made by `keras_i3d.I3D`, either stream, or by `I3DResNet50` or `I3DResNet101`; full width.
 
     Returns:
         `model`.
 
     Raises:
-        WeightsError: the checkpoint is not Inception V1, or the model not a full-width I3D; the model is untouched.
-        ValueError: a model of two streams.
+        WeightsError: the source is none of these, or the model not one that takes it; the model is untouched.
+        ValueError: a model of two streams, or of somebody else's.
     """
     if not hasattr(model.input, "shape"):
         raise ValueError("inflate takes one stream's model at a time. Received: a model of two streams")
-    channels = model.input_shape[-1]
-    weights = read_inception_v1(source, channels)
-    assign(model, weights, source, skip={families.of(model).head})
+    family = families.of(model)
+    if family is None:
+        raise ValueError(f"inflate fills a model that this package made. Received: {model.name}")
+    if isinstance(source, keras.Model | collections.abc.Mapping):
+        weights = inflated_graphs.read_resnet(source, family)
+        new = {name for name in layer_shapes(model) if name not in weights}
+        assign(model, weights, "the 2D network", skip=new)
+    else:
+        assign(model, read_inception_v1(source, model.input_shape[-1]), source, skip={family.head})
     return model
 
 

@@ -1,6 +1,7 @@
 """Weights by name or path: what a user may pass as `weights=`, found, verified, and loaded by layer name."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from keras_i3d.weights import (
     conversion,
     download,
     h5_files,
+    inflated_graphs,
     keras_files,
     registry,
     tensorflow_files,
@@ -61,6 +63,12 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_lic
     if stream is None:
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
     if weights == "imagenet":
+        for name in wanted:
+            family = families.find(name)
+            if inflated_graphs.takes_keras(family):
+                return Source(
+                    "imagenet", Facts(stream, family=name), functools.partial(inflated_graphs.imagenet, family)
+                )
         known = Facts(stream, family=deepmind.SLIMS)
         return Source("imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
     entry = registry.find(weights, stream)

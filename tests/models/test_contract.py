@@ -25,7 +25,7 @@ from keras_i3d.models.family import without_memory
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import policy
 from keras_i3d.records import sequence_example
-from keras_i3d.specs import CHANNELS, scaled
+from keras_i3d.specs import CHANNELS
 from keras_i3d.training import faster_step
 from keras_i3d.weights import by_name, h5_files
 
@@ -40,6 +40,9 @@ def slow_if_another(name):
     first = next(each for each in ROWS.values() if each.of == row.of)
     return name if row is first else pytest.param(name, marks=pytest.mark.slow)
 
+
+# Networks with layers that the first of their builder does not have.
+OTHER_LAYERS = ("I3DResNet50-nl5",)
 
 NAMES = [slow_if_another(name) for name in ROWS]
 OTHERS = [name for name in NAMES if name != families.DEFAULT]
@@ -80,7 +83,7 @@ def stream_of(row):
 
 
 def randomise(model, seed=1):
-    """Gives a model values that show a fault: no offset is 0, no variance 1."""
+    """Gives a model values that show a fault: no offset is 0, no variance 1, no attention is all for one place."""
     draw = np.random.default_rng(seed)
     for weight in model.weights:
         if "variance" in weight.name:
@@ -89,7 +92,7 @@ def randomise(model, seed=1):
             value = draw.standard_normal(weight.shape) * math.sqrt(2 / math.prod(weight.shape[:-1]))
         else:
             value = 0.1 * draw.standard_normal(weight.shape) + (weight.name == "gamma")
-        weight.assign(value)
+        weight.assign(value * (2**-14 if "_nonlocal_theta_" in weight.path else 1))
     return model
 
 
@@ -318,7 +321,8 @@ tiny.shorten()
 # Weights are loaded; to draw them first, JAX compiles each shape for half a second.
 keras.initializers.TruncatedNormal.__call__ = lambda self, shape, dtype=None: np.zeros(shape, dtype)
 assert keras.backend.backend() == "jax" and not blocks.has_gpu()
-for name, row in families.FAMILIES.items():
+for name in sys.argv[2:]:
+    row = families.find(name)
     x = np.load(f"{sys.argv[1]}/{name}.npy")
     for precision in ("float32", "bfloat16"):
         keras.config.set_dtype_policy(precision)
@@ -333,16 +337,17 @@ for name, row in families.FAMILIES.items():
 
 
 def test_the_same_on_jax(tmp_path, monkeypatch):
-    """All rows in one process: networks cut short, which have every kind of layer."""
+    """The first network of each builder and those of other layers, cut short, in one process."""
     tiny.shorten(monkeypatch)
-    wanted = {}
-    for name, row in families.FAMILIES.items():
+    wanted, names = {}, [name for name in NAMES if isinstance(name, str)] + [*OTHER_LAYERS]
+    for name in names:
+        row = families.find(name)
         model, x = randomise(build(row)), clip(row, 3, 8, 16)
         h5_files.save_h5(model, tmp_path / f"{name}.weights.h5")
         np.save(tmp_path / f"{name}.npy", x)
         wanted[name] = outputs(model, x, row.logits)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-c", JAX, str(tmp_path)]
+    command = [sys.executable, "-c", JAX, str(tmp_path), *names]
     done = subprocess.run(command, env={**environment, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     for name in wanted:
@@ -380,13 +385,11 @@ def test_saved_and_loaded(short, tmp_path):
 def test_weights_of_another_network_are_refused(short, tmp_path):
     path = tmp_path / "model.weights.h5"
     narrow(short).save_weights(path)  # by Keras, without a note: its layers say what it is
-    others = [each for each in SHORT.values() if each.of != short.of and set(each.clips) & set(short.clips)]
+    said = families.of_layers(by_name.layer_shapes(narrow(short)))  # the first of those that have the same layers
+    others = [each for each in SHORT.values() if each.of not in (short.of, said.of) and {*each.clips} & {*short.clips}]
     other = others[list(SHORT).index(short.name) % len(others)]
     stream = stream_of(short)
-    # The layers of some networks are those of another row of the same builder too.
-    found = families.of_layers(by_name.layer_shapes(narrow(short)))
-    assert (found.of, found.layout()) == (short.of, short.layout())
-    with pytest.raises(WeightsError, match=f"holds weights of {found.name}; this model is {other.name}. Pass"):
+    with pytest.raises(WeightsError, match=f"holds weights of {said.name}; this model is {other.name}. Pass"):
         builders.build(other.name, weights=path, stream=stream, input_shape=(None, None, None, CHANNELS[stream]))
 
 
@@ -461,17 +464,24 @@ def test_every_road_gives_the_same_answer(trained, capsys):
     assert json.loads((run / runs.FACTS).read_text())["family"] == row.name
     model = runs.load_model(run)
     assert families.of(model) is row
-    colours = {"mean": row.clips["rgb"].mean, "std": row.clips["rgb"].std}
     given = max(row.min_frames - 1, 3)
-    looped_to = max(row.min_frames, given)
     test = f"{folder}/test-*"
     capsys.readouterr()
+    spec = facts.of(model).sees
+    is_short = spec.seen(given) < row.min_frames
+
+    def whole(frames):
+        """A video, over and over if it is short: as long as one has to be of which every `frame_stride`-th is seen."""
+        length = spec.span(row.min_frames) if is_short else len(frames)
+        return np.resize(frames, (length, *np.shape(frames)[1:]))[None]
 
     # Records: evaluated, and through the plain model.
     assert cli.main(["evaluate", f"--records={test}", f"--rgb={run}", f"--output={folder}/report", "--noreport"]) == 0
     evaluated = scores.read(folder / "report/scores.npz").logits["rgb"]
-    clips = [x.numpy() for x, _ in data.load(test, clip_frames=None, size=32, min_frames=row.min_frames, **colours)]
-    assert {x.shape for x in clips} == {(1, looped_to, 32, 32, 3)}
+    settings = {"frame_stride": spec.frame_stride, "mean": spec.mean, "std": spec.std}
+    loaded = data.load(test, clip_frames=None, size=32, min_frames=row.min_frames, **settings)
+    clips = [x.numpy() for x, _ in loaded]
+    assert {x.shape for x in clips} == {(1, max(spec.seen(given), row.min_frames), 32, 32, 3)}
     plain = np.concatenate([outputs(model, x, row.logits) for x in clips])
     assert relative(evaluated, plain) < 1e-4
 
@@ -480,11 +490,11 @@ def test_every_road_gives_the_same_answer(trained, capsys):
     (folder / "film.mp4").write_bytes(films.film(frames))
     assert cli.main(["classify", str(folder / "film.mp4"), f"--rgb={run}", "--top=3", "--json"]) == 0
     said = capsys.readouterr()
-    assert (f"looped to {row.min_frames}" in said.err) == (given < row.min_frames)
+    assert (f"looped to {row.min_frames}" in said.err) == is_short
     answer = json.loads(said.out.splitlines()[-1])
     decoded = np.stack(list(video.Reader(folder / "film.mp4", 25, 32)))
-    looped = np.resize(decoded, (looped_to, *decoded.shape[1:]))[None]
-    probabilities = outputs(model, scaled(looped[:, :, :, 4:36], **colours))[0]
+    seen = whole(decoded)[:, :: spec.frame_stride, :, 4:36]
+    probabilities = outputs(model, spec.prepared(seen))[0]
     for prediction in answer["predictions"]:
         assert prediction["probability"] == pytest.approx(probabilities[prediction["index"]], abs=1e-5)
 
@@ -499,9 +509,9 @@ def test_every_road_gives_the_same_answer(trained, capsys):
     server = small_exports.Server(folder / row.name / "1")
     (records,) = folder.glob("test-*.tfrecord")
     for record, wanted in zip(tf.data.TFRecordDataset(str(records)), evaluated):
-        jpegs = np.resize(sequence_example.parse(record, ("rgb",))["rgb"].numpy(), looped_to)
-        assert relative(server("jpeg", frames=jpegs[None])["logits"][0], wanted) < 1e-4
-    np.testing.assert_allclose(server("uint8", frames=looped)["probabilities"][0], probabilities, atol=1e-5)
-    if given < row.min_frames:
-        with pytest.raises(tf.errors.InvalidArgumentError, match=str(row.min_frames)):
+        jpegs = whole(sequence_example.parse(record, ("rgb",))["rgb"].numpy())
+        assert relative(server("jpeg", frames=jpegs)["logits"][0], wanted) < 1e-4
+    np.testing.assert_allclose(server("uint8", frames=whole(decoded))["probabilities"][0], probabilities, atol=1e-5)
+    if is_short:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=str(spec.span(row.min_frames))):
             server("uint8", frames=decoded[None])

@@ -1,5 +1,6 @@
 """Every code whose files are read, network by network."""
 
-from keras_i3d.weights.originals import inceptions, residuals
+from keras_i3d.weights.originals import inceptions, residuals, resnets
 
-ORIGINALS = (*inceptions.ORIGINALS, *residuals.ORIGINALS)  # what the modules beside this one end in
+# What the modules beside this one end in.
+ORIGINALS = (*inceptions.ORIGINALS, *residuals.ORIGINALS, *resnets.ORIGINALS)
