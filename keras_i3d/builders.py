@@ -6,7 +6,7 @@ import inspect
 from keras_i3d import facts, runs
 from keras_i3d.errors import WeightsError, notice
 from keras_i3d.models import families
-from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.specs import INPUT_CHANNELS, check_stream
 from keras_i3d.weights import download, registry, sources
 
 OWN = "own"  # an activation: what the weights were trained with
@@ -45,7 +45,7 @@ def build(
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched, or of another network.
     """
     if stream is not None:
-        check_stream(stream)
+        check_stream(stream, INPUT_CHANNELS)
     rows = families.of_builder(family, options, stream) if options else (families.find(family),)
     stream = stream or next(iter(rows[0].clips))
     source = found(registry.whole_name(weights, rows[0].of), stream, depth_multiplier, rows, accept_licence)
@@ -165,7 +165,7 @@ def _documented(described, name):
         + COMMON.format(
             names=known,
             crop=clip.crop,
-            channels=CHANNELS[clip.stream],
+            channels=INPUT_CHANNELS[clip.stream],
             least=row.min_size,
             frames=row.min_frames,
             streams=streams,
@@ -179,7 +179,7 @@ def found(weights, stream, depth_multiplier, rows=(), accept_licence=None):
     """Returns the Source of what `weights=` names; None for None."""
     if weights is None:
         return None
-    check_stream(stream)
+    check_stream(stream, INPUT_CHANNELS)
     if depth_multiplier not in (None, 1.0) and registry.is_name(weights):
         raise ValueError(
             f"Published weights have depth_multiplier=1. Received: weights={weights!r}, "

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_i3d.models import families, two_stream
 from keras_i3d.models.family import clip_check
-from keras_i3d.specs import CHANNELS, LABEL_LISTS, ClipSpec
+from keras_i3d.specs import INPUT_CHANNELS, LABEL_LISTS, ClipSpec
 
 HEAD_DIGEST = "head"  # in a model, next to the record: digest of the head that it was noted of
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
@@ -25,7 +25,7 @@ class Facts:
     """What a network was trained on and ends in.
 
     Attributes:
-        stream: "rgb" or "flow".
+        stream: "rgb" or "flow"; or "both" of a network that takes both in one tensor.
         classes: size of the head; None for a body without one.
         labels: class names in the order of the classes; the name of a published list; or None if nobody said.
         activation: name of what makes probabilities of the logits, such as "softmax" or "sigmoid"; "linear" for a model
@@ -69,7 +69,7 @@ class Facts:
         """
         return families.find(self.family).build(
             classifier_activation=self.activation or SOFTMAX,
-            input_shape=(None, None, None, CHANNELS[self.stream]),
+            input_shape=(None, None, None, INPUT_CHANNELS[self.stream]),
             **self.arguments,
             **settings,
         )
@@ -142,7 +142,7 @@ def _is_text(value):
 
 SIZE = 1 << 14  # pixels: no network sees more, and a file could ask for any
 RULES = {  # what each fact is if it is said, in words and as a test
-    "stream": ("rgb or flow", lambda value: isinstance(value, str) and value in CHANNELS),
+    "stream": ("rgb, flow or both", lambda value: isinstance(value, str) and value in INPUT_CHANNELS),
     "classes": ("a number of classes", _whole(1 << 24)),
     "labels": (f"a list of names, or {' or '.join(LABEL_LISTS)}; never a path", _is_labels),
     "activation": ("a name", _is_text),

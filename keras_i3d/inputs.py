@@ -8,8 +8,9 @@ def preprocess_input(x, stream="rgb", network=None):
 
     Args:
         x: for "rgb", RGB values in [0, 255], any number type, shape (..., 3); for "flow", dx and dy in pixels per
-            frame, floating point, shape (..., 2). A NumPy array or a tensor.
-        stream: "rgb" or "flow".
+            frame, floating point, shape (..., 2); for "both", both side by side, shape (..., 5). A NumPy array or a
+            tensor.
+        stream: "rgb", "flow" or "both".
         network: the model, or the name of a network as `keras-i3d models` lists them. By default what I3D takes.
 
     Returns:
@@ -20,7 +21,7 @@ def preprocess_input(x, stream="rgb", network=None):
         ValueError: wrong channel count, values that were scaled already, or an unknown network. The values of arrays
             are looked at; those of tensors are not, because inside a graph there are none.
     """
-    specs.check_stream(stream)
+    specs.check_stream(stream, specs.INPUT_CHANNELS)
     if network is None:
         return specs.scaled(x, stream)
     from keras_i3d import facts  # here: whoever names no network needs no Keras

@@ -8,7 +8,7 @@ import re
 
 from keras_i3d.models import counting, families, receptive_fields
 from keras_i3d.models.family import without_memory
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import INPUT_CHANNELS
 from keras_i3d.weights import registry
 from keras_i3d.weights.originals.catalogue import ORIGINALS
 
@@ -171,7 +171,7 @@ def _streams(row):
     lines = []
     for stream in (first, *(others if measured else ())):
         clip = row.clips[stream]
-        shape = f"{clip.frames or 'any'} x {clip.crop} x {clip.crop} x {CHANNELS[stream]}"
+        shape = f"{clip.frames or 'any'} x {clip.crop} x {clip.crop} x {INPUT_CHANNELS[stream]}"
         accuracy = accuracy_words(row.accuracy.get(stream))
         builder = f"`{call(row, stream)}`"
         lines.append((f"{row.name}, {stream}", builder, shape, number(row.parameters.get(stream)), accuracy))
@@ -189,7 +189,7 @@ def _graph(row, stream):
     shape = (clip.frames or row.min_frames, clip.crop, clip.crop)
 
     def read():
-        model = row.build(input_shape=(*shape, CHANNELS[stream]), stream=stream, classes=row.classes)
+        model = row.build(input_shape=(*shape, INPUT_CHANNELS[stream]), stream=stream, classes=row.classes)
         fields = receptive_fields.of_layers(model)
         return {
             "parameters": counting.parameters(model),

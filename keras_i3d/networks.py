@@ -51,8 +51,18 @@ class Network:
         return self._up_to(self.family.logits)
 
     def to_rows(self):
-        """Returns the model up to its rows of logits: float32 (B, T, H, W, C) to (B, rows, ..., classes)."""
-        return self._up_to(self.family.head)
+        """Returns the model up to its rows of logits: float32 (B, T, H, W, C) to (B, rows, ..., classes).
+
+        Of a network whose answer is the last row, up to the features that its recurrence reads, (B, steps, ..., C).
+        """
+        return self._up_to(self.family.features or self.family.head)
+
+    def to_answer(self):
+        """Returns the model from such features of a whole video to its logits; None if those are the mean of rows."""
+        if self.family.features is None:
+            return None
+        ends = (self.model.get_layer(name).output for name in (self.family.features, self.family.logits))
+        return keras.Model(*ends, name=self.model.name)
 
     def _up_to(self, layer):
         return keras.Model(self.model.input, self.model.get_layer(layer).output, name=self.model.name)
@@ -144,7 +154,7 @@ def _of_model(model, known, origin, policy_name):
     *sizes, channels = model.input_shape[1:]
     own = STREAMS.get(channels)
     if own is None:
-        raise ValueError(f"A stream has 3 channels (rgb) or 2 (flow). Received: {origin}, for {channels}")
+        raise ValueError(f"A network takes 3 channels (rgb), 2 (flow) or 5 (both). Received: {origin}, for {channels}")
     frames, height, width = sizes
     if height != width:
         raise ValueError(f"A network takes square clips, or any. Received: {origin}, for {height} x {width} pixels")

@@ -14,7 +14,7 @@ from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.precision import policy
 from keras_i3d.recipes import Recipe
-from keras_i3d.specs import CHANNELS, HALF, RecordSpec, check_stream
+from keras_i3d.specs import HALF, INPUT_CHANNELS, RecordSpec, check_stream
 from keras_i3d.version import __version__
 from keras_i3d.weights import by_name, keras_files, sources
 
@@ -29,7 +29,7 @@ class Run:
     or after a folder was moved, is of the same run.
 
     Attributes:
-        stream: "rgb" or "flow".
+        stream: "rgb", "flow" or "both".
         labels: class names, the place in the list being the class index.
         spec: the RecordSpec of the videos that it was trained on.
         recipe: the Recipe, what was left open in it decided.
@@ -154,7 +154,7 @@ def read(folder):
 
 def _check(run, labels):
     """Raises ValueError or TypeError for a value of another kind than a run writes, and for sizes of no network."""
-    check_stream(run.stream)
+    check_stream(run.stream, INPUT_CHANNELS)
     if not isinstance(labels, list) or not labels:
         raise ValueError("labels are a list of names")
     facts.parse(run.facts.record())
@@ -206,7 +206,7 @@ def load_model(folder, best=None, precision=None):
     else:
         model = keras_files.load(path)
     channels, classes = model.input_shape[-1], model.output_shape[-1]
-    if (channels, classes) != (CHANNELS[run.stream], len(run.labels)):
+    if (channels, classes) != (INPUT_CHANNELS[run.stream], len(run.labels)):
         raise WeightsError(
             f"{path} does not fit the {FACTS} next to it: that says {run.stream}, {len(run.labels)} classes; the model "
             f"has {channels} channels, {classes} classes."

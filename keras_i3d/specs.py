@@ -20,7 +20,9 @@ MIN_FRAMES = 9  # the head averages pairs of Mixed_5c steps, and 9 frames give t
 MIN_SIZE = 32  # pixels; Mixed_5c is then one position
 HALF = (0.5, 0.5, 0.5)  # mean and deviation that make [-1, 1] of rgb in [0, 1]
 CHANNELS = {"rgb": 3, "flow": 2}
-STREAMS = {channels: stream for stream, channels in CHANNELS.items()}  # by the channels of a clip
+BOTH = "both"  # one tensor of both, on the channel axis: RGB of frame i, then the field from it to frame i + 1
+INPUT_CHANNELS = {**CHANNELS, BOTH: sum(CHANNELS.values())}  # of the clips that a network may take
+STREAMS = {channels: stream for stream, channels in INPUT_CHANNELS.items()}  # by the channels of a clip
 QUALITY = 95  # of the JPEGs of records
 FLOW_METHODS = ("tvl1", "opencv", "dis")  # what they are is in `flow.pairs`
 FLOW_SCHEMES = ("exact", "rounded", "mediapipe")  # what they mean is in `flow.quantize`
@@ -32,7 +34,7 @@ class ClipSpec:
     """How the clips were made that a set of weights was trained on, and expects.
 
     Attributes:
-        stream: "rgb" or "flow".
+        stream: "rgb", "flow", or "both" of both in one tensor.
         fps: frames per second.
         short_side, crop: pixels; flow is computed after scaling to the short side and before cropping.
         mean, std: of red, green and blue in units of [0, 1]: the network takes (rgb / 255 - mean) / std. Flow is
@@ -75,8 +77,9 @@ class ClipSpec:
 
         Fields of records that hold less than `FLOW_BOUND` were clamped there, so others are clamped alike.
         """
-        if self.stream == "flow" and self.flow_bound and self.flow_bound < FLOW_BOUND:
-            x = np.clip(x, -self.flow_bound, self.flow_bound)
+        if self.stream != "rgb" and self.flow_bound and self.flow_bound < FLOW_BOUND:
+            fields = np.clip(x[..., -CHANNELS["flow"] :], -self.flow_bound, self.flow_bound)
+            x = np.concatenate([x[..., : -CHANNELS["flow"]], fields], axis=-1)
         return scaled(x, self.stream, self.mean, self.std)
 
     def check_same_video(self, other):
@@ -124,12 +127,12 @@ class RecordSpec:
         """The ClipSpec of clips of such records.
 
         Args:
-            stream: "rgb" or "flow".
+            stream: "rgb", "flow" or "both".
             crop: pixels.
             frames, frame_stride: as `data.load` takes clip_frames and frame_stride.
             mean, std: as `data.load` takes them.
         """
-        names = ("flow_method", "flow_bound", "flow_scheme") if stream == "flow" else ()
+        names = () if stream == "rgb" else ("flow_method", "flow_bound", "flow_scheme")
         flow = {name: getattr(self, name) for name in names}
         drawn = {"frames": frames, "frame_stride": frame_stride, "mean": tuple(mean), "std": tuple(std)}
         return ClipSpec(stream, self.fps, self.short_side, crop, **drawn, **flow)
@@ -146,10 +149,17 @@ def ordinal(number):
     return f"{number}{ending}"
 
 
-def check_stream(stream):
-    """Returns `stream` if it is "rgb" or "flow", else raises ValueError."""
-    if stream not in CHANNELS:
-        raise ValueError(f'stream must be "rgb" or "flow". Received: stream={stream!r}')
+def check_stream(stream, streams=CHANNELS, whose=""):
+    """Returns `stream` if it is one of `streams`, "rgb" or "flow" by default, else raises ValueError.
+
+    Args:
+        stream: any value.
+        streams: those that may be, keys of INPUT_CHANNELS.
+        whose: words on who takes them.
+    """
+    if not isinstance(stream, str) or stream not in streams:
+        known = " or ".join(f'"{name}"' for name in streams)
+        raise ValueError(f"stream must be {known}{whose}. Received: stream={stream!r}")
     return stream
 
 
@@ -158,8 +168,9 @@ def scaled(x, stream="rgb", mean=HALF, std=HALF):
 
     Args:
         x: for "rgb", RGB values in [0, 255], any number type, shape (..., 3); for "flow",
-            dx and dy in pixels per frame, floating point, shape (..., 2). A NumPy array or a tensor.
-        stream: "rgb" or "flow".
+            dx and dy in pixels per frame, floating point, shape (..., 2); for "both", both side by side, floating
+            point, shape (..., 5). A NumPy array or a tensor.
+        stream: "rgb", "flow" or "both".
         mean, std: as of `ClipSpec`.
 
     Returns:
@@ -171,13 +182,16 @@ def scaled(x, stream="rgb", mean=HALF, std=HALF):
         ValueError: wrong channel count, or values that were scaled already. The values of arrays are looked
             at; those of tensors are not, because inside a graph there are none.
     """
-    channels = CHANNELS[check_stream(stream)]
+    channels = INPUT_CHANNELS[check_stream(stream, INPUT_CHANNELS)]
     if not hasattr(x, "shape"):
         x = np.asarray(x)
     if len(x.shape) == 0 or x.shape[-1] not in (channels, None):
         raise ValueError(
             f'The "{stream}" stream has {channels} channels on the last axis. Received: shape {tuple(x.shape)}'
         )
+    if stream == BOTH:
+        rgb, flow = x[..., : CHANNELS["rgb"]], x[..., CHANNELS["rgb"] :]
+        return _joined(scaled(rgb, "rgb", mean, std), scaled(flow, "flow"))
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "uif":
             raise ValueError(f"A clip holds real numbers. Received: {x.dtype}")
@@ -192,6 +206,14 @@ def scaled(x, stream="rgb", mean=HALF, std=HALF):
     _check_float_flow(keras.backend.standardize_dtype(x.dtype), stream)
     x = ops.cast(x, "float32")
     return normalised(x, mean, std) if stream == "rgb" else ops.clip(x / FLOW_BOUND, -1, 1)
+
+
+def _joined(rgb, flow):
+    if isinstance(rgb, np.ndarray):
+        return np.concatenate([rgb, flow], axis=-1)
+    from keras import ops
+
+    return ops.concatenate([rgb, flow], axis=-1)
 
 
 def normalised(rgb, mean, std):

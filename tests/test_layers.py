@@ -248,6 +248,7 @@ COVERED_BY = {
     "weights/originals/resnets": "models/test_resnet.py",
     "weights/originals/deepmind": "weights/test_conversion.py",
     "weights/originals/inceptions": "weights/test_inceptions.py",
+    "weights/originals/inception_v1": "models/test_baselines.py",
     "weights/originals/original": "weights/test_originals.py",
     "weights/originals/residuals": "models/test_residual.py",
     "weights/pickles": "weights/test_torch_files.py",

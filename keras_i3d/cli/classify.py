@@ -2,6 +2,7 @@
 
   --rgb=WEIGHTS               weights of each stream: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras,
   --flow=WEIGHTS              a TensorFlow checkpoint, or the folder of a training run; default: kinetics
+  --both=WEIGHTS              of a network that takes both in one tensor; alone, or with the streams that are given
   --streams=both|rgb|flow     which streams vote; their logits are summed; default: those whose weights are given, else
                               both
   --labels=NAME|FILE|none     kinetics400, kinetics600, or a file with a name a line; default: the weights' own
@@ -34,6 +35,7 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
 flags.DEFINE_string("rgb", None, "", FLAGS)
 flags.DEFINE_string("flow", None, "", FLAGS)
+flags.DEFINE_string("both", None, "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
@@ -86,6 +88,7 @@ def _classifier(videos):
             FLAGS.streams,
             rgb=FLAGS.rgb,
             flow=FLAGS.flow,
+            both=FLAGS.both,
             labels=FLAGS.labels,
             flow_method=FLAGS.flow_method,
             precision=FLAGS.precision,

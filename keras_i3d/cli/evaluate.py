@@ -2,8 +2,9 @@
 
   --records=PATH              a folder of one split, or a quoted glob such as 'ucf101/test-*'
   --rgb=RUN --flow=RUN        one or both: a folder of `train`, or weights as for classify
-  --protocol=whole|views:NxM  whole videos, or N clips of a video and M crops of each: views:10x3, views:25x10;
-                              default: whole
+  --both=RUN                  of a network that takes both in one tensor; alone, or fused with them
+  --protocol=NAME             whole videos; views:NxM, N clips of a video and M crops of each, as in views:10x3 and
+                              views:25x10; or middle, the middle frame alone; default: whole
   --fusion=sum|mean|weights|svm    default: sum
   --fit_on=SCORES             scores.npz of another split; weights and svm need it
   --output=DIR                takes scores.npz, results.json, per_class.csv, pictures and report.html; default: none of
@@ -33,6 +34,7 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("records", None, "", FLAGS)
 flags.DEFINE_string("rgb", None, "", FLAGS)
 flags.DEFINE_string("flow", None, "", FLAGS)
+flags.DEFINE_string("both", None, "", FLAGS)
 flags.DEFINE_string("protocol", "whole", "", FLAGS)
 flags.DEFINE_enum("fusion", "sum", ["sum", "mean", "weights", "svm"], "", FLAGS)
 flags.DEFINE_string("fit_on", None, "", FLAGS)
@@ -51,11 +53,11 @@ def main(arguments):
     """Prints the accuracy of each stream and of their fusion; returns 0."""
     if arguments:
         raise UsageError(f"evaluate takes flags alone. Received: {arguments}")
-    models = [FLAGS[stream].value for stream in ("rgb", "flow") if FLAGS[stream].value]
+    models = [FLAGS[stream].value for stream in ("rgb", "flow", "both") if FLAGS[stream].value]
     if FLAGS.scores and (models or FLAGS.records):
-        raise UsageError("evaluate --scores=SCORES takes no --records, --rgb or --flow.")
+        raise UsageError("evaluate --scores=SCORES takes no --records, --rgb, --flow or --both.")
     if not FLAGS.scores and not (models and FLAGS.records):
-        raise UsageError("evaluate takes --records and at least one of --rgb and --flow; or --scores.")
+        raise UsageError("evaluate takes --records and at least one of --rgb, --flow and --both; or --scores.")
     start()
     from keras_i3d import evaluation
 
@@ -68,6 +70,7 @@ def main(arguments):
             FLAGS["rgb"].value or None,
             FLAGS["flow"].value or None,
             FLAGS.protocol,
+            both=FLAGS["both"].value or None,
             size=FLAGS.size,
             clip_frames=FLAGS.clip_frames,
             labels=FLAGS.labels,

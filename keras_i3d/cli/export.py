@@ -2,6 +2,7 @@
 
   --rgb=WEIGHTS --flow=WEIGHTS    one or both: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras, a
                                   TensorFlow checkpoint, or the folder of a training run
+  --both=WEIGHTS              of a network that takes both in one tensor, which is exported alone
   --output=DIR                the model's folder; its last part is the name that the server knows it by
   --version=N                 writes DIR/N
   --precision=float32|bfloat16|float16    default: that of a run, else float32; outputs are float32
@@ -25,6 +26,7 @@ from keras_i3d.cli import UsageError, start
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("rgb", None, "", FLAGS)
 flags.DEFINE_string("flow", None, "", FLAGS)
+flags.DEFINE_string("both", None, "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_integer("version", None, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
@@ -39,8 +41,8 @@ def main(arguments):
     """Writes one version of a model; returns 0."""
     if arguments:
         raise UsageError(f"export takes flags alone. Received: {arguments}")
-    if not (FLAGS.rgb or FLAGS.flow) or not FLAGS.output or FLAGS.version is None:
-        raise UsageError("export takes --output, --version, and at least one of --rgb and --flow.")
+    if not (FLAGS.rgb or FLAGS.flow or FLAGS.both) or not FLAGS.output or FLAGS.version is None:
+        raise UsageError("export takes --output, --version, and at least one of --rgb, --flow and --both.")
     start()
     from keras_i3d import export
 
@@ -50,6 +52,7 @@ def main(arguments):
             FLAGS.version,
             FLAGS.rgb,
             FLAGS.flow,
+            both=FLAGS.both,
             labels=FLAGS.labels,
             precision=FLAGS.precision,
             frames=FLAGS.frames,

@@ -2,7 +2,7 @@
 
   --records=PATH              a folder of one split, or a quoted glob such as 'records/train-*'
   --validation=PATH           records to measure on after each pass; default: none
-  --stream=rgb|flow           default: rgb
+  --stream=rgb|flow|both      both is for networks that take both in one tensor; default: the network's first
   --recipe=NAME               full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow;
                               default: full-ft
   --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
@@ -30,7 +30,7 @@ from keras_i3d.cli import UsageError, columns, start
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("records", None, "", FLAGS)
 flags.DEFINE_string("validation", None, "", FLAGS)
-flags.DEFINE_enum("stream", "rgb", ["rgb", "flow"], "", FLAGS)
+flags.DEFINE_enum("stream", None, ["rgb", "flow", "both"], "", FLAGS)
 flags.DEFINE_string("recipe", "full-ft", "", FLAGS)
 flags.DEFINE_string("weights", "kinetics", "", FLAGS)
 flags.DEFINE_string("model", None, "", FLAGS)

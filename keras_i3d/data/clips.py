@@ -241,6 +241,8 @@ class Clips:
             stream: tf.ensure_shape(clips, (None, *self._shape(stream, CHANNELS[stream])))
             for stream, clips in x.items()
         }
+        if self.settings.joined:
+            return tf.concat([x["rgb"], x["flow"]], axis=-1)
         return x if len(x) > 1 else x[self.settings.stream]
 
     def _frames(self, images, window, flipped):

@@ -29,6 +29,7 @@ def load(
     size=CROP,
     seed=None,
     *,
+    joined=False,
     repeat=False,
     start_batch=0,
     drop_remainder=False,
@@ -78,6 +79,8 @@ def load(
         size: side of the crop in pixels.
         seed: integer that fixes the order and all draws, whatever the number of threads; None draws one from Python's
             `random`, which `keras.utils.set_random_seed` seeds.
+        joined: whether "both" comes as one tensor, (B, T, H, W, 5), RGB and flow side by side, for networks that take
+            it so.
         repeat: whether to continue for ever; `fit` needs steps_per_epoch then.
         start_batch: number of batches to skip, counted over epochs, so that a run can resume. What comes is what the
             same call without it yields from there on, and nothing before it is decoded. This is exact unless
@@ -121,8 +124,8 @@ def load(
 
     Returns:
         A `tf.data.Dataset` of (x, y), or (x, y, ids): x float32 (B, T, H, W, C) in [-1, 1], C being 3 for rgb and 2
-        for flow, (dx, dy); {"rgb": x, "flow": x} for "both"; (B, crops, T, H, W, C) with `views`. y int64 (B,), -1 for
-        a record without a label; ids string (B,).
+        for flow, (dx, dy); {"rgb": x, "flow": x} for "both" that is not joined; (B, crops, T, H, W, C) with `views`. y
+        int64 (B,), -1 for a record without a label; ids string (B,).
 
     Raises:
         FileNotFoundError, ImportError, ValueError: see `find`; an argument out of its range; flow asked of records
@@ -132,6 +135,7 @@ def load(
     """
     settings = Settings(
         stream=stream,
+        joined=joined,
         clip_frames=clip_frames,
         training=training,
         batch_size=batch_size,

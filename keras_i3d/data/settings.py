@@ -18,6 +18,7 @@ class Settings:
     """
 
     stream: str
+    joined: bool
     clip_frames: int | None
     training: bool
     batch_size: int
@@ -53,6 +54,7 @@ class Settings:
         index, count = self.worker or (0, 1)
         rules = (
             ("stream", self.stream in STREAMS, f"one of {', '.join(map(repr, STREAMS))}"),
+            ("joined", not self.joined or self.stream == "both", 'False, or stream="both"'),
             ("clip_frames", self.clip_frames is None or self.clip_frames >= 1, "at least 1, or None"),
             ("size", self.size >= 1, "at least 1 pixel"),
             ("frame_stride", self.frame_stride >= 1, "at least 1"),

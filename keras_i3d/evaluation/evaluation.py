@@ -19,7 +19,7 @@ from keras_i3d.evaluation.scoring import Stream
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.records import manifest
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import INPUT_CHANNELS
 from keras_i3d.weights.labels import read_labels
 
 VIEWS_AT_ONCE = 4
@@ -110,6 +110,7 @@ def evaluate(
     fit_on=None,
     output=None,
     *,
+    both=None,
     more=None,
     report=True,
     size=None,
@@ -126,6 +127,7 @@ def evaluate(
         records: a folder, a glob or a list of files, as for `data.load`.
         rgb, flow: weights of one or both streams: a training run's folder, what `I3D(weights=)` takes, or a model that
             I3D made.
+        both: weights of a network that takes both in one tensor, of which there may be one next to the others.
         more: {name: weights} of further streams, such as {"rgb 2": "runs/rgb2"}: runs or models, of any stream and
             under any other name; all are fused.
         protocol: "whole", "views:10x3", "views:25x10" or any "views:NxM", M being 1, 3 or 10; see
@@ -159,7 +161,7 @@ def evaluate(
     if protocol.clips is None:
         chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
     fit_on = None if fit_on is None else read_scores(fit_on)
-    models = _named({"rgb": rgb, "flow": flow}, more or {})
+    models = _named({"rgb": rgb, "flow": flow, "both": both}, more or {})
     if len(models) > 1:
         check_fusion(models, fusion, fit_on)
     elif fit_on is not None or fusion != "sum":
@@ -275,16 +277,18 @@ def _named(given, more):
     """Returns {name: weights} of every stream that has weights."""
     models = {name: weights for name, weights in given.items() if weights is not None}
     if set(more) & set(given):
-        raise ValueError(f"more= takes streams under names other than rgb and flow. Received: {', '.join(more)}")
+        raise ValueError(f"more= takes streams under names other than rgb, flow and both. Received: {', '.join(more)}")
     if not models and not more:
-        raise ValueError("Evaluation takes the weights of at least one stream. Received: none. Pass rgb= or flow=.")
+        raise ValueError(
+            "Evaluation takes the weights of at least one stream. Received: none. Pass rgb=, flow= or both=."
+        )
     return {**models, **more}
 
 
 def _check_classes(models, names):
     """Refuses weights that are not there or for other classes before any of them is loaded or fetched."""
     for name, model in models.items():
-        if name not in CHANNELS and not (isinstance(model, keras.Model) or runs.is_run(model)):
+        if name not in INPUT_CHANNELS and not (isinstance(model, keras.Model) or runs.is_run(model)):
             continue  # a name that says no stream, which only a Stream may refuse
         classes = beforehand.classes(model, name)
         if classes not in (None, len(names)):

@@ -9,7 +9,10 @@
     - M = 3: crops as large as the short side, along the long side: left, centre, right (or top, centre, bottom), not
       flipped. `views:10x3` is the 30-view test of the non-local networks and SlowFast (video-nonlocal-net README).
     - M = 10: four corners and the centre, and their mirror images. `views:25x10` is the test of the two-stream
-      networks (Simonyan and Zisserman, arXiv 1406.2199, section 5), with clips in place of their 25 frames.
+      networks (Simonyan and Zisserman, arXiv 1406.2199, section 5), with clips in place of their 25 frames; of a
+      network of single frames, with their frames.
+- `middle`: the middle frame alone, its central crop, repeated to as many frames as the network takes at least: what can
+  be told of a video without its motion. Of the rgb stream alone.
 """
 
 import dataclasses
@@ -25,17 +28,23 @@ class Protocol:
     Attributes:
         clips: how many clips are taken of a video; None for the whole of it.
         crops: crops of each clip, 1, 3 or 10.
+        still: whether a clip is the middle frame alone, repeated.
     """
 
     clips: int | None = None
     crops: int = 1
+    still: bool = False
 
     def __post_init__(self):
         whole = self.clips is None
+        if self.still and (self.clips, self.crops) != (1, 1):
+            raise ValueError(f"The middle frame is one clip of one crop. Received: {self.clips!r}, {self.crops!r}")
         if (whole and self.crops != 1) or (not whole and self.clips < 1) or self.crops not in CROPS:
             raise ValueError(f"{_RULE} Received: clips={self.clips!r}, crops={self.crops!r}")
 
     def __str__(self):
+        if self.still:
+            return "middle"
         return "whole" if self.clips is None else f"views:{self.clips}x{self.crops}"
 
     @property
@@ -45,6 +54,9 @@ class Protocol:
 
     def explain(self, size, frames, stride=1, activation="softmax"):
         """Says in one line what is scored at a size in pixels, in clips of some frames, `stride` apart."""
+        if self.still:
+            repeated = f", repeated {frames} times" if frames > 1 else ""
+            return f"the middle frame{repeated}, central crop {size} x {size}"
         if self.clips is None:
             all_frames = "all frames" if stride == 1 else f"all the video, frames {stride} apart"
             return f"{all_frames}, central crop {size} x {size}, logits averaged over time"
@@ -54,11 +66,13 @@ class Protocol:
         return f"{clips}, {crops[self.crops]} of {size} x {size}, {activation} averaged over {self.views} views"
 
 
-_RULE = 'A protocol is "whole", or "views:NxM" with N clips of a video and M crops of each, M being 1, 3 or 10.'
+_RULE = (
+    'A protocol is "whole", "middle", or "views:NxM" with N clips of a video and M crops of each, M being 1, 3 or 10.'
+)
 
 
 def parse(text):
-    """Returns the Protocol of a name such as "whole" or "views:10x3"; a Protocol is passed on.
+    """Returns the Protocol of a name such as "whole", "middle" or "views:10x3"; a Protocol is passed on.
 
     Raises:
         ValueError: no such name.
@@ -67,6 +81,8 @@ def parse(text):
         return text
     if text == "whole":
         return Protocol()
+    if text == "middle":
+        return Protocol(1, 1, still=True)
     match = re.fullmatch(r"views:(\d{1,4})x(\d{1,4})", str(text))
     if not match or int(match[1]) < 1 or int(match[2]) not in CROPS:
         raise ValueError(f"{_RULE} Received: {text!r}")

@@ -14,7 +14,7 @@ from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
 from keras_i3d.progress import Bar
 from keras_i3d.records.manifest import check_same
-from keras_i3d.specs import CHANNELS, FLOW_BOUND, RecordSpec
+from keras_i3d.specs import BOTH, FLOW_BOUND, INPUT_CHANNELS, RecordSpec
 from keras_i3d.weights import registry
 from keras_i3d.weights.labels import read_labels
 
@@ -25,7 +25,7 @@ class Stream:
     def __init__(self, name, weights, labels, source, protocol, size, clip_frames, chunk_frames, errors):
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
         self.damage = {}
-        network = networks.load(weights, name if name in CHANNELS else None)
+        network = networks.load(weights, name if name in INPUT_CHANNELS else None)
         self.network, self.stream, self.origin = network, network.stream, network.origin
         _check_labels(network, labels)
         network.require_trained()
@@ -39,11 +39,24 @@ class Stream:
         self.stride = clip.frame_stride
         usual = family.clips[self.stream].frames
         self.frames = None if protocol.clips is None else clip_frames or clip.frames or usual
+        if protocol.still:
+            self._check_still(clip_frames)
+            self.frames = family.min_frames
         self.size = size or (source.spec.short_side if protocol.crops == 3 and source.spec else clip.crop)
         family.check_clip(clip_frames, size)
         if protocol.clips is None:
             chunks.check_length(chunk_frames, [family], f" for {self.origin}")
         self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation)
+
+    def _check_still(self, clip_frames):
+        if self.stream != "rgb":
+            raise ValueError(f"The protocol middle is of the rgb stream. Received: {self.name}, of {self.stream}")
+        if clip_frames is not None:
+            raise ValueError(f"The protocol middle takes one frame. Received: clip_frames={clip_frames}")
+
+    def _repeated(self, views):
+        """Views (N, T, H, W, C), of the middle frame repeated."""
+        return np.repeat(views, self.frames, axis=1) if self.protocol.still else views
 
     def score(self, source, views_at_once, progress):
         """Yields (id, class, logits float32 (classes,)) of each video."""
@@ -51,7 +64,8 @@ class Stream:
         dataset = pipeline.load(
             source,
             stream=self.stream,
-            clip_frames=self.frames,
+            joined=self.stream == BOTH,
+            clip_frames=1 if protocol.still else self.frames,
             batch_size=1,
             size=self.size,
             frame_stride=self.stride,
@@ -63,11 +77,12 @@ class Stream:
             with_ids=True,
         )
         model = optimize_for_inference(self.network.to_logits() if views else self.network.to_rows())
+        whole = self.network.family, self.chunk_frames, self.network.to_answer()
         bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
         with bar, readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
             for (id, y), elements in itertools.groupby(dataset.as_numpy_iterator(), lambda e: (e[2][0], e[1][0])):
-                clips = (x[0] for x, _, _ in elements)
+                clips = (self._repeated(x[0]) for x, _, _ in elements)
                 if views:
                     rows = _batches(model, itertools.chain.from_iterable(clips), min(views_at_once, views))
                     scored = [
@@ -75,7 +90,8 @@ class Stream:
                         for i in range(0, len(rows) - views + 1, views)
                     ]
                 else:
-                    scored = [chunks.score(model, self.network.family, clip, self.chunk_frames) for clip in clips]
+                    family, frames, answer = whole
+                    scored = [chunks.score(model, family, clip, frames, answer) for clip in clips]
                 for logits in scored:  # one; none of a video without all its clips; two of records of the same id
                     yield id.decode(errors="replace"), int(y), logits
                 bar.update()

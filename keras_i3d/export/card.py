@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_i3d import facts, paths, runs
 from keras_i3d.probabilities import probabilities
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import INPUT_CHANNELS
 from keras_i3d.weights import by_name, download, registry, tensorflow_files
 
 CLIPS = 2  # that the deviation is measured on
@@ -22,7 +22,7 @@ def provenance(weights, stream, model):
 
     Args:
         weights: what was asked for.
-        stream: "rgb" or "flow".
+        stream: "rgb", "flow" or "both".
         model: the float32 model that holds them.
     """
     arrays = {"sha256_of_arrays": _digest(model)}
@@ -101,7 +101,7 @@ def clip(shape, seed):
 
 def clip_shapes(streams, frames, crop):
     """Returns {stream: (T, S, S, C)} of the clips that an export is tried on."""
-    return {stream: (frames, crop, crop, CHANNELS[stream]) for stream in streams}
+    return {stream: (frames, crop, crop, INPUT_CHANNELS[stream]) for stream in streams}
 
 
 def _without_place(path):

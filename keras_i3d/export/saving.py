@@ -20,7 +20,7 @@ from keras_i3d.export.card import ALLOWED, clip_shapes, deviation, provenance
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.progress import Bar
-from keras_i3d.specs import RecordSpec
+from keras_i3d.specs import BOTH, RecordSpec
 from keras_i3d.version import __version__
 from keras_i3d.weights import download
 
@@ -65,6 +65,7 @@ def saved_model(
     rgb=None,
     flow=None,
     *,
+    both=None,
     labels=None,
     precision=None,
     frames=None,
@@ -85,6 +86,7 @@ def saved_model(
         version: a whole number from 1; a server takes the largest.
         rgb, flow: the weights of one or both streams: what `I3D(weights=)` takes, the folder of a training run, or a
             model of that stream.
+        both: weights of a network that takes both in one tensor, which is exported alone.
         labels: as for `classify`; by default the list that belongs to the weights.
         precision: "float32", "bfloat16" or "float16"; by default what the weights were trained in if they say, and
             float32 for all else. Outputs are float32 always.
@@ -106,9 +108,12 @@ def saved_model(
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
         ExportError: what was written does not load, or does not answer as the model does.
     """
-    given = {stream: weights for stream, weights in (("rgb", rgb), ("flow", flow)) if weights is not None}
+    asked = {"rgb": rgb, "flow": flow, BOTH: both}
+    given = {stream: weights for stream, weights in asked.items() if weights is not None}
     if not given:
         raise ValueError("An export needs weights for rgb, flow or both. Received: neither.")
+    if BOTH in given and len(given) > 1:
+        raise ValueError(f"A network that takes both streams is exported alone. Received: {' and '.join(given)}")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(f"version must be a whole number from 1. Received: version={version!r}")
     if keras.backend.backend() != "tensorflow":
@@ -159,8 +164,9 @@ class _Network:
                 f"The crop must fit into a frame of its short side. Received: a crop of {first.crop} pixels, a short "
                 f"side of {first.short_side}. Train on records of a larger short side."
             )
-        if "flow" in clips:
-            networks.flow_method("tvl1", clips["flow"])
+        for stream in clips:
+            if stream != "rgb":
+                networks.flow_method("tvl1", clips[stream])
         self.contract = signatures.Contract(
             clips,
             tuple(names),
@@ -174,7 +180,8 @@ class _Network:
     def write(self, folder, name, version, steps):
         """Writes the SavedModel into an empty folder, verifies it, and returns its card."""
         contract = self.contract
-        frames = contract.frames or max(family.clips[s].frames for s, family in contract.families.items())
+        usual = (max(f.clips[s].frames, f.min_frames + (s != "rgb")) for s, f in contract.families.items())
+        frames = contract.frames or max(usual)
         steps.begin("signatures")
         held, functions = signatures.module(self.models, contract)
         steps.left(len(functions))
@@ -220,9 +227,10 @@ class _Network:
                 for signature, function in functions.items()
             },
         }
-        if "flow" in contract.streams:
+        fields = [clip for stream, clip in contract.clips.items() if stream != "rgb"]
+        if fields:
             card["flow"] = {
-                "trained_on": contract.clips["flow"].flow_method,
+                "trained_on": fields[0].flow_method,
                 "in_the_graph": f"tvl1, quality {contract.quality}",
                 "records": {"bound": spec.flow_bound, "scheme": spec.flow_scheme},
             }
@@ -316,13 +324,18 @@ def _frames(wanted, loaded):
 
 
 def _usual_frames(network):
-    """The frames of the clips that a network was trained on; where nobody said, those that its family takes."""
-    return network.clip.frames or network.family.clips[network.stream].frames
+    """The frames of the clips that a network was trained on; where nobody said, those that its family takes.
+
+    Where they are as many as a network of fields takes at least, one more, since so many frames have a field less.
+    """
+    frames = network.clip.frames or network.family.clips[network.stream].frames
+    return max(frames, network.family.min_frames + (network.stream != "rgb"))
 
 
 def _check_frames(frames, streams, rows, whose=""):
     """Raises ValueError for clips too short for all of these families."""
-    least = min(family.min_frames for family in rows) + ("flow" in streams)  # flow between frames is one field shorter
+    # Flow between frames is one field shorter.
+    least = min(family.min_frames for family in rows) + any(stream != "rgb" for stream in streams)
     if frames != 0 and frames < least:
         raise ValueError(
             f"frames must be at least {least} here, or 0 for any number. Received: {frames}{whose}. Pass "
@@ -334,9 +347,9 @@ def _record_spec(clips):
     """The RecordSpec by which the flow of records reads that a client sends: that of those it was trained on."""
     clip = next(iter(clips.values()))
     flow = {}
-    if "flow" in clips:
+    for fields in (clip for stream, clip in clips.items() if stream != "rgb"):
         names = ("flow_method", "flow_bound", "flow_scheme")
-        flow = {name: value for name in names if (value := getattr(clips["flow"], name)) is not None}
+        flow = {name: value for name in names if (value := getattr(fields, name)) is not None}
     return RecordSpec(fps=clip.fps, short_side=clip.short_side, **flow)
 
 

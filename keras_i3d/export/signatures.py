@@ -20,7 +20,9 @@ see N / k frames, rounded up, which is T if the streams agree.
 classes, best first, scores (B, k), their probabilities, and classes string (B, k). Probabilities are by the activation
 that the networks were trained with. Frames are scaled to the short side, cropped and put in range as `classify` does.
 Frames have limits, `export.frames.bounded`, which are checked before anything is decoded.
-If both streams were exported, `uint8` and `jpeg` use the RGB stream alone; if flow alone was, they compute it.
+If both streams were exported, `uint8` and `jpeg` use the RGB stream alone; if flow alone was, they compute it. A
+network that takes both in one tensor is exported alone: its input of `serving_default` is `both`, float32 (B, T, S, S,
+5), RGB of each frame and the field from it to the next, and `uint8` and `jpeg` compute the fields.
 Logits of two streams are summed (arXiv 1705.07750, section 2.5).
 """
 
@@ -31,7 +33,7 @@ import tensorflow as tf
 
 from keras_i3d.data import augment
 from keras_i3d.export import preprocessing
-from keras_i3d.specs import CHANNELS, FLOW_BOUND, RecordSpec
+from keras_i3d.specs import BOTH, CHANNELS, FLOW_BOUND, INPUT_CHANNELS, RecordSpec
 
 TOP = 5
 PAIRS_AT_ONCE = 1  # frame pairs in a group of the TV-L1 layer
@@ -82,7 +84,7 @@ class Contract:
 
     def least(self, streams):
         """The fewest frames of a request of which every one of `streams` sees enough; flow is between frames."""
-        return max(self.clips[s].span(self.families[s].min_frames) + (s == "flow") for s in streams)
+        return max(self.clips[s].span(self.families[s].min_frames) + (s != "rgb") for s in streams)
 
     @property
     def takes_videos(self):
@@ -140,14 +142,21 @@ def module(models, contract):
 
     def scaled(clip, stream):
         """Frames or fields (B, T, S, S, C) as `classify` prepares them."""
-        bound = contract.clips[stream].flow_bound
+        if stream == BOTH:
+            return tf.concat([scaled(part, s) for s, part in parts(clip).items()], axis=-1)
+        spec = contract.clips.get(stream) or contract.clips[BOTH]
+        bound = spec.flow_bound
         if stream == "flow" and bound and bound < FLOW_BOUND:
             clip = tf.clip_by_value(clip, -bound, bound)
-        time = contract.sent and contract.clips["rgb"].seen(contract.sent) if stream == "rgb" else None
-        spec = contract.clips[stream]
+        alone = stream == "rgb" and stream in contract.clips
+        time = contract.sent and spec.seen(contract.sent) if alone else None
         return tf.ensure_shape(
             augment.scale(clip, stream, spec.mean, spec.std), (None, time, crop, crop, CHANNELS[stream])
         )
+
+    def parts(clip):
+        """Of a clip of both {"rgb": (..., 3), "flow": (..., 2)}."""
+        return dict(zip(CHANNELS, tf.split(clip, list(CHANNELS.values()), axis=-1)))
 
     def probabilities(logits):
         return getattr(tf.nn, contract.activation)(logits)  # by its name, which `probabilities.check` has seen
@@ -180,10 +189,13 @@ def module(models, contract):
 
         def one(row):
             full = whole_clip(clips[row], row)[None]  # uint8 (1, N, H, W, 3)
-            made = {s: preprocessing.cropped(full if s == "rgb" else tvl1(full), crop) for s in streams}
+            made = {s: preprocessing.cropped(full if s == "rgb" else tvl1(full), crop) for s in streams if s != BOTH}
+            if BOTH in streams:
+                rgb = tf.cast(preprocessing.cropped(full[:, :-1], crop), tf.float32)
+                made[BOTH] = tf.concat([rgb, preprocessing.cropped(tvl1(full), crop)], axis=-1)
             return {stream: scaled(seen(clip, stream), stream)[0] for stream, clip in made.items()}
 
-        kinds = {s: tf.TensorSpec((None, crop, crop, CHANNELS[s]), tf.float32) for s in streams}
+        kinds = {s: tf.TensorSpec((None, crop, crop, INPUT_CHANNELS[s]), tf.float32) for s in streams}
         rows = tf.range(tf.shape(clips)[0])
         return network(tf.map_fn(one, rows, fn_output_signature=kinds, parallel_iterations=1))
 
@@ -199,11 +211,14 @@ def module(models, contract):
     def clip(x, stream):
         rule, remedy = preprocessing.time_rule(contract.frames, contract.min_frames)
         sizes = {1: rule, 2: (crop, crop, "pixels of height"), 3: (crop, crop, "pixels of width")}
-        sizes[4] = (CHANNELS[stream], CHANNELS[stream], "channels")
-        what = f"(batch, time, {crop}, {crop}, {CHANNELS[stream]})"
-        return preprocessing.in_range(
-            preprocessing.checked(x, stream, what, sizes, {1: [remedy]}), contract.clips[stream]
-        )
+        channels, spec = INPUT_CHANNELS[stream], contract.clips[stream]
+        sizes[4] = (channels, channels, "channels")
+        what = f"(batch, time, {crop}, {crop}, {channels})"
+        x = preprocessing.checked(x, stream, what, sizes, {1: [remedy]})
+        if stream == BOTH:
+            specs = {s: dataclasses.replace(spec, stream=s) for s in CHANNELS}
+            return tf.concat([preprocessing.in_range(part, specs[s]) for s, part in parts(x).items()], axis=-1)
+        return preprocessing.in_range(x, spec)
 
     def serving_default(**clips):
         clips = {stream: clip(x, stream) for stream, x in clips.items()}
@@ -211,13 +226,13 @@ def module(models, contract):
             return all_classes(network({stream: tf.identity(x) for stream, x in clips.items()}))
 
     def uint8(frames):
-        if streams == ("flow",):
+        if "rgb" not in streams:
             return all_classes(both(whole_frames, raw(frames, streams)))
         clips = preprocessing.crops_of_frames(seen(raw(frames, ["rgb"]), "rgb"), short_side, crop)
         return all_classes(network({"rgb": scaled(clips, "rgb")}))
 
     def jpeg(frames):
-        if streams == ("flow",):
+        if "rgb" not in streams:
             return best_classes(both_of_images(frames))
         clips = preprocessing.crops_of_encoded(
             images(frames, ["rgb"]), short_side, crop, contract.clips["rgb"].frame_stride
@@ -246,8 +261,8 @@ def module(models, contract):
         text = json.dumps(contract.description(), ensure_ascii=False)
         return {"facts": tf.fill(tf.shape(about)[:1], tf.constant(text))}
 
-    clip_kinds = {s: tf.TensorSpec((None, contract.frames, crop, crop, CHANNELS[s]), tf.float32, s) for s in streams}
-    time = contract.sent
+    time, side = contract.sent, (crop, crop)
+    clip_kinds = {s: tf.TensorSpec((None, contract.frames, *side, INPUT_CHANNELS[s]), tf.float32, s) for s in streams}
     raw_kind = tf.TensorSpec((None, time, None, None, 3), tf.uint8, "frames")
     encoded_kind = tf.TensorSpec((None, time), tf.string, "frames")
     listed = [(serving_default, clip_kinds), (uint8, {"frames": raw_kind}), (jpeg, {"frames": encoded_kind})]

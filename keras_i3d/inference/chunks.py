@@ -17,6 +17,7 @@ class Scorer:
 
     Args:
         model: (1, T, H, W, C) to rows of logits, as `Network.to_rows` gives it.
+        answer: what makes logits of all rows, as `Network.to_answer` gives it; None for their mean.
         family: of the network.
         clip: the ClipSpec of what it takes.
         name: the video's.
@@ -26,7 +27,7 @@ class Scorer:
         reach: a function that is told the share of the video, in [0, 1], that has gone through the model; or None.
     """
 
-    def __init__(self, model, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None):
+    def __init__(self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None):
         self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
         seen = clip.seen(total)
         self.looped = family.min_frames if seen < family.min_frames else None
@@ -35,7 +36,7 @@ class Scorer:
         self.end, self.reach = self.chunks[-1].stop, reach
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
         self.come = 0
-        self.sum, self.steps = 0.0, 0
+        self.rows = Rows(answer)
 
     def add(self, frame):
         self.come += 1
@@ -49,7 +50,7 @@ class Scorer:
         if self.chunks:
             stream = self.clip.stream
             raise VideoError(self.name, f"it gave fewer {stream} frames than the {self.total} counted before")
-        return np.float32(self.sum / self.steps)
+        return self.rows.logits()
 
     def _run(self, chunk):
         began, share = time.perf_counter(), chunk.stop / self.end
@@ -57,8 +58,7 @@ class Scorer:
         if self.looped:  # over and over, as `data.load` takes such a video
             clip = clip[np.arange(self.looped) * self.clip.frame_stride % len(clip)]
             chunk = Chunk(0, self.looped, 0, None)
-        rows = _rows(self.model, self.clip.prepared(clip), chunk)
-        self.sum, self.steps = self.sum + rows.sum(axis=0), self.steps + len(rows)
+        self.rows.add(_rows(self.model, self.clip.prepared(clip), chunk))
         keep_from = self.chunks[0].start if self.chunks else chunk.stop
         del self.frames[: keep_from - self.begin]
         self.begin = keep_from
@@ -67,7 +67,32 @@ class Scorer:
             self.reach(share)
 
 
-def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES):
+class Rows:
+    """The rows of a video, as they come chunk by chunk, and what they amount to.
+
+    Args:
+        answer: as for `Scorer`. Without it the sum of rows is all that is kept; with it, every row.
+    """
+
+    def __init__(self, answer=None):
+        self.answer, self.kept, self.sum, self.steps = answer, [], 0.0, 0
+
+    def add(self, rows):
+        """Adds float64 (N, C)."""
+        if self.answer is None:
+            self.sum, self.steps = self.sum + rows.sum(axis=0), self.steps + len(rows)
+        else:
+            self.kept.append(np.float32(rows))
+
+    def logits(self):
+        """Returns float32 (classes,)."""
+        if self.answer is None:
+            return np.float32(self.sum / self.steps)
+        features = np.concatenate(self.kept)
+        return np.float32(self.answer.predict_on_batch(features[None, :, None, None])[0])
+
+
+def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES, answer=None):
     """Averages a model's logits over a whole clip that is in memory, in chunks of bounded size.
 
     Args:
@@ -75,14 +100,16 @@ def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES):
         family: of the network.
         clip: float32 (T, H, W, C), preprocessed. One of fewer frames than the network takes is looped.
         chunk_frames: frames that go through the model at once.
+        answer: as for `Scorer`.
 
     Returns:
         float32 (classes,).
     """
     clip = np.resize(clip, (max(len(clip), family.min_frames), *clip.shape[1:]))
-    chunks = plan_chunks(len(clip), chunk_frames, family)
-    rows = [_rows(model, clip[chunk.start : chunk.stop], chunk) for chunk in chunks]
-    return np.float32(np.concatenate(rows).mean(axis=0))
+    rows = Rows(answer)
+    for chunk in plan_chunks(len(clip), chunk_frames, family):
+        rows.add(_rows(model, clip[chunk.start : chunk.stop], chunk))
+    return rows.logits()
 
 
 def _rows(model, clip, chunk):
@@ -103,9 +130,14 @@ def check_length(chunk_frames, families, whose=""):
         families: it has to do for one of them.
         whose: words on what it is for.
     """
-    least = min(family.step * (2 * (family.halo or 0) + family.window + 1) for family in families)
+    least = min(map(least_frames, families))
     if chunk_frames < least:
         raise ValueError(f"chunk_frames must be at least {least}{whose}. Received: {chunk_frames}")
+
+
+def least_frames(family: Family):
+    """Returns the fewest frames of a chunk that holds a row that counts; its length may be cut by nearly a step."""
+    return max(family.step * (2 * (family.halo or 0) + family.window + 1), family.min_frames + family.step - 1)
 
 
 def plan_chunks(total, chunk_frames, family: Family):

@@ -18,14 +18,14 @@ from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.probabilities import check, probabilities
 from keras_i3d.progress import Bar
-from keras_i3d.specs import FPS, ordinal
+from keras_i3d.specs import BOTH, FPS, ordinal
 from keras_i3d.video import MAX_SECONDS, Reader, damage
 from keras_i3d.weights import download
 
 CHOICES = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 
 # What a frame costs in each stage, for the bar of the first video; for later ones it is measured.
-COSTS = {"decode": 1, "flow": 10, "rgb model": 10, "flow model": 10}
+COSTS = {"decode": 1, "flow": 10, "rgb model": 10, "flow model": 10, "both model": 10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Classification:
     def _caption(self):
         apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
         streams = " + ".join(
-            (f"flow ({self.flow_method})" if s == "flow" else s) + apart.get(s, "") for s in self.stream_logits
+            (s if s == "rgb" else f"{s} ({self.flow_method})") + apart.get(s, "") for s in self.stream_logits
         )
         looped = f", looped to {self.looped}" if self.looped else ""
         damaged = damage(self)
@@ -155,6 +155,7 @@ class Classifier:
         streams: "both", "rgb" or "flow". By default the streams whose weights are given, and both if neither is.
         rgb, flow: weights of each stream: what `I3D(weights=)` takes, the folder of a training run, or a model of that
             stream; "kinetics" for a stream that is asked for and not given.
+        both: weights of a network that takes both in one tensor. It votes alone, or with the streams that are given.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
             indices. By default the list that belongs to the weights.
         flow_method: how flow is computed: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what
@@ -185,6 +186,7 @@ class Classifier:
         streams=None,
         rgb=None,
         flow=None,
+        both=None,
         labels=None,
         flow_method=None,
         precision=None,
@@ -194,23 +196,31 @@ class Classifier:
         allow_untrained=False,
         max_seconds=MAX_SECONDS,
     ):
-        given = {s: w for s, w in (("rgb", rgb), ("flow", flow)) if w is not None}
-        if streams is None:
+        given = {s: w for s, w in (("rgb", rgb), ("flow", flow), (BOTH, both)) if w is not None}
+        if both is not None and streams is not None:
+            raise ValueError(
+                f"both= is of a network that takes both streams itself, next to which rgb= and flow= vote if they are "
+                f"given. Received: both= and streams={streams!r}. Leave one of the two out."
+            )
+        if streams is None and both is None:
             streams = next(iter(given)) if len(given) == 1 else "both"
             if streams != "both":
                 notice(f"only {streams}= is given, so that stream votes alone; streams=both adds the other one")
-        _check_choice("streams", streams, CHOICES)
+        if both is None:
+            _check_choice("streams", streams, CHOICES)
+        chosen_streams = tuple(given) if streams is None else CHOICES[streams]
         _check_choice("flow_method", flow_method, (None, *METHODS))
         _check_choice("precision", precision, (None, *PRECISIONS))
-        for stream in set(given) - set(CHOICES[streams]):
+        for stream in set(given) - set(chosen_streams):
             raise ValueError(
                 f"{stream}= names weights that streams={streams!r} does not use. Leave one of the two out."
             )
-        if flow_method is not None and "flow" not in CHOICES[streams]:
+        fields = [stream for stream in chosen_streams if stream != "rgb"]  # those that see flow
+        if flow_method is not None and not fields:
             raise ValueError(f"flow_method= is of the flow stream. Received: {flow_method!r} and streams={streams!r}")
         chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
-        self.streams = CHOICES[streams]
-        if flow_method not in (None, "tvl1") and "flow" in self.streams:
+        self.streams = chosen_streams
+        if flow_method not in (None, "tvl1") and fields:
             METHODS[flow_method](TVL1Params())  # a missing package is found before weights are fetched
         self.chunk_frames = chunk_frames
         self.progress = progress
@@ -230,13 +240,14 @@ class Classifier:
         self.clip = self.clips[self.streams[0]]
         for clip in self.clips.values():
             self.clip.check_same_video(clip)
-        self.flow_method = networks.flow_method(flow_method, self.clips["flow"]) if "flow" in self.streams else None
+        self.flow_method = networks.flow_method(flow_method, self.clips[fields[0]]) if fields else None
         if self.flow_method:
             # Compiled now, once nothing else can fail, and not in the time of the first video.
             METHODS[self.flow_method](TVL1Params())
         # Rows of logits: the mean over time is taken once, over the whole video.
         self.models = {stream: optimize_for_inference(network.to_rows()) for stream, network in self.networks.items()}
-        self.stages = ["decode", *(["flow"] if "flow" in self.streams else []), *(f"{s} model" for s in self.streams)]
+        self.answers = {stream: network.to_answer() for stream, network in self.networks.items()}
+        self.stages = ["decode", *(["flow"] if fields else []), *(f"{s} model" for s in self.streams)]
         self._costs = {stage: COSTS[stage] for stage in self.stages}
 
     def __call__(self, source, top=5):
@@ -288,9 +299,9 @@ class Classifier:
         )
 
     def _scorers(self, total, name, clock, work):
-        if "flow" in self.streams and total < 2:
+        if self.flow_method and total < 2:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
-        lengths = {"rgb": total, "flow": total - 1}
+        lengths = {"rgb": total, "flow": total - 1, BOTH: total - 1}
         scorers = {stream: self._scorer(stream, name, lengths[stream], clock, work) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
@@ -303,23 +314,31 @@ class Classifier:
         return scorers
 
     def _scorer(self, stream, name, frames, clock, work):
-        given = self.models[stream], self.networks[stream].family, self.clips[stream], name, frames
-        return chunks.Scorer(*given, self.chunk_frames, clock, functools.partial(work.reach, f"{stream} model"))
+        given = self.models[stream], self.answers[stream], self.networks[stream].family, self.clips[stream]
+        reach = functools.partial(work.reach, f"{stream} model")
+        return chunks.Scorer(*given, name, frames, self.chunk_frames, clock, reach)
 
     def _feed(self, scorers, frames, total, work):
-        """Sends every frame to the rgb scorer, and every field between two frames to the flow scorer."""
+        """Sends every frame to the rgb scorer, every field between two frames to that of flow, and both to "both"."""
+        waiting = collections.deque()  # frames whose field is still to come
 
         def seen(frames):
             for frame in frames:
                 if "rgb" in scorers:
                     scorers["rgb"].add(frame)
+                if BOTH in scorers:
+                    waiting.append(chunks.centre_crop(frame, self.clip.crop).copy())
                 yield frame
 
-        if "flow" not in scorers:
+        if not self.flow_method:
             collections.deque(seen(frames), maxlen=0)
             return
         for field in work.over("flow", pairs.stream(seen(frames), self.flow_method), total - 1):
-            scorers["flow"].add(field)
+            if "flow" in scorers:
+                scorers["flow"].add(field)
+            if BOTH in scorers:
+                field = chunks.centre_crop(field, self.clip.crop)
+                scorers[BOTH].add(np.concatenate([waiting.popleft(), field], axis=-1, dtype=np.float32))
 
     def _predictions(self, logits, top):
         shares = probabilities(logits, self.activation)

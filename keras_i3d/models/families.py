@@ -6,10 +6,11 @@ is a `blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows o
 the first and the last are its logits.
 """
 
-from keras_i3d.models import c3d, heavy, inception, residual, resnet, s3d
+from keras_i3d.models import baselines, c3d, heavy, inception, recurrent, residual, resnet, s3d
 from keras_i3d.models.family import clip_check
 
-FAMILIES = {row.name: row for module in (inception, s3d, heavy, residual, resnet, c3d) for row in module.rows()}
+MODULES = (inception, s3d, heavy, residual, resnet, c3d, baselines, recurrent)
+FAMILIES = {row.name: row for module in MODULES for row in module.rows()}
 DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before there were several
 
 
@@ -61,12 +62,14 @@ def of_layers(shapes):
     bodies = {row: row.layout(include_top=False) for row in FAMILIES.values() if row.first in shapes}
     fitting = [row for row, body in bodies.items() if body.keys() <= shapes.keys()]
     fitting.sort(key=lambda row: -len(bodies[row]))
-    alike = (row for row in fitting if _same_kernels(bodies[row], shapes) and row.depth_multiplier_of(shapes))
+    alike = (row for row in fitting if _same_kernels(row, bodies[row], shapes) and row.depth_multiplier_of(shapes))
     return next(alike, next(iter(fitting), FAMILIES[DEFAULT]))
 
 
-def _same_kernels(body, shapes):
-    """Whether layers of a body have as many weights as those in `shapes`, and kernels as long, high and wide."""
+def _same_kernels(row, body, shapes):
+    """Whether layers of a body have as many weights as those in `shapes`, kernels as large, and a clip as deep."""
+    if not shapes[row.first] or len(shapes[row.first][0]) < 2 or not row.stream_of(shapes[row.first][0][-2]):
+        return False
     held = {name: each for name, each in body.items() if shapes[name]}
     return all(
         len(each) == len(shapes[name]) and each[0][:-2] == tuple(shapes[name][0])[:-2] for name, each in held.items()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 
 from keras_i3d.models.blocks import ClipCheck, scaled_width
-from keras_i3d.specs import CLIPS
+from keras_i3d.specs import CLIPS, check_stream
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,12 +32,16 @@ class Family:
         steps: from the frames of a clip to its steps.
         halo: steps on each side that the receptive field of one reaches; None if each depends on the whole clip.
         window: steps that a row of logits is made of.
+        answer: what of its rows of logits is its answer: "mean", or "last" of a network that reads a clip from its
+            first frame to its last, and is trained on all rows.
+        features: for such a network, the layer whose output, (B, steps, ..., C), its recurrence reads. `steps`, `halo`
+            and `window` are those of this layer. None for all others.
         clips: {stream: ClipSpec} of what it takes where weights do not say it themselves. It takes no other stream.
         classes: of the class layer, where neither weights nor the user say it.
         activation: what makes probabilities of the logits then; "linear" where they are an embedding.
         shares: name of the row whose weights this network is used with too, being that one at other steps in time.
         parameters: {stream: trainable parameters at that many classes}.
-        macs: multiply-adds, in 1e9, for an rgb clip of `clips`.
+        macs: multiply-adds, in 1e9, for a clip of the first of `clips`.
         accuracy: {stream: (top-1, top-5)} in percent, as published, under `protocol`.
         protocol: how that was measured, with its source.
         of: the public builder that makes it, as in `keras_i3d.S3D`; by default, one of its own name.
@@ -59,6 +63,8 @@ class Family:
     steps: Callable
     halo: int | None
     window: int
+    answer: str = "mean"
+    features: str | None = None
     clips: dict = dataclasses.field(default_factory=lambda: CLIPS)
     classes: int = 400
     activation: str = "softmax"
@@ -81,13 +87,23 @@ class Family:
                 raise ValueError(f"{name} must be at least {least}{unit} for {self.name}. Received: {name}={value}")
 
     def build(self, *arguments, **settings):
-        """Builds the network with fresh weights; the arguments are those of its builder.
+        """Builds the network with fresh weights; the arguments are those of its builder, its first stream by default.
 
         The model says itself which network it is, also once it was saved and loaded: see `of`.
         """
+        if len(arguments) <= 2:  # the third is the stream
+            stream = settings.setdefault("stream", next(iter(self.clips)))
+            check_stream(stream, self.clips, f" for {self.name}")
         model = self.builder(*arguments, **settings)
         clip_check(model).family = self.name
         return model
+
+    def stream_of(self, channels):
+        """Returns the stream whose first kernel has so many input channels; None if none has."""
+        for stream in self.clips:
+            if self.layout(include_top=False, stream=stream)[self.first][0][-2] == channels:
+                return stream
+        return None
 
     def layout(self, include_top=True, stream=None, classes=None, depth_multiplier=1.0):
         """Returns {layer: [shapes]} of the weights that `build` makes with these arguments, in the model's order.

@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_i3d.models.blocks import ClipCheck, HeadPool, conv_unit, max_pool, scaled_width, sonnet_initializer
 from keras_i3d.models.family import Family
-from keras_i3d.specs import CHANNELS, CROP, MIN_FRAMES, MIN_SIZE, check_stream
+from keras_i3d.specs import CHANNELS, CROP, INPUT_CHANNELS, MIN_FRAMES, MIN_SIZE, check_stream
 
 CONV, POOL, MIXED = "conv", "pool", "mixed"
 
@@ -119,7 +119,15 @@ def _units(name, widths):
     """(name, filters, side of the kernel) of the six convolutions of an Inception block."""
     kernels = ("0_Conv3d_0a_1x1", "1_Conv3d_0a_1x1", "1_Conv3d_0b_3x3", "2_Conv3d_0a_1x1", "2_Conv3d_0b_3x3")
     names = [f"{name}_Branch_{kernel}" for kernel in (*kernels, "3_Conv3d_0b_1x1")]
-    return [(PUBLISHED_NAMES.get(n, n), width, int(n[-1])) for n, width in zip(names, widths)]
+    return [(_published(n), width, int(n[-1])) for n, width in zip(names, widths)]
+
+
+def _published(name):
+    """The published name of a unit, whatever stands before it."""
+    for ours, published in PUBLISHED_NAMES.items():
+        if name.endswith(ours):
+            return name.removesuffix(ours) + published
+    return name
 
 
 def head(x, classes, dropout, classifier_activation, window=7, steps=2):
@@ -153,17 +161,20 @@ def pooled(x, pooling):
     return x
 
 
-def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D", min_size=MIN_SIZE, crop=CROP):
+def clip_shape(
+    input_shape, stream, min_frames=MIN_FRAMES, network="I3D", min_size=MIN_SIZE, crop=CROP, streams=CHANNELS
+):
     """Returns the (T, H, W, C) that a model of `stream` takes, or raises ValueError, which names the network.
 
     Args:
         input_shape: as the builders take it; None for any number of frames of `crop` x `crop` pixels.
-        stream: "rgb" or "flow".
+        stream: one of `streams`, those that the network takes.
         min_frames, min_size: the least frames and pixels a side.
         network: its name.
         crop: pixels a side.
+        streams: keys of `specs.INPUT_CHANNELS`.
     """
-    channels = CHANNELS[check_stream(stream)]
+    channels = INPUT_CHANNELS[check_stream(stream, streams)]
     if input_shape is None:
         return (None, crop, crop, channels)
     input_shape = tuple(input_shape)
@@ -176,7 +187,7 @@ def clip_shape(input_shape, stream, min_frames=MIN_FRAMES, network="I3D", min_si
         raise ValueError(
             f'The "{stream}" stream has {channels} channels. Received: input_shape={input_shape}. '
             f"Pass {input_shape[:-1] + (channels,)}"
-            + "".join(f', or stream="{other}"' for other, n in CHANNELS.items() if n == input_shape[-1])
+            + "".join(f', or stream="{other}"' for other in streams if INPUT_CHANNELS[other] == input_shape[-1])
             + "."
         )
     for size, least, what in zip(input_shape, (min_frames, min_size, min_size), ("frames", "high", "wide")):

@@ -28,10 +28,17 @@ def for_training(model, remat=False):
         A functional keras.Model, not compiled, with `trainable`, `synchronized` and regularizers as they were.
 
     Raises:
-        ValueError: remat for a model of somebody else's, or on another backend than TensorFlow.
+        ValueError: remat for a model of somebody else's, for a network without cuts, or on another backend than
+            TensorFlow.
     """
     if remat and keras.backend.backend() != "tensorflow":
         raise ValueError(f"Rematerialisation needs the TensorFlow backend. Received: {keras.backend.backend()}")
+    family = families.of(model)
+    if remat and family is not None and not family.cuts:
+        raise ValueError(
+            f"{family.name} has no place to be cut, at which activations could be kept. Received: remat=True. Pass "
+            "remat=False, and a smaller batch_size with accumulate."
+        )
     copies, nested = {}, []
 
     def copy(layer):

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_i3d import data, recipes
 from keras_i3d.precision import policy
+from keras_i3d.specs import BOTH
 from keras_i3d.training import run_errors, workers
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.run import build
@@ -33,7 +34,7 @@ class FitCheck:
 
 
 def fit_check(
-    records, stream="rgb", recipe="full-ft", weights="kinetics", seed=0, settings=None, clips=8, steps=100, model=None
+    records, stream=None, recipe="full-ft", weights="kinetics", seed=0, settings=None, clips=8, steps=100, model=None
 ):
     """Trains on the same few clips, as they are, until all are classified right.
 
@@ -69,7 +70,8 @@ def fit_check(
 def _few(run, records, clips):
     """x and y of the first clips, of every class as many as of the others, as far as they go."""
     recipe, found, wanted = run.recipe, [], -(-clips // len(run.labels))
-    for x, y in data.load(records, run.stream, recipe.clip_frames, size=recipe.size, frame_stride=recipe.frame_stride):
+    drawn = {"size": recipe.size, "frame_stride": recipe.frame_stride, "mean": run.mean, "std": run.std}
+    for x, y in data.load(records, run.stream, recipe.clip_frames, joined=run.stream == BOTH, **drawn):
         if sum(label == int(y[0]) for _, label in found) < wanted:
             found.append((x[0].numpy(), int(y[0])))
         if len(found) == clips:

@@ -14,12 +14,22 @@ def compile_model(model, recipe):
             gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
         ),
         loss=SmoothedCrossentropy(recipe.label_smoothing),
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="top1"),
-            keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"),
-        ],
+        metrics=[keras.metrics.MeanMetricWrapper(_top1, "top1"), keras.metrics.MeanMetricWrapper(_top5, "top5")],
     )
     model.optimizer.build(model.trainable_variables)
+
+
+def _top1(y_true, y_pred):
+    return keras.metrics.sparse_categorical_accuracy(y_true, _answer(y_pred))
+
+
+def _top5(y_true, y_pred):
+    return keras.metrics.sparse_top_k_categorical_accuracy(y_true, _answer(y_pred), 5)
+
+
+def _answer(logits):
+    """Logits (B, classes), of rows (B, rows, classes) the last, as such a network answers."""
+    return logits if len(logits.shape) == 2 else logits[:, -1]
 
 
 def schedule(recipe):
@@ -56,7 +66,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_i3d")
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of logits (B, classes) with class indices (B,), some of the target spread over all classes."""
+    """Cross-entropy of logits (B, classes) with class indices (B,), some of the target spread over all classes.
+
+    Of rows of logits (B, rows, classes) it is the mean over the rows, each of the clip's class.
+    """
 
     def __init__(self, smoothing=0.0, name="crossentropy", reduction="sum_over_batch_size", dtype="float32"):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -66,6 +79,8 @@ class SmoothedCrossentropy(keras.losses.Loss):
         classes = y_pred.shape[-1]
         target = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), classes, dtype=y_pred.dtype)
         target = target * (1 - self.smoothing) + self.smoothing / classes
+        if len(y_pred.shape) == 3:
+            target = ops.broadcast_to(target[:, None], ops.shape(y_pred))
         return ops.categorical_crossentropy(target, y_pred, from_logits=True)
 
     def get_config(self):

@@ -11,8 +11,9 @@ import keras
 from keras_i3d import atomic, builders, data, facts, locks, recipes, runs
 from keras_i3d.errors import TrainingError, notice
 from keras_i3d.models import families
+from keras_i3d.models.recurrent import BatchNormLSTM
 from keras_i3d.precision import policy
-from keras_i3d.specs import CHANNELS, check_stream
+from keras_i3d.specs import BOTH, INPUT_CHANNELS, check_stream
 from keras_i3d.training import checkpoints, run_errors, workers
 from keras_i3d.training.checkpoints import KEPT, RestoreMetrics
 from keras_i3d.training.faster_step import for_training
@@ -28,7 +29,7 @@ LOCK = ".lock"
 def train(
     records,
     output,
-    stream="rgb",
+    stream=None,
     recipe="full-ft",
     weights="kinetics",
     validation=None,
@@ -48,7 +49,8 @@ def train(
         records: a folder, glob or list of files, as for `data.load`, with a manifest.
         output: folder of the run. Afterwards it has `run.json` (recipe, seed, clip spec), `labels.txt`, `log.csv`,
             `tensorboard/`, `checkpoints/`, `best.weights.h5` (if there is a validation) and `model.keras`.
-        stream: "rgb" or "flow".
+        stream: "rgb", "flow", or "both" for a network that takes both in one tensor. By default the first that `model`
+            takes, and "rgb" without one.
         recipe: a Recipe, or a name in `training.RECIPES`.
         weights: as for `keras_i3d.I3D`; or the folder of another run, whose `model.keras` is taken. A run that has a
             checkpoint resumes from that, and needs them no more.
@@ -70,7 +72,8 @@ def train(
         TrainingError: the folder cannot be written, or another run writes there; the disk is too full; a record is
             damaged; memory ran out; the loss is no longer finite; another worker was lost.
     """
-    check_stream(stream)
+    if stream is not None:
+        check_stream(stream, INPUT_CHANNELS)
     if errors == "count" and workers.shard()[1] > 1:
         raise ValueError(
             "Damaged records are dropped by one process alone, since the shares of several workers would no longer be "
@@ -133,7 +136,7 @@ def build(run, weights=None):
         run.family,
         weights=weights,
         stream=run.stream,
-        input_shape=(recipe.clip_frames, recipe.size, recipe.size, CHANNELS[run.stream]),
+        input_shape=(recipe.clip_frames, recipe.size, recipe.size, INPUT_CHANNELS[run.stream]),
         classes=len(run.labels),
         classifier_activation=None,
         dropout=recipe.dropout,
@@ -141,7 +144,8 @@ def build(run, weights=None):
         bn_momentum=recipe.bn_momentum,
     )
     _say_what_changes(model, run)
-    head = families.find(run.family).head
+    family = families.find(run.family)
+    head = family.head
     for layer in model.layers:
         frozen = recipe.part == "head" and layer.name != head
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -149,11 +153,20 @@ def build(run, weights=None):
             layer.synchronized = recipe.sync_bn
         elif layer.weights:
             layer.trainable = not frozen
+            if isinstance(layer, BatchNormLSTM):
+                layer.freeze_statistics = recipe.freeze_bn
             if layer.trainable and recipe.weight_decay:
                 for weight in layer.trainable_weights:
                     if len(weight.shape) > 1:  # kernels, not offsets
                         weight.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
-    return for_training(model, recipe.remat)
+    return for_training(_of_rows(model, head) if family.answer == "last" else model, recipe.remat)
+
+
+def _of_rows(model, head):
+    """The model up to its rows of logits, (B, rows, classes), each of which is trained."""
+    rows = model.get_layer(head).output
+    rows = keras.layers.Reshape((-1, rows.shape[-1]), dtype="float32", name="rows")(rows)
+    return keras.Model(model.input, rows, name=model.name)
 
 
 def _say_what_changes(model, run):
@@ -235,10 +248,11 @@ def _fit(model, run, writer, saved, progress, errors):
 
 def _clips(run, records, training=False, start_batch=0, errors="raise"):
     recipe = run.recipe
-    drawn = {"short_sides": recipe.short_sides, "color_jitter": recipe.color_jitter if run.stream == "rgb" else 0.0}
+    drawn = {"short_sides": recipe.short_sides, "color_jitter": recipe.color_jitter if run.stream != "flow" else 0.0}
     return data.load(
         records,
         stream=run.stream,
+        joined=run.stream == BOTH,
         clip_frames=recipe.clip_frames,
         frame_stride=recipe.frame_stride,
         size=recipe.size,

@@ -42,6 +42,7 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
         if held_out.labels != source.labels:
             raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
     before = runs.read(output) if output is not None and runs.is_run(output) and has_begun(output) else None
+    stream = stream or next(iter(families.find(family).clips if family else families.find(families.DEFAULT).clips))
     known = _known(weights, stream, before)
     family = families.find(family or (known.family if known else families.DEFAULT))
     if stream not in family.clips:

@@ -12,7 +12,7 @@ from keras_i3d import atomic, locks
 from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import INPUT_CHANNELS
 from keras_i3d.weights import by_name, download, registry, torch_files
 from keras_i3d.weights.h5_files import checksum_file, intact, write_h5
 from keras_i3d.weights.labels import read_labels
@@ -88,8 +88,8 @@ def _recorded(fetched, digest, folder, known=None):
         notice(f"no hash of {fetched.name} is published; names and shapes were verified, sha256 {digest} recorded")
 
 
-def imagenet(stream, attempts):
-    """Returns the path of Inception V1's ImageNet weights, inflated for `stream`, as a verified `.weights.h5`."""
+def imagenet(stream, attempts, network=deepmind.SLIMS):
+    """Returns the path of Inception V1's ImageNet weights, inflated for a network, as a verified `.weights.h5`."""
 
     def make(path):
         remote = registry.INCEPTION_V1
@@ -99,12 +99,13 @@ def imagenet(stream, attempts):
         checkpoint = archive.with_name(registry.INCEPTION_V1_MEMBER)
         with _recorded(archive, digest, path.parent):
             _extract(archive, registry.INCEPTION_V1_MEMBER, checkpoint)
-            weights = deepmind.read_inception_v1(str(checkpoint), CHANNELS[stream])
-            known = Facts(stream, source=f"{remote.urls[0]} sha256 {digest}", family=deepmind.SLIMS)
-            groups = families.find(deepmind.SLIMS).groups(include_top=False, stream=stream)
+            weights = deepmind.read_inception_v1(str(checkpoint), INPUT_CHANNELS[stream], network)
+            known = Facts(stream, source=f"{remote.urls[0]} sha256 {digest}", family=network)
+            groups = families.find(network).groups(include_top=False, stream=stream)
             write_h5(weights, path, groups, **known.record())
 
-    return _cached(f"inception_v1_{stream}", make, registry.INCEPTION_V1)
+    ending = "" if network == deepmind.SLIMS else f"_{network}"
+    return _cached(f"inception_v1_{stream}{ending}", make, registry.INCEPTION_V1)
 
 
 def _extract(archive, member, destination):

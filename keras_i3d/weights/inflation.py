@@ -5,25 +5,27 @@ import collections.abc
 import keras
 import numpy as np
 
+from keras_i3d.errors import WeightsError
 from keras_i3d.models import families
 from keras_i3d.models.blocks import ClipCheck
 from keras_i3d.weights import inflated_graphs
 from keras_i3d.weights.by_name import assign, layer_shapes, layer_weights
-from keras_i3d.weights.originals.deepmind import read_inception_v1
+from keras_i3d.weights.originals.deepmind import read_inception_v1, takes_inception_v1
 
 
 def inflate(source, model):
     """Fills the body of a network with 2D ImageNet weights, inflated over time; the class layer stays as it is.
 
-    An I3D takes Inception V1, an `I3DResNet50` or `I3DResNet101` a 2D ResNet: `weights.inflated_graphs` says which, and
-    what it then takes. Non-local blocks have no 2D counterpart and stay as they are. For a flow model the first
-    convolution of an I3D is the RGB one averaged over its input channels and repeated, see `read_inception_v1`.
+    An I3D takes Inception V1, as does any network of the same blocks, once or twice, such as the 2D ones, whose kernels
+    are those of the checkpoint. An `I3DResNet50` or `I3DResNet101` takes a 2D ResNet: `weights.inflated_graphs` says
+    which. Layers that the 2D network does not have, as non-local blocks, stay as they are. For a flow model the first
+    convolution is the RGB one averaged over its input channels and repeated, see `read_inception_v1`.
 
     Args:
         source: path prefix of a TF-Slim Inception V1 checkpoint (`inception_v1.ckpt`); for an I3D-ResNet, a
             `keras.applications.ResNet50(weights="imagenet")` or `ResNet101`, or the arrays of torchvision's or
             gluon-cv's as {name: array}.
-        model: a model made by `keras_i3d.I3D`, either stream, or by `I3DResNet50` or `I3DResNet101`; full width.
+        model: a model of one tensor that this package made, full width.
 
     Returns:
         `model`.
@@ -41,8 +43,12 @@ def inflate(source, model):
         weights = inflated_graphs.read_resnet(source, family)
         new = {name for name in layer_shapes(model) if name not in weights}
         assign(model, weights, "the 2D network", skip=new)
-    else:
-        assign(model, read_inception_v1(source, model.input_shape[-1]), source, skip={family.head})
+        return model
+    if not takes_inception_v1(family):
+        raise WeightsError(f"{source} holds Inception V1, whose blocks {family.name} lacks")
+    weights = read_inception_v1(source, model.input_shape[-1], family.name)
+    beyond = set(family.layout(include_top=False)) - set(weights)  # of the body, what Inception V1 does not have
+    assign(model, weights, source, skip={family.head, *beyond})
     return model
 
 

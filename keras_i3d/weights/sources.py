@@ -37,11 +37,13 @@ class Source:
         name: what to call it in messages.
         facts: what is known of the network that they are of, the classes of its head always.
         read: returns {layer name: arrays}.
+        partial: whether layers of the network's body may be missing in them, which stay as they were drawn then.
     """
 
     name: str
     facts: Facts
     read: Callable
+    partial: bool = False
 
 
 def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_licence=None):
@@ -63,14 +65,15 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_lic
     if stream is None:
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
     if weights == "imagenet":
-        for name in wanted:
-            family = families.find(name)
-            if inflated_graphs.takes_keras(family):
-                return Source(
-                    "imagenet", Facts(stream, family=name), functools.partial(inflated_graphs.imagenet, family)
-                )
-        known = Facts(stream, family=deepmind.SLIMS)
-        return Source("imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts)))
+        asked = [families.find(name) for name in wanted]
+        for family in filter(inflated_graphs.takes_keras, asked):
+            read = functools.partial(inflated_graphs.imagenet, family)
+            return Source("imagenet", Facts(stream, family=family.name), read)
+        network = next((row.name for row in asked if deepmind.takes_inception_v1(row)), deepmind.SLIMS)
+        known = Facts(stream, family=network)
+        return Source(
+            "imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts, network)), partial=True
+        )
     entry = registry.find(weights, stream)
     if isinstance(entry, Published):
         entry.require_licence(accept_licence)
@@ -94,7 +97,10 @@ def load(model, source):
         _check_stream(np.shape(weights[name][0])[-2], shapes.get(name, [(None,) * 5])[0][-2], source.name)
     heads = {name for name in {**shapes, **weights} if name.rpartition("/")[2] == family.head}
     fresh = {n for n in heads & set(shapes) if n not in weights or np.shape(weights[n][0]) != shapes[n][0]}
-    by_name.assign(model, weights, source.name, skip=fresh | (heads - set(shapes)))
+    missing = {name for name in shapes if name not in weights and name not in heads} if source.partial else set()
+    by_name.assign(model, weights, source.name, skip=fresh | missing | (heads - set(shapes)))
+    if missing:
+        notice(f"{source.name}: {by_name.listed(missing)} are new and must be trained")
     if fresh:
         classes = shapes[min(fresh)][0][-1]
         had = f" instead of {source.facts.classes}" if source.facts.classes else ""
@@ -169,7 +175,7 @@ def _completed(noted, values, stream):
     family = families.find(noted.family) if noted else families.of_layers(shapes)
     _check_ranks(by_layer, family)
     channels = np.shape(by_layer[family.first][0])[-2] if family.first in by_layer else None
-    own = STREAMS.get(channels)
+    own = channels and family.stream_of(channels)
     noted = noted or Facts(own, family=family.name)
     return dataclasses.replace(
         noted,
@@ -181,8 +187,8 @@ def _completed(noted, values, stream):
 
 def _check_stream(channels, wanted, name):
     if wanted is not None and channels != wanted:
+        own, asked = (STREAMS.get(number, "no stream") for number in (channels, wanted))
         raise WeightsError(
-            f"{name} holds weights for {channels} input channels ({STREAMS.get(channels, 'neither stream')}); "
-            f'this model takes {wanted} ({STREAMS[wanted]}). Pass stream="{STREAMS.get(channels, "...")}" '
-            "or the other stream's weights."
+            f"{name} holds weights for {channels} input channels ({own}); this model takes {wanted} ({asked}). Pass "
+            f'stream="{STREAMS.get(channels, "...")}" or the other stream\'s weights.'
         )

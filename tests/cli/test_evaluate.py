@@ -45,7 +45,7 @@ def test_what_cannot_be_done_is_one_line(folder, capsys):
     assert here("evaluate", "--records=/nowhere", f"--rgb={folder / 'rgb'}") == 1
     assert capsys.readouterr().err.startswith("error: No files of records: pattern='/nowhere'")
     assert here("evaluate", f"--records={folder}/records/test-*", f"--rgb={folder / 'rgb'}", "--protocol=views:3") == 1
-    assert 'error: A protocol is "whole", or "views:NxM"' in capsys.readouterr().err
+    assert 'error: A protocol is "whole", "middle", or "views:NxM"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

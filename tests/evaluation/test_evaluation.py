@@ -277,7 +277,7 @@ def test_what_does_not_belong_together(folder, test_split, models, tmp_path):
         evaluate(test_split, rgb=str(folder))
     with pytest.raises(ValueError, match="at least one stream"):
         evaluate(test_split)
-    with pytest.raises(ValueError, match="under names other than rgb and flow. Received: rgb"):
+    with pytest.raises(ValueError, match="under names other than rgb, flow and both. Received: rgb"):
         evaluate(test_split, flow=models["flow"], more={"rgb": models["rgb"]})
     with pytest.raises(ValueError, match="Fusion takes at least two streams"):
         evaluate(test_split, rgb=models["rgb"], fusion="mean")
@@ -322,14 +322,14 @@ def test_protocols(text, clips, crops):
     "text", ["views", "views:10", "views:0x3", "views:10x2", "views:10x3 ", "Whole", "views:-1x1", ""]
 )
 def test_unknown_protocols(text):
-    with pytest.raises(ValueError, match='A protocol is "whole", or "views:NxM"'):
+    with pytest.raises(ValueError, match='A protocol is "whole", "middle", or "views:NxM"'):
         protocols.parse(text)
 
 
 @pytest.mark.parametrize(
     ("protocol", "settings", "message"),
     [
-        ("whole", {"chunk_frames": 64}, "chunk_frames must be at least 136. Received: 64"),
+        ("whole", {"chunk_frames": 64}, "chunk_frames must be at least 136 for the model small_rgb. Received: 64"),
         ("views:1x1", {"clip_frames": 4}, "clip_frames must be at least 9 for I3D. Received: clip_frames=4"),
         ("whole", {"size": 16}, "size must be at least 32 pixels for I3D. Received: size=16"),
     ],

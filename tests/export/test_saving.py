@@ -307,7 +307,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(made, tmp_path, capsys):
 def test_usage(capsys, made, tmp_path):
     for words, problem in (
         (["export", "--rgb=kinetics", "--output=x"], "--output, --version, and at least one of"),
-        (["export", "--version=1", "--output=x"], "at least one of --rgb and --flow"),
+        (["export", "--version=1", "--output=x"], "at least one of --rgb, --flow and --both"),
         (["export", "--rgb=kinetics", "--output=x", "--version=0"], "version"),
         (["export", "film.mp4"], "takes flags alone"),
     ):

@@ -20,17 +20,22 @@ def case(name):
     return json.loads((ROOT / f"tests/goldens/family/{name}.json").read_text())
 
 
+def draw(golden, name):
+    """The random stream of variable `name` in a golden."""
+    return np.random.RandomState(zlib.crc32(f"{golden['weights_seed']}/{name}".encode()))
+
+
 def seeded(name, shape, golden):
     """The value of variable `name` in a golden, float32."""
-    draw = np.random.RandomState(zlib.crc32(f"{golden['weights_seed']}/{name}".encode()))
+    random = draw(golden, name)
     last = re.split(r"[./]", name)[-1]
     if "variance" in last or "running_var" in last:
-        value = 0.5 + draw.rand(*shape)
+        value = 0.5 + random.rand(*shape)
     elif len(shape) > 1:
         fan_in = np.prod(shape[1:] if golden["layout"].startswith("torch") else shape[:-1])
-        value = draw.standard_normal(shape) * np.sqrt(2 / fan_in)
+        value = random.standard_normal(shape) * np.sqrt(2 / fan_in)
     else:
-        value = (1 if last in ("weight", "gamma") else 0) + 0.1 * draw.standard_normal(shape)
+        value = (1 if last in ("weight", "gamma") else 0) + 0.1 * random.standard_normal(shape)
     return np.float32(value) * np.float32(golden.get("factors", {}).get(name, 1))
 
 

@@ -13,10 +13,11 @@ C3D_LAYERS = ("conv1a", "pool1", "pool4", "pool5", "fc6", "fc7")
 
 def short_rows(endpoints=ENDPOINTS):
     """Returns {name: row} of all networks cut short: each has every kind of its layers, and few of them."""
-    from keras_i3d.models import c3d, heavy, inception, residual, resnet, s3d
+    from keras_i3d.models import baselines, c3d, heavy, inception, recurrent, residual, resnet, s3d
 
     table, longer = (tuple(row for row in inception.LAYERS if row[0] in names) for names in (endpoints, HEAVY))
-    tables = {inception: table, s3d: table, heavy: longer, residual: residual.STAGES[:2]}
+    tables = dict.fromkeys((inception, s3d, baselines, recurrent), table)
+    tables |= {heavy: longer, residual: residual.STAGES[:2]}
     tables[c3d] = tuple(row for row in c3d.LAYERS if row[0] in C3D_LAYERS)
     # Of I3D-ResNets, a block before the second pool, and two after it, of which a non-local block may follow one.
     stem, pool, first, second_pool, then, *_ = resnet.TABLES[50]

@@ -8,7 +8,7 @@ from made import tiny
 
 from keras_i3d.models import blocks, families, s3d
 from keras_i3d.models.receptive_fields import ReceptiveField, of_layers
-from keras_i3d.specs import CHANNELS
+from keras_i3d.specs import INPUT_CHANNELS
 
 ANY = (None, None, None, 3)
 
@@ -175,7 +175,7 @@ def test_a_short_network_shows_what_its_fields_say(name):
     row = tiny.short_rows()[name]
     stream = next(iter(row.clips))
     clip = (row.min_frames + 6 * row.step + 1, row.min_size, row.min_size)
-    shape = (*clip, CHANNELS[stream])
+    shape = (*clip, INPUT_CHANNELS[stream])
     model = positive(row.build(input_shape=shape, stream=stream, depth_multiplier=0.05, classes=2))
     fields = {each: field for each, field in of_layers(model).items() if field.size[0] is not None}
     names = [each for each in row.endpoints if each in fields]

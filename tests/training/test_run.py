@@ -358,6 +358,20 @@ def test_crossentropy_is_kerass():
     np.testing.assert_allclose(ours, kerass, rtol=1e-6)
 
 
+def test_rows_of_logits_are_each_trained_and_the_last_answers():
+    """As of a network that reads a clip frame by frame: (B, rows, classes)."""
+    logits = np.random.default_rng(0).normal(size=(4, 3, 7)).astype("float32")
+    y = np.array([0, 4, 2, 2])
+    each = [SmoothedCrossentropy(0.1)(y, logits[:, row]) for row in range(3)]
+    np.testing.assert_allclose(SmoothedCrossentropy(0.1)(y, logits), np.mean(each), rtol=1e-6)
+    model = keras.Sequential([keras.Input((3, 7)), keras.layers.Activation("linear")])
+    compile_model(model, recipes.find("full-ft"))
+    found = model.evaluate(logits, y, verbose=0, return_dict=True)
+    assert found["top1"] == pytest.approx(np.mean(logits[:, -1].argmax(axis=-1) == y))
+    best = np.argsort(-logits[:, -1], axis=-1)[:, :5]
+    assert found["top5"] == pytest.approx(np.mean([label in row for label, row in zip(y, best)]))
+
+
 def test_released_schedules():
     """kinetics-i3d README: 115k and 155k steps, minibatch 6 on 64 replicas."""
     rgb, flow = recipes.find("kinetics-rgb"), recipes.find("kinetics-flow")

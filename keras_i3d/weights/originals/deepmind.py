@@ -10,6 +10,7 @@ import numpy as np
 from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
+from keras_i3d.specs import STREAMS
 from keras_i3d.weights import tensorflow_files
 from keras_i3d.weights.by_name import in_layout, listed
 
@@ -60,23 +61,28 @@ def read_sonnet(prefix):
     return _in_keras_order(weights)
 
 
-def read_inception_v1(prefix, channels=3):
-    """Reads a TF-Slim Inception V1 checkpoint as I3D weights, each 2D kernel repeated over time.
+def read_inception_v1(prefix, channels=3, network=SLIMS):
+    """Reads a TF-Slim Inception V1 checkpoint as weights of a network of the same blocks, kernels repeated over time.
 
     A kernel (h, w, in, out) becomes (t, h, w, in, out): t copies, each divided by t, so that a video of one
-    repeated image gives what the image gave (arXiv 1705.07750, section 2.4.1). The class layer is skipped.
+    repeated image gives what the image gave (arXiv 1705.07750, section 2.4.1). Of a 2D network t is 1. The class layer
+    is skipped, and what the network has beyond the blocks is left out. A network of two such bodies gets them twice.
 
     For flow that is common practice and not described in the paper; a line says so.
 
     Args:
         prefix: path of the checkpoint; both of TensorFlow's formats.
-        channels: 3 for RGB; for flow, 2: the first kernel is averaged over its input channels and repeated.
+        channels: of the clip: 3 for RGB, 2 for flow. A first kernel that reads flow is averaged over its input channels
+            and repeated.
+        network: name of the row; one that `takes_inception_v1`.
 
     Raises:
         WeightsError: unreadable, or any name or shape that is not Inception V1's.
     """
-    family = families.find(SLIMS)
-    shapes = family.layout(include_top=False)
+    family = families.find(network)
+    shapes = family.layout(include_top=False, stream=_stream(family, channels))
+    shapes = {name: each for name, each in shapes.items() if _unit(name) in _inception_v1()}
+    by_unit = {_unit(name): each for name, each in shapes.items()}
     weights, unmatched = {}, []
     for name, value in tensorflow_files.read(prefix).items():
         match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
@@ -89,19 +95,44 @@ def read_inception_v1(prefix, channels=3):
         kind, variable = SLIM_SUFFIXES[match[2]].split("/")
         layer = f"{unit}_{kind}"
         if variable == "w":
-            if layer not in shapes:
+            if layer not in by_unit:
                 unmatched.append(name)
                 continue
-            value = _inflate_kernel(value, shapes[layer][0][0])
+            value = _inflate_kernel(value, by_unit[layer][0][0])
         weights.setdefault(layer, {})[variable] = value
     if unmatched:
         raise WeightsError(f"{prefix}: {len(unmatched)} variables are not Inception V1's: {listed(unmatched)}")
-    weights = in_layout(_in_keras_order(weights), shapes, prefix)
-    if channels != 3:
-        notice(f"the first convolution is averaged over RGB and repeated for {channels} flow channels")
-        first = weights[family.first]
-        first[0] = np.repeat(first[0].mean(axis=3, keepdims=True), channels, axis=3)
-    return weights
+    read = _in_keras_order(weights)
+    first = families.find(SLIMS).first
+    weights = {name: list(read[_unit(name)]) for name in shapes if _unit(name) in read}
+    weights |= {unit: each for unit, each in read.items() if unit not in by_unit}  # which are none of the network's
+    for name in weights:
+        if _unit(name) != first or np.ndim(weights[name][0]) != 5:
+            continue
+        wanted, found = shapes[name][0][3], weights[name][0].shape[3]
+        if wanted != found == 3:
+            notice(f"the first convolution is averaged over RGB and repeated for {wanted} flow channels")
+            weights[name][0] = np.repeat(weights[name][0].mean(axis=3, keepdims=True), wanted, axis=3)
+    return in_layout(weights, shapes, prefix)
+
+
+def takes_inception_v1(family):
+    """Whether a Family has the blocks of Inception V1 that a 2D checkpoint is inflated into, once or twice."""
+    return _inception_v1() <= {_unit(name) for name in family.layout(include_top=False)}
+
+
+def _inception_v1():
+    return families.find(SLIMS).layout(include_top=False).keys()
+
+
+def _unit(layer):
+    """A layer's name without that of the body that it is in."""
+    return re.sub("^(rgb|flow)_", "", layer)
+
+
+def _stream(family, channels):
+    stream = STREAMS.get(channels)
+    return stream if stream in family.clips else None
 
 
 def _in_keras_order(weights):
