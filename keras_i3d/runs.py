@@ -1,12 +1,16 @@
 """A folder that `keras-i3d train` made, as the rest of the package reads it: its facts, its model.
 
 Wherever a stream's weights are named, the path of a run's folder will do, or of a weights file inside it.
+
+A run of several data sets trains one body with a head for each. Its folder has a folder for each head, named after the
+data set, which is a run's folder like any other: the body with that head, and its labels.
 """
 
 import dataclasses
 import json
 import os
 import pathlib
+import re
 
 from keras_i3d import facts, paths
 from keras_i3d.errors import WeightsError, one_line
@@ -19,6 +23,8 @@ from keras_i3d.version import __version__
 from keras_i3d.weights import by_name, keras_files, sources
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
+HEADS = "heads"  # in the `run.json` of a run of several data sets: their names, and nothing of the heads themselves
+HEAD_NAME = re.compile(r"(?!val_)[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Run:
         mean, std: of the frames, as of `ClipSpec`.
         records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
         weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
+        shared_with: names of the other data sets that its body was trained on at the same time, each with its own head.
         folder: where it lies; None before it was written.
     """
 
@@ -61,6 +68,7 @@ class Run:
     records_digest: str | None = None
     validation_digest: str | None = None
     weights_digest: str | None = None
+    shared_with: tuple = ()
     folder: pathlib.Path | None = dataclasses.field(default=None, compare=False)
 
     @property
@@ -80,9 +88,15 @@ class Run:
             depth_multiplier=self.recipe.depth_multiplier or 1.0,
             precision=self.recipe.precision or "float32",
             clip=self.clip,
-            source=f"training run {self.folder.resolve().name}" if self.folder else "",
+            source=f"training run {self.name}" if self.folder else "",
             family=self.family,
         )
+
+    @property
+    def name(self):
+        """What people call it: the name of its folder; of one of several heads with that of the whole run."""
+        *_, whole, own = ("", *self.folder.resolve().parts)
+        return f"{whole}/{own}" if self.shared_with else own
 
     def text(self):
         """Returns what `run.json` holds, as JSON."""
@@ -114,19 +128,46 @@ def is_run(path):
     return _folder(path) is not None
 
 
+def text_of_heads(names):
+    """Returns what the `run.json` of a run of several data sets holds, as JSON."""
+    return json.dumps({HEADS: names, "version": __version__}, indent=1) + "\n"
+
+
+def head_names(folder):
+    """Returns the names of a run's heads, one for each data set; ("",) for a run of one, or where no run is.
+
+    Raises:
+        ValueError: a name that no head has, in a file that somebody else wrote.
+    """
+    found = _folder(folder)
+    try:
+        names = json.loads((found / FACTS).read_text(encoding="utf-8"))[HEADS]
+    except (TypeError, KeyError, ValueError, OSError, RecursionError):  # no run, a single head, or damage for `read`
+        return ("",)
+    if not isinstance(names, list) or not all(isinstance(name, str) and HEAD_NAME.fullmatch(name) for name in names):
+        raise ValueError(f"{found / FACTS} is not of a run that this version reads: its heads are no names of folders")
+    return tuple(names)
+
+
+def read_heads(folder):
+    """Returns {name: Run} of a run's heads, {"": Run} for a run of one data set; the errors are those of `read`."""
+    return {name: read(pathlib.Path(_folder(folder) or folder) / name) for name in head_names(folder)}
+
+
 def read(folder):
     """Reads what a run says about itself.
 
     Args:
-        folder: the `--output` of `keras-i3d train`, or a weights file in it.
+        folder: the `--output` of `keras-i3d train`, or a weights file in it; of a run of several data sets the folder
+            of one head.
 
     Returns:
         A Run.
 
     Raises:
-        ValueError: no run is there, or its `run.json` cannot be read by this version.
+        ValueError: no run is there, its `run.json` cannot be read by this version, or it has several heads.
     """
-    found = _folder(folder)
+    found = _one_head(folder)
     if found is None:
         raise ValueError(f"A training run is a folder with a {FACTS}. Received: {folder}, which has none.")
     path, content = found / FACTS, None
@@ -135,7 +176,7 @@ def read(folder):
         recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in content["recipe"].items()}
         known = {field.name for field in dataclasses.fields(Run)} - {"folder"}
         given = {name: value for name, value in content.items() if name in known}
-        given |= {name: tuple(given[name]) for name in ("mean", "std") if name in given}
+        given |= {name: tuple(given[name]) for name in ("mean", "std", "shared_with") if name in given}
         given |= {
             "spec": RecordSpec(**content["spec"]),
             "recipe": Recipe(**recipe),
@@ -164,11 +205,13 @@ def _check(run, labels):
             raise ValueError(f"{name} is {type(value).__name__}")
     if type(run.seed) is not int:
         raise ValueError("seed is no whole number")
+    if not all(isinstance(name, str) for name in run.shared_with):
+        raise ValueError("shared_with are names of data sets")
 
 
 def weights_file(folder, best=None):
     """Returns the path of the file that a run's name stands for; the arguments and errors are those of `load_model`."""
-    found = _folder(folder)
+    found = _one_head(folder)
     best = pathlib.Path(folder).name == BEST if best is None else best
     path = found / (BEST if best else MODEL)
     if path.is_file():
@@ -223,6 +266,19 @@ def _built(run, precision, weights, path):
     by_name.check_match(weights, families.find(run.family).layout(**known.arguments), path)
     with policy(precision or known.precision):
         return known.build()
+
+
+def _one_head(path):
+    """The same as `_folder`; raises ValueError for a run of several heads, because each has classes of its own."""
+    found = _folder(path)
+    names = head_names(path)
+    if names != ("",):
+        file = pathlib.Path(paths.expand(path)).relative_to(found)
+        raise ValueError(
+            f"{found} was trained on several data sets, and has a head for each. Received: the run without the name of "
+            f"a head. Pass one of: {', '.join(str(found / name / file) for name in names)}"
+        )
+    return found
 
 
 def _folder(path):

@@ -78,3 +78,28 @@ def test_a_model_that_does_not_fit(folder, tmp_path):
     (tmp_path / "model.keras").write_bytes(b"PK broken")
     with pytest.raises(WeightsError, match="not a readable .keras model"):
         runs.load_model(tmp_path)
+
+
+def test_a_run_of_several_heads(folder, tmp_path):
+    """Each of its folders is a run; it is none itself. Its names come from a file, which may be anybody's."""
+    shutil.copytree(folder, tmp_path / "a")
+    (tmp_path / "run.json").write_text(runs.text_of_heads(["a", "b"]))
+    assert runs.head_names(tmp_path) == ("a", "b")
+    assert runs.head_names(folder) == runs.head_names(tmp_path / "nowhere") == ("",)
+    assert runs.is_run(tmp_path)
+    choices = f"a head for each. Received: .* Pass one of: {tmp_path}/a, {tmp_path}/b$"
+    for refused in (runs.read, runs.weights_file, runs.load_model):
+        with pytest.raises(ValueError, match=choices):
+            refused(tmp_path)
+    with pytest.raises(ValueError, match=f"{tmp_path}/a/best.weights.h5, {tmp_path}/b/best.weights.h5$"):
+        runs.read(tmp_path / "best.weights.h5")
+    content = json.loads((folder / "run.json").read_text())
+    (tmp_path / "a/run.json").write_text(json.dumps({**content, "shared_with": ["b"]}))
+    assert runs.read(tmp_path / "a").facts.source == f"training run {tmp_path.name}/a"
+    for names in (["../a"], ["a/b"], "a", [1], ["val_a"], [".."]):
+        (tmp_path / "run.json").write_text(json.dumps({"heads": names}))
+        with pytest.raises(ValueError, match="its heads are no names of folders"):
+            runs.read(tmp_path)
+    (tmp_path / "a/run.json").write_text(json.dumps({**content, "shared_with": [1]}))
+    with pytest.raises(ValueError, match="shared_with are names of data sets"):
+        runs.read(tmp_path / "a")

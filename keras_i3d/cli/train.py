@@ -1,7 +1,9 @@
 """keras-i3d train ...: trains one stream on records, or resumes a run that was stopped or killed.
 
-  --records=PATH              a folder of one split, or a quoted glob such as 'records/train-*'
-  --validation=PATH           records to measure on after each pass; default: none
+  --records=PATH              a folder of one split, or a quoted glob such as 'records/train-*'; repeated, each is a
+                              data set with a head of its own on one body, RUN/NAME, named after its folder
+  --validation=PATH           records to measure on after each pass; one for each --records, in their order;
+                              default: none
   --stream=rgb|flow|both      both is for networks that take both in one tensor; default: the network's first
   --recipe=NAME               full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow;
                               default: full-ft
@@ -19,17 +21,21 @@
 Examples:
   keras-i3d train --records='ucf101/train-*' --validation='ucf101/test-*' --stream=rgb --output=runs/rgb
   keras-i3d train --records='ucf101/train-*' --stream=flow --recipe=fixed --output=runs/flow --set=batch_size=16
+  keras-i3d train --records='ucf101/train-*' --records='hmdb51/train-*' --output=runs/both
 """
 
+import os
+import pathlib
 import re
 
 from absl import flags
 
+from keras_i3d import paths
 from keras_i3d.cli import UsageError, columns, start
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("records", None, "", FLAGS)
-flags.DEFINE_string("validation", None, "", FLAGS)
+flags.DEFINE_multi_string("records", [], "", FLAGS)
+flags.DEFINE_multi_string("validation", [], "", FLAGS)
 flags.DEFINE_enum("stream", None, ["rgb", "flow", "both"], "", FLAGS)
 flags.DEFINE_string("recipe", "full-ft", "", FLAGS)
 flags.DEFINE_string("weights", "kinetics", "", FLAGS)
@@ -59,6 +65,7 @@ def main(arguments):
         return 0
     if not FLAGS.records or not (FLAGS.output or FLAGS.fit_check):
         raise UsageError("train takes --records and --output.")
+    records, validation = _data_sets(FLAGS.records, FLAGS.validation)
     settings = {}
     for text in FLAGS.set:
         name, equals, value = text.partition("=")
@@ -77,12 +84,43 @@ def main(arguments):
         "model": FLAGS.model,
     }
     if FLAGS.fit_check:
-        result = training.fit_check(FLAGS.records, **common)
+        result = training.fit_check(records, **common)
         print(result)
         return 0 if result.passed else 1
-    training.train(FLAGS.records, FLAGS.output, validation=FLAGS.validation, errors=FLAGS.errors, **common)
-    print(f"trained: {FLAGS.output}/model.keras")
+    training.train(records, FLAGS.output, validation=validation, errors=FLAGS.errors, **common)
+    for name in records if isinstance(records, dict) else [""]:
+        print(f"trained: {os.path.join(FLAGS.output, name, 'model.keras')}")
     return 0
+
+
+def _data_sets(records, validation):
+    """Returns records and validation as `training.train` takes them: of one data set, or of several by their names."""
+    if len(validation) not in (0, len(records)):
+        raise UsageError(
+            f"train takes one --validation for each --records, in their order. Received: {len(validation)} for "
+            f"{len(records)}"
+        )
+    if len(records) == 1:
+        return records[0], validation[0] if validation else None
+    names = _names(records)
+    return dict(zip(names, records)), dict(zip(names, validation)) or None
+
+
+def _names(patterns):
+    """Returns the names of data sets: those of the folders of their records, or of the nearest above that differ."""
+    folders = []
+    for pattern in patterns:
+        path = pathlib.PurePath(pattern if "://" in pattern else os.path.abspath(pattern))
+        is_file = paths.MAGIC.search(path.name) or path.suffix == ".tfrecord"
+        folders.append((path.parent if is_file else path).parts[::-1])
+    for names in zip(*folders):
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError(
+        "Each --records is a data set with a head of its own, and named after its folder. Received: "
+        f"{', '.join(patterns)}, whose folders are the same. Several files of one data set are one pattern, such as "
+        "'FOLDER/train-*'"
+    )
 
 
 def _table(recipes):

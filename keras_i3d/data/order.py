@@ -1,5 +1,6 @@
 """The order in which records are read: the first stages of `pipeline.load`."""
 
+import functools
 import random
 
 import numpy as np
@@ -20,7 +21,7 @@ class Reading:
     def __init__(self, settings, source, numbers, clips):
         """Takes a `Settings`, a `Source`, for each of its files the place among all of the data set, and a `Clips`."""
         self.settings, self.source, self.clips = settings, source, clips
-        self.seed = random.randrange(2**31) if settings.seed is None else settings.seed
+        self.seed = draw_seed() if settings.seed is None else settings.seed
         self.ids = tf.constant([id for ids in source.ids for id in ids or ()], tf.string)
         counts = [-1 if ids is None else len(ids) for ids in source.ids]
         self.rows = {
@@ -113,6 +114,47 @@ class Reading:
 
         read = read.scan((tf.constant(0, tf.int64), row["size"]), placed)
         return read.filter(lambda e: (e["status"] != CUT) | (e["unread"] != 0))
+
+
+class Mixed:
+    """The order in which the records of several data sets are read, as a `Reading` gives that of one.
+
+    An epoch has every record of each data set once. In training all of their orders are equally likely: the next record
+    is of a data set with a chance in proportion to what is left of it. Without training they follow each other.
+    The classes of a data set are counted on from those of the data sets before it.
+    """
+
+    def __init__(self, readings):
+        """Takes the Readings, each with files of numbers of its own, all of one seed and with manifests."""
+        self.readings, self.clips, self.seed = readings, readings[0].clips, readings[0].seed
+        self.counts = [reading.count() for reading in readings]
+        self.firsts = np.cumsum([0, *(len(reading.source.labels) for reading in readings)])[:-1]
+        self.records = sum(self.counts)
+
+    def count(self):
+        """Counts the examples of an epoch."""
+        return self.records
+
+    def epoch(self, number=None, shuffled=True):
+        """Returns the elements of one epoch, as `Reading.epoch` does."""
+        each = [
+            reading.epoch(number, shuffled).map(functools.partial(_counted_on, first))
+            for reading, first in zip(self.readings, self.firsts)
+        ]
+        if number is None or not shuffled:
+            return functools.reduce(tf.data.Dataset.concatenate, each)
+        turns = tf.repeat(tf.range(len(each), dtype=tf.int64), self.counts)
+        turns = tf.random.experimental.stateless_shuffle(turns, augment.seed_of(self.seed, number, -2))
+        return tf.data.Dataset.choose_from_datasets(each, tf.data.Dataset.from_tensor_slices(turns))
+
+
+def draw_seed():
+    """Draws a seed from Python's `random`."""
+    return random.randrange(2**31)
+
+
+def _counted_on(first, element):
+    return {**element, "y": tf.where(element["y"] < 0, element["y"], element["y"] + first)}
 
 
 def _shuffled(dataset, buffer, seed):

@@ -8,12 +8,14 @@ Everything random comes from (seed, epoch, the place of the record's file, its p
 threads happen to finish, nor from what was read before.
 """
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from keras_i3d.data.clips import KINDS, REASONS, Clips
-from keras_i3d.data.order import Reading
-from keras_i3d.data.record_files import find
+from keras_i3d.data.order import Mixed, Reading, draw_seed
+from keras_i3d.data.record_files import find, find_each
 from keras_i3d.data.settings import Settings
 from keras_i3d.specs import CROP, HALF, MIN_FRAMES
 
@@ -70,7 +72,10 @@ def load(
     their size.
 
     Args:
-        pattern: a folder with the records of one split, a glob, or a list of files; or what `find` returned.
+        pattern: a folder with the records of one split, a glob, or a list of files; or what `find` returned. A
+            dictionary {name: any of these} is several data sets, which have manifests, equal in all but their labels.
+            The classes of each follow those of the one before. In training they are mixed in proportion to their
+            sizes, so that an epoch has every record once.
         stream: "rgb", "flow" or "both".
         clip_frames: T; or None for the whole video, which needs batch_size=1 and is repeated up to `min_frames` if it
             has fewer.
@@ -163,13 +168,8 @@ def load(
         errors=errors,
         with_ids=with_ids,
     )
-    source = find(pattern)
-    _check_flow(settings, source)
-    numbers = tuple(range(len(source.files)))
-    if shard is not None:
-        numbers, source = source.shard(*shard)
-    clips = Clips(settings, source, _wanted(classes, source))
-    reading = Reading(settings, source, numbers, clips)
+    reading = _mixed(settings, pattern) if isinstance(pattern, dict) else _reading(settings, find(pattern))
+    clips = reading.clips
     resources = {}
     index, count = worker or (0, 1)
     whole = count * batch_size
@@ -242,6 +242,32 @@ def dropped_records(dataset):
     return {
         record.decode(errors="backslashreplace"): KINDS[kind] for record, kind in zip(records.numpy(), kinds.numpy())
     }
+
+
+def _reading(settings, source, first=0):
+    """The Reading of one data set, the numbers of whose files begin with `first`."""
+    _check_flow(settings, source)
+    numbers = tuple(range(first, first + len(source.files)))
+    if settings.shard is not None:
+        numbers, source = source.shard(*settings.shard)
+    return Reading(settings, source, numbers, Clips(settings, source, _wanted(settings.classes, source)))
+
+
+def _mixed(settings, patterns):
+    """The Mixed of several data sets, each with its share of the shuffle buffer."""
+    for name in ("classes", "shard", "cache", "service"):
+        if getattr(settings, name):
+            raise ValueError(f"{name} is for one data set. Received: {name}={getattr(settings, name)!r} and {patterns}")
+    sources = find_each(patterns)
+    # Drawn once, because the data sets have one order between them.
+    settings = dataclasses.replace(settings, seed=draw_seed() if settings.seed is None else settings.seed)
+    total = sum(source.records for source in sources.values())
+    readings, first = [], 0
+    for source in sources.values():
+        buffer = max(round(settings.shuffle_buffer * source.records / max(total, 1)), 1)
+        readings.append(_reading(dataclasses.replace(settings, shuffle_buffer=buffer), source, first))
+        first += len(source.files)
+    return Mixed(readings)
 
 
 def _check_flow(settings, source):

@@ -84,6 +84,40 @@ def find(pattern):
     return _source(files, manifests)
 
 
+def find_each(patterns):
+    """Finds the files of several data sets that are read together.
+
+    Args:
+        patterns: {name: pattern as for `find`}.
+
+    Returns:
+        {name: Source}.
+
+    Raises:
+        ValueError: none, one without a manifest or records, two whose manifests differ in more than their labels, or
+            that have a file in common; and as `find`.
+    """
+    sources = {name: find(pattern) for name, pattern in patterns.items()}
+    if not sources:
+        raise ValueError("Data sets are given as {name: records}. Received: none")
+    first = next(iter(sources.values()))
+    seen = {}
+    for name, source in sources.items():
+        if source.spec is None or not source.records:
+            raise ValueError(
+                "Data sets that are read together have manifests, as `keras-i3d records` writes them. Received: "
+                f"{name}, {patterns[name]}"
+            )
+        manifest.check_same("The records", first.spec, source.spec, first.files[0], source.files[0])
+        if twice := [file for file in source.files if file in seen]:
+            raise ValueError(
+                f"Each data set has records of its own. Received: {twice[0]} in {seen[twice[0]]} and {name}. Several "
+                "files of one data set are one pattern, or a list."
+            )
+        seen |= dict.fromkeys(source.files, name)
+    return sources
+
+
 def read_one(pattern, which):
     """Returns one record, decoded, as `records.decode` gives it.
 

@@ -40,7 +40,7 @@ def provenance(weights, stream, model):
             "recipe": dataclasses.asdict(run.recipe),
             "version": run.version,
         }
-        return {"source": f"training run {run.folder.resolve().name}", **_file(file), "training": made, **arrays}
+        return {"source": f"training run {run.name}", **_file(file), "training": made, **arrays}
     if path.is_file():
         return {"source": "a weights file", **_file(path), **arrays}
     entry = registry.identify(f"{tensorflow_files.checkpoint_prefix(path)}.index")

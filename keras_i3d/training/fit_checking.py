@@ -50,6 +50,8 @@ def fit_check(
     Raises:
         ValueError: as `train`.
     """
+    if isinstance(records, dict):
+        raise ValueError(f"A fit check is of one data set. Received: {', '.join(records)}. Check each by itself.")
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = recipe.with_settings(settings or {}).scaled()
     changed = {"boundaries": (), "rates": (), "warmup_steps": 0, "dropout": 0.0, "label_smoothing": 0.0}

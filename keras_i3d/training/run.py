@@ -14,12 +14,12 @@ from keras_i3d.models import families
 from keras_i3d.models.recurrent import BatchNormLSTM
 from keras_i3d.precision import policy
 from keras_i3d.specs import BOTH, INPUT_CHANNELS, check_stream
-from keras_i3d.training import checkpoints, run_errors, workers
+from keras_i3d.training import checkpoints, heads, run_errors, workers
 from keras_i3d.training.checkpoints import KEPT, RestoreMetrics
 from keras_i3d.training.faster_step import for_training
 from keras_i3d.training.objective import compile_model
 from keras_i3d.training.run_progress import Progress
-from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled
+from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled_heads
 from keras_i3d.training.run_writer import RunWriter
 from keras_i3d.weights import registry
 
@@ -40,21 +40,27 @@ def train(
     errors="raise",
     model=None,
 ):
-    """Trains one stream on a folder of records, or resumes a run that was stopped or killed.
+    """Trains one stream on records, or resumes a run that was stopped or killed.
 
     A run that was killed at any step and started again resumes from its last checkpoint: data, draws and all state are
     resumed to the step, so that under one seed it ends with the weights of a run that was not interrupted.
 
     Args:
-        records: a folder, glob or list of files, as for `data.load`, with a manifest.
+        records: a folder, glob or list of files, as for `data.load`, with a manifest. A dictionary {name: these} is
+            several data sets, which differ in their labels alone: multi-task training, one body with a head for each
+            (arXiv 1406.2199, section 4). The loss of a clip is of the head of its data set; the loss of a batch is the
+            mean over its clips, of which each data set has a share in proportion to its size.
         output: folder of the run. Afterwards it has `run.json` (recipe, seed, clip spec), `labels.txt`, `log.csv`,
             `tensorboard/`, `checkpoints/`, `best.weights.h5` (if there is a validation) and `model.keras`.
+            Of several data sets each has a folder of its name in it: a run's folder like any other, of the body with
+            that head, for all that takes a run.
         stream: "rgb", "flow", or "both" for a network that takes both in one tensor. By default the first that `model`
             takes, and "rgb" without one.
         recipe: a Recipe, or a name in `training.RECIPES`.
         weights: as for `keras_i3d.I3D`; or the folder of another run, whose `model.keras` is taken. A run that has a
             checkpoint resumes from that, and needs them no more.
         validation: records to measure top-1 and top-5 on, by the central clip of each video; None for no validation.
+            Of several data sets a dictionary of the same names; the best weights have the best mean of their top-1.
         seed: seed of the new head, the order of the data and every draw.
         settings: {field of the recipe: value} to replace.
         devices: names of the devices to train on; by default all GPUs, or the CPU if there is none.
@@ -66,6 +72,7 @@ def train(
 
     Returns:
         The trained keras.Model, as `model.keras` holds it: float32 (B, T, H, W, C) to probabilities (B, classes).
+        Of several data sets {name: such a model}.
 
     Raises:
         ValueError: settings that contradict each other, the records, or those of the run in `output`.
@@ -85,13 +92,18 @@ def train(
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = _scaled(recipe.with_settings(settings or {}))
     output = pathlib.Path(output)
-    run = settled(records, validation, stream, weights, seed, recipe, output, model)
+    records, validation = _by_name(records, validation)
+    settled = settled_heads(records, validation, stream, weights, seed, recipe, output, model)
     strategy = workers.strategy(devices)
-    final = _final(run)  # outside the strategy's scope, so that one worker alone may write it
+    trained = heads.of(settled, records, validation)  # outside the strategy's scope, so that one worker may write alone
+    run = trained[0].run
+    if trained[0].name:
+        each = [f"{head.name} ({head.classes} classes, {head.run.clips} records)" for head in trained]
+        notice(f"{output}: a head for each of {', '.join(each)}")
     with contextlib.ExitStack() as held, run_errors.told(run.recipe):
         begun = has_begun(output)
         if begun and workers.is_chief():  # at once: another process may be writing there
-            held.enter_context(_prepared(output, run, final))
+            held.enter_context(_prepared(output, trained))
         weights = None if has_checkpoint(output) else initial_weights(run)
         with strategy.scope(), policy(run.recipe.precision):
             if run.recipe.batch_size % strategy.num_replicas_in_sync:
@@ -105,17 +117,30 @@ def train(
                     f"{strategy.num_replicas_in_sync} devices. Lower batch_size, or use one device."
                 )
             keras.utils.set_random_seed(seed)
-            model = build(run, weights)
-            compile_model(model, run.recipe)
+            model = build(run, weights, heads.labels(trained))
+            compile_model(model, run.recipe, trained)
             if not begun and workers.is_chief():  # nothing is left of a run that cannot begin
-                held.enter_context(_prepared(output, run, final))
+                held.enter_context(_prepared(output, trained))
             saved = checkpoints.newest(output / "checkpoints")
-            writer = RunWriter(model, final, run, output)
-            _fit(model, run, writer, saved, progress, errors)
+            writer = RunWriter(model, trained, output)
+            _fit(model, trained, writer, saved, progress, errors)
             writer.write_final()
     if writer.dropped:
         notice(f"{output}: {len(writer.dropped)} damaged records were dropped since the run began")
-    return final
+    models = {head.name: head.model for head in trained}
+    return models.get("", models)
+
+
+def _by_name(records, validation):
+    """Returns records and validation as {name of the data set: what `data.load` takes}, the name of a single one ""."""
+    if isinstance(records, dict) != isinstance(validation, dict) and validation is not None:
+        raise ValueError(
+            "Records and validation are both of one data set, or both dictionaries of several. Received: "
+            f"records={records!r}, validation={validation!r}"
+        )
+    if isinstance(records, dict):
+        return records, validation or {}
+    return {"": records}, {} if validation is None else {"": validation}
 
 
 def _scaled(recipe):
@@ -129,21 +154,27 @@ def _scaled(recipe):
     return scaled
 
 
-def build(run, weights=None):
-    """Returns the model of a Run, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits."""
-    recipe = run.recipe
+def build(run, weights=None, labels=None):
+    """Returns the model of a Run, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits.
+
+    Args:
+        run: the Run.
+        weights: as for `keras_i3d.I3D`.
+        labels: the classes; None for the run's own.
+    """
+    recipe, labels = run.recipe, tuple(labels or run.labels)
     model = builders.build(
         run.family,
         weights=weights,
         stream=run.stream,
         input_shape=(recipe.clip_frames, recipe.size, recipe.size, INPUT_CHANNELS[run.stream]),
-        classes=len(run.labels),
+        classes=len(labels),
         classifier_activation=None,
         dropout=recipe.dropout,
         depth_multiplier=recipe.depth_multiplier,
         bn_momentum=recipe.bn_momentum,
     )
-    _say_what_changes(model, run)
+    _say_what_changes(model, run, labels)
     family = families.find(run.family)
     head = family.head
     for layer in model.layers:
@@ -169,43 +200,36 @@ def _of_rows(model, head):
     return keras.Model(model.input, rows, name=model.name)
 
 
-def _say_what_changes(model, run):
+def _say_what_changes(model, run, labels):
     """Says in a line where the weights that a run starts from are of other labels or clips than its own."""
     before = facts.of(model)
     if before is None:
         return
-    if isinstance(before.labels, tuple) and before.labels != tuple(run.labels):
+    if isinstance(before.labels, tuple) and before.labels != labels:
         notice(f"{run.weights} has as many classes and other labels; its head is where the new one starts")
     if before.clip and str(before.clip) != str(run.clip):
         notice(f"{run.weights} was trained on clips of {before.clip}; this run takes {run.clip}")
 
 
-def _final(run):
-    """The model that a run ends with: with a softmax, for any length and size, and without what only training needs."""
-    recipe = run.recipe
-    with policy(recipe.precision):
-        return run.facts.build(dropout=recipe.dropout, bn_momentum=recipe.bn_momentum)
-
-
 @contextlib.contextmanager
-def _prepared(output, run, model):
+def _prepared(output, trained):
     """Makes the folder, which no other run may write in, and finds out now whether hours of work will find place."""
-    size = 4 * sum(math.prod(weight.shape) for weight in model.weights)
-    needed = size * (2 * (KEPT + 1) + 2)  # weights and momentum of each checkpoint, the best, the last
+    sizes = [4 * sum(math.prod(weight.shape) for weight in head.model.weights) for head in trained]
+    needed = max(sizes) * 2 * (KEPT + 1) + 2 * sum(sizes)  # weights and momentum of each checkpoint; the best, the last
     busy = TrainingError(f"Another run writes in {output}. Wait for it, stop it, or choose another output.")
+    folders = [head.folder(output) for head in trained]
     with contextlib.ExitStack() as held:
         try:
-            (output / "checkpoints").mkdir(parents=True, exist_ok=True)
+            for folder in (output / "checkpoints", *folders):
+                folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(locks.hold(output / LOCK, busy))
-            for folder in (output, output / "checkpoints"):
+            for folder in dict.fromkeys((output, output / "checkpoints", *folders)):
                 atomic.clean(folder, alone=True)
             free = shutil.disk_usage(output).free
-            if not has_begun(output):
-                atomic.write_text(output / "labels.txt", "".join(f"{label}\n" for label in run.labels))
-                content = run.text()
-            else:
-                content = (output / runs.FACTS).read_text(encoding="utf-8")
-            atomic.write_text(output / runs.FACTS, content)
+            for folder, head in zip(folders, trained):
+                _note(folder, head.run, has_begun(output))
+            if trained[0].name:
+                atomic.write_text(output / runs.FACTS, runs.text_of_heads([head.name for head in trained]))
         except OSError as error:
             raise TrainingError(f"Cannot write in {output} ({error.strerror}). Choose another output.") from error
         if free < needed:
@@ -216,7 +240,18 @@ def _prepared(output, run, model):
         yield
 
 
-def _fit(model, run, writer, saved, progress, errors):
+def _note(folder, run, begun):
+    """Writes what a head's folder says of itself; of a run that has begun it is what it was."""
+    if begun:
+        text = (folder / runs.FACTS).read_text(encoding="utf-8")
+    else:
+        atomic.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in run.labels))
+        text = run.text()
+    atomic.write_text(folder / runs.FACTS, text)
+
+
+def _fit(model, trained, writer, saved, progress, errors):
+    run, held_out = trained[0].run, heads.patterns(trained, "validation")
     recipe = run.recipe
     total, every = recipe.steps * recipe.accumulate, recipe.validate_every * recipe.accumulate
     writer.resume(saved)
@@ -225,7 +260,7 @@ def _fit(model, run, writer, saved, progress, errors):
     if step:
         notice(f"{writer.output}: resuming after step {step // recipe.accumulate} of {recipe.steps}")
     clips = functools.partial(_clips, run, errors=errors)
-    validation = writer.counted(clips(run.validation)) if run.validation else None
+    validation = writer.counted(clips(held_out)) if held_out else None
     batch_size = recipe.batch_size // recipe.accumulate
     bar = Progress(total, step, batch_size, progress and workers.is_chief())
     with contextlib.closing(bar), contextlib.closing(writer), writer.interruptible():
@@ -236,7 +271,7 @@ def _fit(model, run, writer, saved, progress, errors):
                 end = max(total - total % every, step) if total - total % every > step else total
             workers.fit(
                 model,
-                writer.counted(clips(run.records, training=True, start_batch=step)),
+                writer.counted(clips(heads.patterns(trained, "records"), training=True, start_batch=step)),
                 [RestoreMetrics(metrics), bar, writer],
                 validation,
                 steps_per_epoch=min(end - step, every),

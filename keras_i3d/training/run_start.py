@@ -8,18 +8,29 @@ import os
 import pathlib
 
 from keras_i3d import data, recipes, runs
+from keras_i3d.data.record_files import find_each
 from keras_i3d.models import families
 from keras_i3d.records.manifest import check_same
 from keras_i3d.runs import Run
 from keras_i3d.training import workers
 from keras_i3d.weights import download, registry, sources, tensorflow_files
 
+RESERVED = ("checkpoints", "tensorboard")  # folders of a run
+
 
 def settled(records, validation, stream, weights, seed, recipe, output, family=None):
-    """Returns the Run that is asked for, what was left open filled in from the run in `output`, or decided.
+    """Returns the Run of one data set; the arguments and errors are those of `settled_heads`."""
+    validation = {} if validation is None else {"": validation}
+    return settled_heads({"": records}, validation, stream, weights, seed, recipe, output, family)[""]
+
+
+def settled_heads(records, validation, stream, weights, seed, recipe, output, family=None):
+    """Returns {name: Run} of what is asked for, what was left open filled in from the run in `output`, or decided.
 
     Args:
-        records, validation, stream, weights, seed: as for `train`.
+        records: {name of the data set: what `data.load` takes}; of one data set the name may be "".
+        validation: the same of what is measured on; {} for no validation.
+        stream, weights, seed: as for `train`.
         recipe: the Recipe, in which None leaves a setting open.
         output: the folder of the run; None for no run.
         family: the network's name; None takes that of the weights.
@@ -27,6 +38,81 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
     Raises:
         ValueError: records that cannot be trained on, or another run in `output`.
     """
+    _check_names(records, validation)
+    trained_on = {name: _source(pattern) for name, pattern in records.items()}
+    measured_on = {name: _held_out(validation[name], records[name], trained_on[name]) for name in validation}
+    if list(records) != [""]:
+        find_each(trained_on)
+        find_each(measured_on or trained_on)
+    before = runs.read_heads(output) if output is not None and runs.is_run(output) and has_begun(output) else {}
+    earlier = next(iter(before.values()), None)
+    stream = stream or next(iter(families.find(family or families.DEFAULT).clips))
+    known = _known(weights, stream, earlier)
+    family = families.find(family or (known.family if known else families.DEFAULT))
+    if stream not in family.clips:
+        raise ValueError(f"{family.name} takes the stream {' or '.join(family.clips)}. Received: stream={stream!r}")
+    clip = (known and known.stream == stream and known.clip) or family.clips[stream]
+    clips = sum(source.records for source in trained_on.values())
+    decided = {
+        "clip_frames": lambda: clip.frames or family.clips[stream].frames,
+        "frame_stride": lambda: clip.frame_stride,
+        "size": lambda: clip.crop,
+        "depth_multiplier": lambda: (known and known.depth_multiplier) or 1.0,
+        "precision": workers.best_precision,
+        "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
+        "validate_every": lambda: math.ceil(clips / recipe.batch_size),
+    }
+    for field, decide in decided.items():
+        if getattr(recipe, field) is None:
+            recipe = dataclasses.replace(recipe, **{field: getattr(earlier.recipe, field) if earlier else decide()})
+    family.check_clip(recipe.clip_frames, recipe.size)
+    of_all = {
+        "stream": stream,
+        "weights": weights if weights is None else os.fspath(weights),
+        "seed": seed,
+        "recipe": recipe,
+        "weights_digest": _weights_digest(weights),
+        "family": family.name,
+        "mean": clip.mean,
+        "std": clip.std,
+    }
+    found = {
+        name: Run(
+            records=_named(records[name]),
+            validation=_named(validation[name]) if name in validation else None,
+            spec=source.spec,
+            labels=source.labels,
+            clips=source.records,
+            records_digest=_records_digest(source),
+            validation_digest=_records_digest(measured_on[name]) if name in validation else None,
+            shared_with=tuple(other for other in records if other != name),
+            **of_all,
+        )
+        for name, source in trained_on.items()
+    }
+    if before:
+        _check_same(before, found, output)
+    return found
+
+
+def _check_names(records, validation):
+    """Raises ValueError for names of data sets that cannot name a head, or that training and validation differ in."""
+    for name in records:
+        if list(records) != [""] and (not runs.HEAD_NAME.fullmatch(name) or name in RESERVED):
+            raise ValueError(
+                "The name of a data set names its head's folder: letters, digits, _ and -, not val_... nor "
+                f"{' nor '.join(RESERVED)}. Received: {name!r}. Rename its folder, or train in Python with "
+                'records={"NAME": ...}.'
+            )
+    if validation and set(validation) != set(records):
+        raise ValueError(
+            f"Every data set has a validation, or none has. Received: records of {', '.join(records)}, validation of "
+            f"{', '.join(validation)}"
+        )
+
+
+def _source(records):
+    """The Source of records that can be trained on."""
     source = data.find(records)
     if source.spec is None or source.records is None:
         raise ValueError(f"A run needs records with a manifest, as `keras-i3d records` writes it. Received: {records}")
@@ -35,61 +121,43 @@ def settled(records, validation, stream, weights, seed, recipe, output, family=N
             f"A network learns to tell classes apart, and needs at least two. Received: {records}, of one class: "
             f"{', '.join(source.labels)}. Add the records of another class, if only of videos without it."
         )
-    held_out = None
-    if validation is not None:
-        held_out = data.find(validation)
-        check_same("The records", source.spec, held_out.spec or source.spec, records, validation)
-        if held_out.labels != source.labels:
-            raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
-    before = runs.read(output) if output is not None and runs.is_run(output) and has_begun(output) else None
-    stream = stream or next(iter(families.find(family).clips if family else families.find(families.DEFAULT).clips))
-    known = _known(weights, stream, before)
-    family = families.find(family or (known.family if known else families.DEFAULT))
-    if stream not in family.clips:
-        raise ValueError(f"{family.name} takes the stream {' or '.join(family.clips)}. Received: stream={stream!r}")
-    clip = (known and known.stream == stream and known.clip) or family.clips[stream]
-    run = Run(
-        records=str(records),
-        validation=None if validation is None else str(validation),
-        stream=stream,
-        weights=weights if weights is None else os.fspath(weights),
-        seed=seed,
-        recipe=recipe,
-        spec=source.spec,
-        labels=source.labels,
-        clips=source.records,
-        records_digest=_records_digest(source),
-        validation_digest=held_out and _records_digest(held_out),
-        weights_digest=_weights_digest(weights),
-        family=family.name,
-        mean=clip.mean,
-        std=clip.std,
-    )
-    decided = {
-        "clip_frames": lambda: clip.frames or family.clips[stream].frames,
-        "frame_stride": lambda: clip.frame_stride,
-        "size": lambda: clip.crop,
-        "depth_multiplier": lambda: (known and known.depth_multiplier) or 1.0,
-        "precision": workers.best_precision,
-        "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
-        "validate_every": lambda: math.ceil(run.clips / recipe.batch_size),
-    }
-    for field, decide in decided.items():
-        if getattr(run.recipe, field) is None:
-            value = getattr(before.recipe, field) if before else decide()
-            run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **{field: value}))
-    family.check_clip(run.recipe.clip_frames, run.recipe.size)
-    if before:
-        whose = f"the run in {output}", "this one (take another output)"
-        check_same("Recipe", before.recipe, run.recipe, *whose)
-        before = _renamed(dataclasses.replace(before, folder=None), run)
-        check_same("Settings", before, run, *whose)
-    return run
+    return source
+
+
+def _held_out(validation, records, trained_on):
+    """The Source of a validation, whose videos are made like those that are trained on, with the same labels."""
+    source = data.find(validation)
+    check_same("The records", trained_on.spec, source.spec or trained_on.spec, records, validation)
+    if source.labels != trained_on.labels:
+        raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
+    return source
+
+
+def _named(pattern):
+    """What `run.json` calls records: their path, or the paths of the files, with commas."""
+    if isinstance(pattern, str | os.PathLike):
+        return os.fspath(pattern)
+    return ", ".join(map(os.fspath, pattern.files if isinstance(pattern, data.Source) else pattern))
+
+
+def _check_same(before, found, output):
+    """Raises ValueError where the run in `output` was asked for something else than this one."""
+    if list(before) != list(found):
+        had, have = (", ".join(filter(None, run)) or "one alone" for run in (before, found))
+        raise ValueError(
+            f"The run in {output} and this one must have the same data sets, in the same order. Received: {had}; and "
+            f"{have}. Take another output."
+        )
+    whose = f"the run in {output}", "this one (take another output)"
+    for name, run in found.items():
+        check_same("Recipe", before[name].recipe, run.recipe, *whose)
+        check_same("Settings", _renamed(dataclasses.replace(before[name], folder=None), run), run, *whose)
 
 
 def has_begun(output):
     """Whether the run in a folder has anything to lose: a checkpoint, or its end. Before, its settings may change."""
-    return has_checkpoint(output) or (pathlib.Path(output) / runs.MODEL).exists()
+    output = pathlib.Path(output)
+    return has_checkpoint(output) or any((output / name / runs.MODEL).exists() for name in runs.head_names(output))
 
 
 def has_checkpoint(output):
@@ -97,13 +165,13 @@ def has_checkpoint(output):
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
-def _known(weights, stream, before):
+def _known(weights, stream, earlier):
     """Returns the Facts of the weights that a run starts from; None without any.
 
-    Of a run that has begun (`before`) its own are taken, because its weights may be gone.
+    Of a run that has begun (`earlier`) its own are taken, because its weights may be gone.
     """
-    if before:
-        return before.facts
+    if earlier:
+        return earlier.facts
     if runs.is_run(weights):
         return runs.read(weights).facts
     return None if weights is None else sources.find(weights, stream).facts

@@ -20,18 +20,20 @@ from keras_i3d.training.objective import schedule
 from keras_i3d.training.tensorboard import Curves
 from keras_i3d.weights import by_name, h5_files
 
+FIGURES = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5")
+
 
 class RunWriter(keras.callbacks.Callback):
     """Writes checkpoints, the log and the best weights of a run, and stops it where it no longer makes sense."""
 
-    def __init__(self, model, final, run, output):
+    def __init__(self, model, heads, output):
         super().__init__()
-        self.trained, self.final = model, final
-        self.run, self.output = run, output
+        self.trained, self.heads = model, heads
+        self.run, self.output = heads[0].run, output
         self.checkpoints = Checkpoints(output / "checkpoints", model, workers.is_chief())
         self.step, self.rows, self.best, self.stop, self.curves = 0, [], None, False, None
         self._datasets, self._dropped = [], set()
-        recipe = run.recipe
+        recipe = self.run.recipe
         self.total = recipe.steps * recipe.accumulate
         self.every = recipe.validate_every * recipe.accumulate
         self.save_every = recipe.save_every * recipe.accumulate
@@ -74,9 +76,10 @@ class RunWriter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch, logs=None):
-        names = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "clips_per_second", "waiting")
+        logs = self._complete(logs or {})
         row = {"epoch": epoch + 1, "step": self._update(), "time": time.time()}
-        row |= {name: float(logs[name]) for name in names if name in logs}
+        row |= {name: float(logs[name]) for name in (*FIGURES, "clips_per_second", "waiting") if name in logs}
+        row |= {name: float(value) for name, value in logs.items() if "." in name}
         if self.dropped:
             row["dropped"] = len(self.dropped)
         self.rows.append(row | {"learning_rate": float(schedule(self.run.recipe)(self.step - 1))})
@@ -85,39 +88,56 @@ class RunWriter(keras.callbacks.Callback):
             self.best = float(logs["val_top1"])
         if workers.is_chief():
             with self._writing("the log"):
-                self._write_log()
+                self._write_logs()
                 self.curves.write(self.rows[-1])
         if better:
             self._update_final()
-            if workers.is_chief():
-                known = self._facts(f"val_top1 {self.best:.4f}")
-                h5_files.save_h5(self.final, self.output / "best.weights.h5", **known.record())
+            for head in self.heads if workers.is_chief() else ():
+                own = float(logs["val_" + head.called("top1")])
+                known = self._facts(head, f"val_top1 {own:.4f}")
+                h5_files.save_h5(head.model, head.folder(self.output) / "best.weights.h5", **known.record())
         self._save()
         if self.stop:
             raise KeyboardInterrupt
 
-    def _write_log(self):
-        with replacing(self.output / "log.csv") as log, open(log, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
-            writer.writeheader()
-            writer.writerows(self.rows)
+    def _complete(self, logs):
+        """The figures of an epoch with the means over several heads, without those of a head that had no clip in it."""
+        if not self.heads[0].name:
+            return logs
+        logs = {name: value for name, value in logs.items() if math.isfinite(value) or "." not in name}
+        for part in ("", "val_"):
+            for figure in ("top1", "top5"):
+                values = [logs.get(f"{part}{head.called(figure)}") for head in self.heads]
+                if None not in values:
+                    logs[part + figure] = sum(values) / len(values)
+        return logs
+
+    def _write_logs(self):
+        """Writes `log.csv` of the run, and in the folder of each of several heads that of its own figures."""
+        _write_log(self.output, self.rows)
+        for head in filter(lambda head: head.name, self.heads):
+            _write_log(head.folder(self.output), [_own(row, head) for row in self.rows])
 
     def write_final(self):
-        """Writes `model.keras`."""
+        """Writes `model.keras`, one for each head."""
         self._update_final()
-        facts.note(self.final, self._facts())
-        if not workers.is_chief():
-            return
-        with self._writing("model.keras"), replacing(self.output / "model.keras") as temporary:
-            self.final.save(temporary)
+        for head in self.heads:
+            facts.note(head.model, self._facts(head))
+            if not workers.is_chief():
+                continue
+            with self._writing("model.keras"), replacing(head.folder(self.output) / "model.keras") as temporary:
+                head.model.save(temporary)
 
     def _update_final(self):
         """Every worker reads the weights here, because some are shared among them; one of them writes."""
-        by_name.assign(self.final, by_name.layer_weights(self.trained), str(self.output))
+        weights = by_name.layer_weights(self.trained)
+        for head in self.heads:
+            by_name.assign(head.model, head.part_of(weights), str(self.output))
 
-    def _facts(self, *more):
-        source = [f"trained on {pathlib.Path(self.run.records).name}", f"step {self._update()}", *more]
-        return dataclasses.replace(self.run.facts, activation=facts.activation(self.final), source=", ".join(source))
+    def _facts(self, head, *more):
+        trained = ", ".join([pathlib.Path(head.run.records).name, *(f"with {name}" for name in head.run.shared_with)])
+        source = ", ".join([f"trained on {trained}", f"step {self._update()}", *more])
+        return dataclasses.replace(head.run.facts, activation=facts.activation(head.model), source=source)
 
     def _update(self):
         """The number of the update that the last batch belongs to."""
@@ -170,3 +190,18 @@ class RunWriter(keras.callbacks.Callback):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _own(row, head):
+    """A row of the log as the log of one of several heads has it: with its own figures in the place of all heads'."""
+    shared = {name: row[name] for name in row if "." not in name and name not in FIGURES}
+    called = {figure: head.called(figure) for figure in FIGURES[:3]}
+    called |= {f"val_{figure}": f"val_{name}" for figure, name in called.items()}
+    return shared | {figure: row[name] for figure, name in called.items() if name in row}
+
+
+def _write_log(folder, rows):
+    with replacing(folder / "log.csv") as log, open(log, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -12,6 +12,8 @@ SHOWN = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
 class Curves:
     """Event files in `train/` and `validation/` of a folder; the step of a point is the number of updates.
 
+    A head's figure, "NAME.top1" in the log, is the curve "NAME/top1", so that TensorBoard groups them by data set.
+
     The files hold the rows of the log and nothing else. When a run resumes, it writes all rows of its log to new files
     and removes the older files. So no point stands there twice, and none is missing that a killed process had not
     written yet.
@@ -39,7 +41,8 @@ class Curves:
             OSError: it cannot be written.
         """
         for part, prefix in (("train", ""), ("validation", "val_")):
-            curves = {name: row[prefix + name] for name in SHOWN if prefix + name in row}
+            names = dict.fromkeys((*SHOWN, *(name.removeprefix("val_") for name in row if "." in name)))
+            curves = {name.replace(".", "/"): row[prefix + name] for name in names if prefix + name in row}
             values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in curves.items()]
             if not values:
                 continue
