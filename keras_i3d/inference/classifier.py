@@ -9,13 +9,13 @@ import time
 import numpy as np
 
 from keras_i3d import beforehand, markup, networks, paths
-from keras_i3d.applications import check_top
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import METHODS, TVL1Params, pairs
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
+from keras_i3d.predictions import check_top
 from keras_i3d.probabilities import check, probabilities
 from keras_i3d.progress import Bar
 from keras_i3d.specs import BOTH, FPS, ordinal

@@ -1,0 +1,159 @@
+"""Published weights of other codes: from a host, or a user's file, to the original's logits."""
+
+import dataclasses
+import functools
+import http.server
+import threading
+
+import keras
+import numpy as np
+import pytest
+from made import goldens, torch_writer
+
+import keras_i3d
+from keras_i3d import facts, networks
+from keras_i3d.errors import WeightsError, WeightsUnreachableError
+from keras_i3d.models import families
+from keras_i3d.weights import cache, conversion, download, h5_files, published, registry, sources
+from keras_i3d.weights.originals.catalogue import ORIGINALS
+
+MC3, ANY = "torchvision_mc3_18", (None, None, None, 3)
+NAME = ("MC318:kinetics", "rgb")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A file as torchvision publishes it, under the published name, with the weights of the golden."""
+    entry = published.PUBLISHED[NAME]
+    path = tmp_path_factory.mktemp("host") / entry.file.path
+    arrays = {name: torch_writer.tensor(array) for name, array in goldens.arrays(goldens.case(MC3)).items()}
+    path.write_bytes(torch_writer.zipped(arrays))
+    return path
+
+
+@pytest.fixture
+def known(written, monkeypatch, tmp_path):
+    """The registry, with that file's hash in place of the published one, and an empty cache."""
+    entry = published.PUBLISHED[NAME]
+    file = dataclasses.replace(entry.file, sha256=download.sha256(written)[:8])
+    monkeypatch.setitem(published.PUBLISHED, NAME, dataclasses.replace(entry, file=file))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    return published.PUBLISHED[NAME]
+
+
+def gives_the_golden(model):
+    golden = goldens.case(MC3)
+    logits = keras.Model(model.input, model.get_layer("Logits").output)
+    return goldens.relative(np.asarray(logits(goldens.clip(golden), training=False))[0], golden["logits"]) < 1e-5
+
+
+def test_by_name_from_a_mirror(known, written, monkeypatch, capsys):
+    """File, converter, cached h5, model: the original's logits."""
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(written.parent))
+    model = keras_i3d.MC318(weights="kinetics", input_shape=ANY)
+    assert gives_the_golden(model)
+    noted = facts.of(model)
+    assert (noted.family, noted.classes, noted.activation, noted.labels) == ("MC318", 400, "softmax", None)
+    assert noted.clip == families.find("MC318").clips["rgb"]
+    assert download.sha256(written) in noted.source
+    (cached,) = download.cache_folder().glob("*.weights.h5")
+    monkeypatch.setenv("KERAS_I3D_MIRROR", "/nowhere")  # the cache is enough
+    network = networks.load("MC318:kinetics", "rgb")  # as a verb names it
+    assert network.clip.mean == (0.43216, 0.394666, 0.37645)
+    assert gives_the_golden(network.model)
+    assert h5_files.facts_of(cached) == noted
+    assert not list(download.cache_folder().glob("downloads/*"))
+
+
+def test_by_path_of_the_users_own_copy(known, written, tmp_path, capsys):
+    other = tmp_path / "copy-of-mine.bin"
+    other.write_bytes(written.read_bytes())
+    source = sources.find(other)
+    assert (source.facts.family, source.facts.stream) == ("MC318", "rgb")
+    assert "torchvision's copy-of-mine.bin, sha256" in source.facts.source
+    assert gives_the_golden(keras_i3d.MC318(weights=other, input_shape=ANY))
+    made = tmp_path / "made.weights.h5"
+    conversion.convert_torch(other, made)
+    assert gives_the_golden(networks.load(made, "rgb").model)
+    with pytest.raises(WeightsError, match="holds weights of MC318; this model is R3D18"):
+        keras_i3d.R3D18(weights=other)
+
+
+def test_a_file_with_another_hash_is_not_taken(written, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(written.parent))
+    with pytest.raises(WeightsError, match=f"its sha256 is {download.sha256(written)} instead of a90a0ba3"):
+        keras_i3d.MC318(weights="kinetics")
+    assert not list((tmp_path / "home").rglob("*.weights.h5"))
+
+
+def test_a_file_without_a_published_hash_is_known_the_second_time(known, written, monkeypatch, tmp_path, capsys):
+    entry = dataclasses.replace(known, file=dataclasses.replace(known.file, sha256=None))
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(written.parent))
+    made = cache.published(entry)
+    assert f"sha256 {download.sha256(written)} recorded" in capsys.readouterr().err
+    made.unlink()
+    again = tmp_path / "host" / entry.file.path
+    again.parent.mkdir()
+    arrays = goldens.arrays(goldens.case(MC3)) | {"fc.bias": np.zeros(400, "float32")}
+    tensors = {name: torch_writer.tensor(array) for name, array in arrays.items()}
+    again.write_bytes(torch_writer.zipped(tensors))
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(again.parent))
+    with pytest.raises(WeightsError, match="at first use it was"):
+        cache.published(entry)
+
+
+def test_weights_of_another_network_under_a_published_name(known, written, monkeypatch):
+    monkeypatch.setenv("KERAS_I3D_MIRROR", str(written.parent))
+    with pytest.raises(WeightsError, match="should be MC318 of 487 classes for rgb. Received: MC318 of 400"):
+        cache.published(dataclasses.replace(known, classes=487))
+
+
+def test_the_next_url_is_tried_when_a_host_is_gone(known, written, monkeypatch, capsys):
+    monkeypatch.delenv("KERAS_I3D_MIRROR", raising=False)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=written.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        file = dataclasses.replace(known.file, host=f"{place}/gone", others=(f"{place}/{known.file.path}",))
+        fetched = download.fetch(file, download.cache_folder() / "downloads")
+        assert fetched.read_bytes() == written.read_bytes()
+        said = capsys.readouterr().err
+        assert "HTTP 404" in said
+        assert "Trying the next place." in said
+        fetched.unlink()
+        with pytest.raises(WeightsUnreachableError, match="HTTP 404"):
+            download.fetch(dataclasses.replace(file, others=(f"{place}/gone-too",)), fetched.parent)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_a_licence_that_forbids_commerce_is_accepted_by_name(way, monkeypatch, capsys):
+    monkeypatch.setattr(cache, "published", lambda *_: pytest.fail("fetched"))
+    name = "I3DResNet50:kinetics-nonlocal"
+    with pytest.raises(WeightsError, match="under CC-BY-NC-4.0, which forbids commercial use. Accept it by accept_lic"):
+        sources.find(name, "rgb")
+    with pytest.raises(WeightsError, match="forbids commercial use"):
+        sources.find(name, "rgb", accept_licence="MIT")
+    if way == "argument":
+        found = sources.find(name, "rgb", accept_licence="CC-BY-NC-4.0")
+    else:
+        monkeypatch.setenv(published.ACCEPTED, "MIT CC-BY-NC-4.0")
+        found = sources.find(name, "rgb")
+    assert "CC-BY-NC-4.0, accepted here: no commercial use" in capsys.readouterr().err
+    assert found.facts.family == "I3DResNet50-nonlocal"
+
+
+def test_entries_are_whole():
+    """Each is of a row, under its builder's name, and some original's file is read as that row."""
+    read = {each.family for each in ORIGINALS}
+    for (name, stream), entry in published.PUBLISHED.items():
+        row = families.find(entry.family)
+        assert (name, stream) == (entry.weights, entry.stream)
+        assert name.partition(":")[0] == row.of
+        assert stream in row.clips
+        assert entry.family in read, entry.family
+        assert entry.facts.clip == row.clips[stream]
+        assert all(url.startswith("https://") for url in entry.file.urls)
+        assert not registry.is_name(name.partition(":")[2]) or name.partition(":")[2] in registry.WEIGHTS
+    assert len({entry.name for entry in published.PUBLISHED.values()}) == len(published.PUBLISHED)
