@@ -52,6 +52,8 @@ _REGISTERED = (
     "keras_i3d.flow.layer",
     "keras_i3d.models.blocks",
     "keras_i3d.models.nonlocal_block",
+    "keras_i3d.models.recurrent",
+    "keras_i3d.models.stacking",
     "keras_i3d.training.faster_step",
     "keras_i3d.training.objective",
 )

@@ -339,7 +339,7 @@ def TwoStreamI3D(
         depth_multiplier = builders.width(depth_multiplier, whole)
     settings = {"dropout": dropout, "depth_multiplier": depth_multiplier, "bn_momentum": bn_momentum}
     networks = {"rgb": rgb, "flow": flow}
-    by_stream = {s: registry.whole_name(each, families.find(networks[s]).of) for s, each in by_stream.items()}
+    by_stream = {s: registry.whole_name(each, [families.find(networks[s]).name]) for s, each in by_stream.items()}
     for stream, name_or_path in by_stream.items():  # every name is checked before the first download
         if registry.is_name(name_or_path):
             builders.found(name_or_path, stream, depth_multiplier)

@@ -48,7 +48,9 @@ def build(
         check_stream(stream, INPUT_CHANNELS)
     rows = families.of_builder(family, options, stream) if options else (families.find(family),)
     stream = stream or next(iter(rows[0].clips))
-    source = found(registry.whole_name(weights, rows[0].of), stream, depth_multiplier, rows, accept_licence)
+    source = found(
+        registry.whole_name(weights, [row.name for row in rows]), stream, depth_multiplier, rows, accept_licence
+    )
     row = _chosen(rows, source, family)
     settings = {} if bn_momentum is None else {"bn_momentum": bn_momentum}
     model = row.build(
@@ -158,7 +160,7 @@ def _documented(described, name):
     about, _, own = (described.__doc__ or "").partition("\n    Args:\n")
     streams = " or ".join(f'"{stream}"' for stream in row.clips)
     clip = next(iter(row.clips.values()))
-    known = "".join(f'"{each}", ' for each in registry.names(name))
+    known = "".join(f'"{each}", ' for each in registry.names([each.name for each in families.of_builder(name, {})]))
     return (
         about.rstrip()
         + "\n"

@@ -25,11 +25,13 @@ def compile_model(model, recipe, heads=()):
     model.optimizer.build(model.trainable_variables)
 
 
-def _top1(y_true, y_pred):
+@keras.saving.register_keras_serializable(package="keras_i3d")
+def top1(y_true, y_pred):
     return keras.metrics.sparse_categorical_accuracy(y_true, _answer(y_pred))
 
 
-def _top5(y_true, y_pred):
+@keras.saving.register_keras_serializable(package="keras_i3d")
+def top5(y_true, y_pred):
     return keras.metrics.sparse_top_k_categorical_accuracy(y_true, _answer(y_pred), 5)
 
 
@@ -40,16 +42,16 @@ def _answer(logits):
 
 def _of_all():
     return [
-        keras.metrics.MeanMetricWrapper(_top1, "top1"),
-        keras.metrics.MeanMetricWrapper(_top5, "top5"),
+        keras.metrics.MeanMetricWrapper(top1, "top1"),
+        keras.metrics.MeanMetricWrapper(top5, "top5"),
     ]
 
 
 def _of_each(heads, smoothing):
     figures = {
         "loss": SmoothedCrossentropy(smoothing).call,
-        "top1": _top1,
-        "top5": _top5,
+        "top1": top1,
+        "top5": top5,
     }
     return [
         OnHead(function, head.first, head.classes, name=head.called(figure))

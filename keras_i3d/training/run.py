@@ -88,7 +88,7 @@ def train(
         )
     workers.cluster()
     if model is not None:
-        weights = registry.whole_name(weights, families.find(model).of)
+        weights = registry.whole_name(weights, [families.find(model).name])
     recipe = recipes.find(recipe) if isinstance(recipe, str) else recipe
     recipe = _scaled(recipe.with_settings(settings or {}))
     output = pathlib.Path(output)

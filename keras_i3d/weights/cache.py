@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import pathlib
 import shutil
 import tarfile
 
@@ -39,12 +40,12 @@ def _of_checkpoint(entry, attempts):
         weights = by_name.in_layout(weights, family.layout(**built), entry.name)
         write_h5(weights, path, family.groups(**built), **entry.facts.record())
 
-    return _cached(entry.name, make, entry.index)
+    return _cached(entry.name, make, pathlib.PurePosixPath(entry.index.path).parent)
 
 
 def _of_one_file(entry, attempts):
     def make(path):
-        fetched = download.fetch(entry.file, path.parent / "downloads", attempts)
+        fetched = download.fetch(entry.file, path.parent / "downloads" / entry.name, attempts)
         digest = download.sha256(fetched)
         with _recorded(fetched, digest, path.parent, known=entry.file.sha256 or entry.file.git_blob):
             arrays = torch_files.read(fetched)
@@ -58,7 +59,7 @@ def _of_one_file(entry, attempts):
         groups = families.find(entry.family).groups(stream=entry.stream, classes=entry.classes)
         write_h5(weights, path, groups, **facts.record())
 
-    return _cached(entry.name, make, entry.file)
+    return _cached(entry.name, make, entry.name)
 
 
 @contextlib.contextmanager
@@ -105,7 +106,7 @@ def imagenet(stream, attempts, network=deepmind.SLIMS):
             write_h5(weights, path, groups, **known.record())
 
     ending = "" if network == deepmind.SLIMS else f"_{network}"
-    return _cached(f"inception_v1_{stream}{ending}", make, registry.INCEPTION_V1)
+    return _cached(f"inception_v1_{stream}{ending}", make, pathlib.PurePosixPath(registry.INCEPTION_V1.path).parent)
 
 
 def _extract(archive, member, destination):
@@ -121,14 +122,15 @@ def _extract(archive, member, destination):
         raise WeightsError(f"{archive.name} is not a readable archive ({error}). Nothing was kept.") from error
 
 
-def _cached(name, make, remote):
+def _cached(name, make, place):
     """Returns the verified cache file `name`, calling `make(path)` under a lock if there is none.
 
-    The folder of the RemoteFile that it is made from is removed afterwards, also if a process was killed just before.
+    `place` is the folder in the downloads that it is made from; it is removed afterwards, also if a process was killed
+    just before.
     Nothing that `make` does may wait for another process: workers that train together come here at the same time.
     """
     path = download.cache_folder() / f"{name}-{FORMAT}.weights.h5"
-    fetched = (path.parent / "downloads" / remote.path).parent
+    fetched = path.parent / "downloads" / place
     lock = path.with_name(f"{fetched.name}.lock")  # of all that is made from these files
     if not _fault(path):
         if fetched.exists():  # a cache that cannot be written, or is being filled, is left alone

@@ -21,8 +21,9 @@ class Published:
     """One published file of weights.
 
     Attributes:
-        name: as messages and the cache call it.
-        weights: as users call it: "BUILDER:NAME", where `keras_i3d.BUILDER(weights=NAME)` takes it.
+        name: as messages and the cache call it; no other has it.
+        weights: as users call it: "NETWORK:NAME". `keras_i3d.BUILDER(weights=NAME)` means the same, with the arguments
+            that make that network.
         stream: "rgb" or "flow".
         family: the network that they are of.
         file: the RemoteFile.
@@ -102,8 +103,8 @@ THIRTY = f"{VALIDATION}, 10 clips x 3 crops of 256 x 256"
 def _published(weights, family, file, trained_on=KINETICS, accuracy=(None, None), protocol=None, **facts):
     """An entry; rgb of 400 classes, unless `facts` say otherwise."""
     return Published(
-        name=file.path.rpartition("/")[2].rpartition(".")[0] or file.path.rpartition("/")[2],
-        weights=weights,
+        name=f"{family}-{weights}-{facts.get('stream', 'rgb')}",
+        weights=f"{family}:{weights}",
         family=family,
         file=file,
         trained_on=trained_on,
@@ -116,7 +117,7 @@ def _published(weights, family, file, trained_on=KINETICS, accuracy=(None, None)
 
 def _torchvision(family, file, sha256, accuracy, protocol):
     remote = RemoteFile(file, host=TORCH, sha256=sha256)
-    return _published(f"{family}:kinetics", family, remote, KINETICS, accuracy, protocol, licence="BSD-3-Clause")
+    return _published("kinetics", family, remote, KINETICS, accuracy, protocol, licence="BSD-3-Clause")
 
 
 def _ig65m(name, digest, **facts):
@@ -136,7 +137,7 @@ def _mmaction2(weights, family, form, digest, accuracy, sampling="32x2x1"):
 
 def _charades(stream, git_blob):
     return _published(
-        "I3D:charades",
+        "charades",
         "I3D",
         RemoteFile(f"models/{stream}_charades.pt", git_blob=git_blob, host=PIERGIAJ),
         "Kinetics-400, then Charades",
@@ -160,46 +161,44 @@ ENTRIES = (
     _torchvision("MC318", "mc3_18-a90a0ba3.pth", "a90a0ba3", (53.90, 76.29), ONE_CLIP),
     _torchvision("R2Plus1D18", "r2plus1d_18-91a641e6.pth", "91a641e6", (57.50, 78.81), ONE_CLIP),
     _published(
-        "R2Plus1D34:ig65m-kinetics-8",
+        "ig65m-kinetics-8",
         trained_on="IG-65M, then Kinetics-400, clips of 8 frames",
         accuracy=(74.9, 91.8),
         protocol=VALIDATION,
         **_ig65m("clip8_ft_kinetics_from_ig65m", "0aa0550b"),
     ),
     _published(
-        "R2Plus1D34:ig65m-kinetics",
+        "ig65m-kinetics",
         trained_on="IG-65M, then Kinetics-400, clips of 32 frames",
         accuracy=(80.0, 94.2),
         protocol=VALIDATION,
         **_ig65m("clip32_ft_kinetics_from_ig65m", "ade133f1"),
     ),
     _published(
-        "R2Plus1D34:ig65m-8",
+        "ig65m-8",
         trained_on="IG-65M, clips of 8 frames",
         **_ig65m("clip8_ig65m_from_scratch", "9bae36ae", classes=487),
     ),
     _published(
-        "R2Plus1D34:ig65m",
+        "ig65m",
         trained_on="IG-65M, clips of 32 frames",
         **_ig65m("clip32_ig65m_from_scratch", "449a7af9", classes=359),
     ),
+    _facebook("kinetics", "I3DResNet50", "pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth", (73.27, 90.70)),
     _facebook(
-        "I3DResNet50:kinetics", "I3DResNet50", "pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth", (73.27, 90.70)
-    ),
-    _facebook(
-        "I3DResNet50:kinetics-slowfast",
+        "kinetics-slowfast",
         "I3DResNet50",
         "pyslowfast/model_zoo/kinetics400/I3D_8x8_R50.pkl",
         (73.5, 90.8),
     ),
     _facebook(
-        "I3DResNet50:kinetics-nl5",
+        "kinetics",
         "I3DResNet50-nl5",
         "pyslowfast/model_zoo/kinetics400/I3D_NLN_8x8_R50.pkl",
         (74.0, 91.1),
     ),
     _facebook(
-        "I3DResNet50:kinetics-nonlocal",
+        "kinetics",
         "I3DResNet50-nonlocal",
         "video-nonlocal/i3d_baseline_32x2_IN_pretrain_400k.pkl",
         (73.6, 90.8),
@@ -207,48 +206,46 @@ ENTRIES = (
         commercial=False,
     ),
     _facebook(
-        "I3DResNet50:kinetics-nonlocal-nl5",
+        "kinetics",
         "I3DResNet50-nonlocal-nl5",
         "video-nonlocal/i3d_nonlocal_32x2_IN_pretrain_400k.pkl",
         (74.9, 91.6),
         licence="CC-BY-NC-4.0",
         commercial=False,
     ),
-    _mmaction2("I3DResNet50:kinetics-mmaction2", "I3DResNet50-mmaction2", "", "e213c223", (73.47, 91.27)),
+    _mmaction2("kinetics", "I3DResNet50-mmaction2", "", "e213c223", (73.47, 91.27)),
     _mmaction2(
-        "I3DResNet50:kinetics-mmaction2-dense",
+        "kinetics-dense",
         "I3DResNet50-mmaction2",
         "",
         "9f46003f",
         (73.77, 91.35),
         "dense-32x2x1",
     ),
+    _mmaction2("kinetics", "I3DResNet50-mmaction2-heavy", "-heavy", "ed501b31", (76.21, 92.48)),
     _mmaction2(
-        "I3DResNet50:kinetics-mmaction2-heavy", "I3DResNet50-mmaction2-heavy", "-heavy", "ed501b31", (76.21, 92.48)
-    ),
-    _mmaction2(
-        "I3DResNet50:kinetics-mmaction2-nl5-dot",
+        "kinetics",
         "I3DResNet50-mmaction2-nl5-dot",
         "-nl-dot-product",
         "8e1f2148",
         (74.80, 92.07),
     ),
     _mmaction2(
-        "I3DResNet50:kinetics-mmaction2-nl5",
+        "kinetics",
         "I3DResNet50-mmaction2-nl5",
         "-nl-embedded-gaussian",
         "afd8f562",
         (74.73, 91.80),
     ),
     _mmaction2(
-        "I3DResNet50:kinetics-mmaction2-nl5-gaussian",
+        "kinetics",
         "I3DResNet50-mmaction2-nl5-gaussian",
         "-nl-gaussian",
         "0c5cbf5a",
         (73.97, 91.33),
     ),
     _published(
-        "C3D:ucf101",
+        "ucf101",
         "C3D",
         RemoteFile(
             "c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/"
@@ -264,7 +261,7 @@ ENTRIES = (
     _charades("rgb", "ae56da9f0d1cdefd9643d1ca6c1b5b944f9e7467"),
     _charades("flow", "e609545f2ae2d992ca715b819ed6b53b8f5c8b95"),
     _published(
-        "S3D:kinetics-kylemin",
+        "kinetics",
         "S3D-kylemin",
         RemoteFile(
             "models/s3d/checkpoint/S3D_kinetics400_torchified.pt",
@@ -277,7 +274,7 @@ ENTRIES = (
         licence="MIT",
     ),
     _published(
-        "S3DG:howto100m",
+        "howto100m",
         "S3DG-milnce",
         RemoteFile("s3d_howto100m.pth", host=WILLOW),
         "HowTo100M, with narration (an embedding of 512 values, no classes)",

@@ -172,10 +172,10 @@ def is_name(weights):
     return isinstance(weights, str) and (weights in WEIGHTS or any(weights == name for name, _ in PUBLISHED))
 
 
-def names(of):
-    """Returns the names of the published weights of a public builder's networks, as its `weights=` takes them."""
-    others = (name.partition(":")[2] for name, _ in PUBLISHED if name.startswith(f"{of}:"))
-    return (*(WEIGHTS if of == "I3D" else ()), *dict.fromkeys(others))
+def names(networks):
+    """Returns the names of the published weights of some networks, as their builder's `weights=` takes them."""
+    others = (name.partition(":")[2] for name, _ in PUBLISHED if name.partition(":")[0] in networks)
+    return tuple(dict.fromkeys((*(WEIGHTS if "I3D" in networks else ()), *others)))
 
 
 def of_network(family):
@@ -183,10 +183,17 @@ def of_network(family):
     return [entry for entry in (*CHECKPOINTS.values(), *PUBLISHED.values()) if entry.family == family]
 
 
-def whole_name(weights, of):
-    """Returns the name that a builder's `weights=` has everywhere else: "S3D:kinetics" for S3D's "kinetics"."""
-    named = isinstance(weights, str) and weights in names(of) and not (of == "I3D" and weights in WEIGHTS)
-    return f"{of}:{weights}" if named else weights
+def whole_name(weights, networks):
+    """Returns what a builder's `weights=` is called everywhere else: "S3D:kinetics" for S3D's "kinetics".
+
+    Args:
+        weights: a published name, or anything else, which is returned as it is.
+        networks: names of the networks that are built, the likeliest first.
+    """
+    if not isinstance(weights, str) or ("I3D" in networks and weights in WEIGHTS):
+        return weights
+    there = {name for name, _ in PUBLISHED}
+    return next((name for name in (f"{network}:{weights}" for network in networks) if name in there), weights)
 
 
 def find(weights, stream):

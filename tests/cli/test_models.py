@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from keras_i3d import cli, network_cards
+from keras_i3d import cli, network_cards, specs
 from keras_i3d.cli import columns
 from keras_i3d.models import families, s3d
-from keras_i3d.specs import ClipSpec
+from keras_i3d.weights import registry
 from keras_i3d.weights.originals.original import Original
 
 
@@ -22,14 +22,15 @@ def printed(capsys, *words):
 @pytest.fixture
 def more(monkeypatch):
     """Two more networks of S3D's builder, one with a gate, and one with as little said of it as may be."""
-    row = families.find("S3D")
+    row = dataclasses.replace(families.find("S3D"), clips=specs.CLIPS, macs=71.92)
+    monkeypatch.setattr(registry, "PUBLISHED", {})
     gated = dataclasses.replace(
         row,
         name="S3D-milnce",
         title="S3D-G",
         builder=functools.partial(s3d.s3d, variant="milnce"),
         first="Conv3d_1a_7x7_conv_3d",
-        clips={"rgb": ClipSpec("rgb", fps=10, frames=16, frame_stride=2, crop=64)},
+        clips={"rgb": specs.ClipSpec("rgb", fps=10, frames=16, frame_stride=2, crop=64)},
         halo=None,
         of="S3D",
         options={"variant": "milnce", "depth": 1},
@@ -38,7 +39,7 @@ def more(monkeypatch):
         row,
         name="S3D-bare",
         builder=functools.partial(s3d.s3d, variant="kylemin"),
-        clips={"flow": ClipSpec("flow", crop=32)},
+        clips={"flow": specs.ClipSpec("flow", crop=32)},
         parameters={},
         macs=None,
         accuracy={},
@@ -69,7 +70,7 @@ def test_the_networks_of_a_builder_stand_together(more, capsys):
     """The default first, with the values of the options that tell them apart; what nobody says is a dash."""
     lines = printed(capsys).splitlines()[3:]
     assert lines == [
-        "S3D: S3D (Xie et al. 2018, arXiv 1712.04851), as in torchvision",
+        "S3D: S3D (Xie et al. 2018, arXiv 1712.04851) as in torchvision",
         '  variant="torchvision" | "milnce" | "kylemin"',
         "S3D                                  8,320,048    71.92    64 x 1 @ 25 fps, 224     68.4 / 88.1    -",
         "S3D-milnce                           8,320,048    71.92    16 x 2 @ 10 fps, 64      68.4 / 88.1    miech",

@@ -20,13 +20,13 @@ from keras_i3d.weights.originals.inceptions import place
 PORTS = {
     "slim_i3d": "TF-Slim",
     "slim_i3d_odd": "TF-Slim",
-    "piergiaj_i3d": "piergiaj/pytorch-i3d",
-    "piergiaj_i3d_odd": "piergiaj/pytorch-i3d",
-    "piergiaj_i3d_flow": "piergiaj/pytorch-i3d",
-    "hassony2_i3d": "hassony2/kinetics_i3d_pytorch",
+    "piergiaj_i3d": "piergiaj",
+    "piergiaj_i3d_odd": "piergiaj",
+    "piergiaj_i3d_flow": "piergiaj",
+    "hassony2_i3d": "hassony2",
     # Of an odd number of frames. Its sides are multiples of 16, as all that this code gives DeepMind's numbers for.
-    "hassony2_i3d_odd": "hassony2/kinetics_i3d_pytorch",
-    "hassony2_i3d_flow": "hassony2/kinetics_i3d_pytorch",
+    "hassony2_i3d_odd": "hassony2",
+    "hassony2_i3d_flow": "hassony2",
 }
 QUICK = {"slim_i3d_odd", "piergiaj_i3d_odd", "hassony2_i3d_flow"}
 NAMES = [row[0] for row in LAYERS]

