@@ -84,6 +84,34 @@ def read_torch(path, wanted=()):
     return weights, dataclasses.replace(known, source=f"{found.name}'s {path.name}, sha256 {digest}")
 
 
+def read_tensorflow(path, stream=None, wanted=()):
+    """Reads a TensorFlow checkpoint: DeepMind's, TF-Slim's or Model Garden's, known by its variables' names.
+
+    Args:
+        path: its prefix; both of TensorFlow's formats.
+        stream: the one to take if neither names nor shapes tell.
+        wanted: as for `read_torch`.
+
+    Returns:
+        ({layer: [arrays in Keras's order]}, Facts).
+
+    Raises:
+        WeightsError: the checkpoint is unreadable, of no known network, or not whole.
+    """
+    prefix = tensorflow_files.checkpoint_prefix(path)
+    index = f"{prefix}.index"
+    variables = None if os.path.isfile(index) else tensorflow_files.read(prefix)
+    names = tensorflow_files.crcs(index) if variables is None else variables
+    if not any("/conv_3d/" in name for name in names):
+        variables = tensorflow_files.read(prefix) if variables is None else variables
+        of_tensorflow = [each for each in catalogue.ORIGINALS if not each.torch]
+        _, weights, known = original.find(variables, of_tensorflow, os.path.basename(prefix), wanted)
+        return weights, known
+    weights = deepmind.read_sonnet(prefix)
+    entry = registry.identify(index) if os.path.isfile(index) else None
+    return weights, entry.facts if entry else deepmind.facts(stream)
+
+
 def convert_torch(path, output, labels=None):
     """Converts a file of weights of a PyTorch, Caffe2 or MXNet code to a `.weights.h5`.
 

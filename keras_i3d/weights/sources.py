@@ -144,14 +144,8 @@ def _from_path(weights, stream, wanted):
         )
     elif torch_files.is_torch(path):
         values, noted = conversion.read_torch(path, wanted)
-    elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index"):
-        prefix = tensorflow_files.checkpoint_prefix(path)
-        values = deepmind.read_sonnet(prefix)
-        entry = registry.identify(f"{prefix}.index")
-        noted = entry.facts if entry else deepmind.facts(stream)
-    elif tensorflow_files.is_first_format(path):
-        values = deepmind.read_sonnet(path)
-        noted = deepmind.facts(stream)
+    elif os.path.isfile(f"{tensorflow_files.checkpoint_prefix(path)}.index") or tensorflow_files.is_first_format(path):
+        values, noted = conversion.read_tensorflow(path, stream, wanted)
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")

@@ -28,7 +28,7 @@ def more(monkeypatch):
         row,
         name="S3D-milnce",
         title="S3D-G",
-        builder=functools.partial(s3d.s3d, variant="milnce"),
+        builder=functools.partial(s3d.s3d, variant="S3DG-milnce"),
         first="Conv3d_1a_7x7_conv_3d",
         clips={"rgb": specs.ClipSpec("rgb", fps=10, frames=16, frame_stride=2, crop=64)},
         halo=None,
@@ -38,7 +38,7 @@ def more(monkeypatch):
     bare = dataclasses.replace(
         row,
         name="S3D-bare",
-        builder=functools.partial(s3d.s3d, variant="kylemin"),
+        builder=functools.partial(s3d.s3d, variant="S3D-kylemin"),
         clips={"flow": specs.ClipSpec("flow", crop=32)},
         parameters={},
         macs=None,

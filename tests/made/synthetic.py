@@ -66,9 +66,13 @@ def slim_shapes(layers):
 
 def write(shapes, seed, prefix):
     """Writes `prefix`.index and `prefix`.data-00000-of-00001, and returns `prefix` as a string."""
+    return save({name: weight(name, shape, seed) for name, shape in shapes.items()}, prefix)
+
+
+def save(values, prefix):
+    """Writes a checkpoint of these {name: array}, and returns `prefix` as a string."""
     import tensorflow as tf
 
-    values = {name: weight(name, shape, seed) for name, shape in shapes.items()}
     pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     tf.raw_ops.SaveV2(
         prefix=str(prefix),

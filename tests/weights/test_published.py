@@ -8,10 +8,10 @@ import threading
 import keras
 import numpy as np
 import pytest
-from made import goldens, torch_writer
+from made import goldens, synthetic, torch_writer
 
 import keras_i3d
-from keras_i3d import facts, networks
+from keras_i3d import builders, facts, networks
 from keras_i3d.errors import WeightsError, WeightsUnreachableError
 from keras_i3d.models import families
 from keras_i3d.weights import cache, conversion, download, h5_files, published, registry, sources
@@ -156,3 +156,25 @@ def test_entries_are_whole():
         assert all(url.startswith("https://") for url in entry.file.urls)
         assert not registry.is_name(name.partition(":")[2]) or name.partition(":")[2] in registry.WEIGHTS
     assert len({entry.name for entry in published.PUBLISHED.values()}) == len(published.PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("slim_s3dg", "S3DG"),
+        pytest.param("slim_s3d", "S3D-slim", marks=pytest.mark.slow),
+        pytest.param("modelgarden_s3d", "S3DG-garden", marks=pytest.mark.slow),
+        pytest.param("slim_i3d", "I3D", marks=pytest.mark.slow),
+    ],
+)
+def test_a_tensorflow_checkpoint_by_path(name, network, tmp_path):
+    """TF-Slim's and Model Garden's, next to what a training saves too."""
+    golden = goldens.case(name)
+    arrays = goldens.arrays(golden) | {"global_step": np.zeros(1, "int64")}
+    synthetic.save(arrays, tmp_path / "model.ckpt")
+    row = families.find(network)
+    model = builders.build(row.of, weights=tmp_path / "model.ckpt", input_shape=ANY, **row.options)
+    assert facts.of(model).family == network
+    logits = keras.Model(model.input, model.get_layer("Logits").output)
+    answer = np.asarray(logits(goldens.clip(golden), training=False))[0]
+    assert goldens.relative(answer, golden["logits"]) < 1e-5
