@@ -178,3 +178,56 @@ def test_a_tensorflow_checkpoint_by_path(name, network, tmp_path):
     logits = keras.Model(model.input, model.get_layer("Logits").output)
     answer = np.asarray(logits(goldens.clip(golden), training=False))[0]
     assert goldens.relative(answer, golden["logits"]) < 1e-5
+
+
+# Every network of which a file is read, by a golden: {golden: ending of the file}.
+PATHS = {
+    "torchvision_s3d": ".pth",
+    "kylemin_s3d": ".pt",
+    "milnce_s3dg": ".pth",
+    "torchvision_r3d_18": ".pth",
+    "torchvision_mc3_18": ".safetensors",
+    "torchvision_r2plus1d_18": ".pth",
+    "ig65m_r2plus1d_34": ".pth",
+    "mmaction2_c3d": ".npz",
+    "piergiaj_i3d": ".pt",
+    "piergiaj_i3d_flow": ".pt",
+    "hassony2_i3d": ".pth",
+    "hassony2_i3d_flow": ".pth",
+    "pytorchvideo_i3d_r50_8x8": ".pyth",
+    "slowfast_i3d_r50_8x8": ".pyth",
+    "slowfast_i3d_nln_r50_8x8": ".pyth",
+    "tusharn_i3res50": ".pt",
+    "tusharn_i3res50_nl": ".pt",
+    "gluon_i3d_resnet50": ".params",
+    "gluon_i3d_nl5_resnet50": ".params",
+    "gluon_i3d_nl10_resnet50": ".params",
+    "gluon_i3d_resnet101": ".params",
+    "gluon_i3d_nl5_resnet101": ".params",
+    "mmaction2_i3d_r50": ".pth",
+    "mmaction2_i3d_r50_heavy": ".pth",
+    "mmaction2_i3d_r50_nl_embedded_gaussian": ".pth",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PATHS)
+def test_from_the_originals_file_by_the_converter_to_its_logits(name, tmp_path, record_property):
+    golden, path, made = goldens.case(name), tmp_path / f"{name}{PATHS[name]}", tmp_path / "made.weights.h5"
+    arrays = goldens.arrays(golden)
+    if path.suffix == ".safetensors":
+        path.write_bytes(torch_writer.safetensors(arrays))
+    elif path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".params":
+        path.write_bytes(torch_writer.params(arrays))
+    else:
+        tensors = {each: torch_writer.tensor(array) for each, array in arrays.items()}
+        path.write_bytes(torch_writer.zipped({"model_state": tensors} if path.suffix == ".pyth" else tensors))
+    known = conversion.convert_torch(path, made)
+    network = networks.load(made)
+    assert network.facts.family == known.family
+    answer = np.asarray(network.to_logits()(goldens.clip(golden), training=False))[0]
+    error = goldens.relative(answer, golden.get("logits") or golden["video_embedding"])
+    record_property("relative error of the logits", f"{known.family}: {error:.1e}")
+    assert error < 1e-5
