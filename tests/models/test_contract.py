@@ -34,22 +34,25 @@ SHORT = tiny.short_rows()
 WIDTH, CLASSES = 0.1, 7
 
 
-def slow_if_another(name):
-    """The first network of each builder is tested at once, its others by `make test-slow`."""
-    row = ROWS[name]
-    first = next(each for each in ROWS.values() if each.of == row.of)
-    return name if row is first else pytest.param(name, marks=pytest.mark.slow)
+def slow_unless(at_once, name):
+    """A network that is tested at once, or by `make test-slow`."""
+    return name if at_once else pytest.param(name, marks=pytest.mark.slow)
 
 
-# Networks with layers that the first of their builder does not have.
-OTHER_LAYERS = ("I3DResNet50-nl5",)
+def is_first(name):
+    """Whether a network is the first of its builder, and has not a smaller sister of the same layers."""
+    first = next(row for row in ROWS.values() if row.of == ROWS[name].of)
+    return first.name == name and name not in ("R3D34", "R2Plus1D34", "I3DResNet101")
 
-NAMES = [slow_if_another(name) for name in ROWS]
-# `test_baselines.py` takes those of other streams, and of single frames, along the same roads.
+
+NAMES = [slow_unless(is_first(name), name) for name in ROWS]
+# Of each kind of layers one.
+KINDS = ("I3D", "S3DG", "R2Plus1D18", "I3DResNet50-nl5", "C3D", "FusedTwoStream", "ConvNetLSTM")
+# `test_baselines.py` takes the rest along the same roads.
 OTHERS = [
-    name
-    for name in NAMES
-    if name != families.DEFAULT and isinstance(name, str) and "rgb" in ROWS[name].clips and ROWS[name].min_frames > 1
+    slow_unless(name in ("S3D", "R2Plus1D18", "I3DResNet50"), name)
+    for name, row in ROWS.items()
+    if name != families.DEFAULT and "rgb" in row.clips and row.of not in ("InceptionV1", "ConvNetLSTM")
 ]
 
 # sha256 of names, shapes and order with the row's own classes, {"NETWORK STREAM": digest}. Keras loads a `.weights.h5`
@@ -350,10 +353,13 @@ for name in sys.argv[2:]:
 """
 
 
-def test_the_same_on_jax(tmp_path, monkeypatch):
-    """The first network of each builder and those of other layers, cut short, in one process."""
+@pytest.mark.parametrize(
+    "names", [KINDS, pytest.param([name for name in ROWS if name not in KINDS], marks=pytest.mark.slow)], ids=len
+)
+def test_the_same_on_jax(names, tmp_path, monkeypatch):
+    """Networks cut short, in one process."""
     tiny.shorten(monkeypatch)
-    wanted, names = {}, [name for name in NAMES if isinstance(name, str)] + [*OTHER_LAYERS]
+    wanted = {}
     for name in names:
         row = families.find(name)
         model, x = randomise(build(row)), clip(row, 3, 8, 16)
