@@ -302,6 +302,7 @@ def TwoStreamI3D(
     name=None,
     rgb="I3D",
     flow="I3D",
+    accept_licence=None,
 ):
     """Two-Stream I3D, (e) of the I3D paper: two streams in one model, their logits summed before the softmax.
 
@@ -313,11 +314,12 @@ def TwoStreamI3D(
         input_shape: (T, H, W), the same for both streams; by default (None, 224, 224).
         classes, classifier_activation, dropout, depth_multiplier, bn_momentum, name: as for `I3D`.
         rgb, flow: names of the streams' networks, as `keras-i3d models` lists them.
+        accept_licence: as for the builders of one stream.
 
     Returns:
-        A functional model from `{"rgb": (B, T, H, W, 3), "flow": (B, T, H, W, 2)}`, float32 in [-1, 1], to
-        float32 (B, classes). The two streams may have different T. `get_layer("rgb_stream")` and
-        `get_layer("flow_stream")` are the streams, each ending in its logits.
+        A functional model from `{"rgb": (B, T, H, W, 3), "flow": (B, T, H, W, 2)}`, float32 as `preprocess_input`
+        scales them for each network, to float32 (B, classes). The two streams may have different T.
+        `get_layer("rgb_stream")` and `get_layer("flow_stream")` are the streams, each ending in its logits.
     """
     if input_shape is not None and len(input_shape) != 3:
         raise ValueError(
@@ -338,11 +340,12 @@ def TwoStreamI3D(
         classes = builders.size(classes, whole)
         depth_multiplier = builders.width(depth_multiplier, whole)
     settings = {"dropout": dropout, "depth_multiplier": depth_multiplier, "bn_momentum": bn_momentum}
+    settings |= {"accept_licence": accept_licence}
     networks = {"rgb": rgb, "flow": flow}
     by_stream = {s: registry.whole_name(each, [families.find(networks[s]).name]) for s, each in by_stream.items()}
     for stream, name_or_path in by_stream.items():  # every name is checked before the first download
         if registry.is_name(name_or_path):
-            builders.found(name_or_path, stream, depth_multiplier)
+            builders.found(name_or_path, stream, depth_multiplier, accept_licence=accept_licence)
     rgb, flow = (
         builders.build(networks[s], True, by_stream[s], shapes[s], s, classes=classes, **settings) for s in CHANNELS
     )

@@ -47,7 +47,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
     before = runs.read_heads(output) if output is not None and runs.is_run(output) and has_begun(output) else {}
     earlier = next(iter(before.values()), None)
     stream = stream or next(iter(families.find(family or families.DEFAULT).clips))
-    known = _known(weights, stream, earlier)
+    known = _known(weights, stream, earlier, family)
     family = families.find(family or (known.family if known else families.DEFAULT))
     if stream not in family.clips:
         raise ValueError(f"{family.name} takes the stream {' or '.join(family.clips)}. Received: stream={stream!r}")
@@ -165,8 +165,8 @@ def has_checkpoint(output):
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
-def _known(weights, stream, earlier):
-    """Returns the Facts of the weights that a run starts from; None without any.
+def _known(weights, stream, earlier, family=None):
+    """Returns the Facts of the weights that a run starts from, of the network that is asked for; None without any.
 
     Of a run that has begun (`earlier`) its own are taken, because its weights may be gone.
     """
@@ -174,7 +174,7 @@ def _known(weights, stream, earlier):
         return earlier.facts
     if runs.is_run(weights):
         return runs.read(weights).facts
-    return None if weights is None else sources.find(weights, stream).facts
+    return None if weights is None else sources.find(weights, stream, wanted=[family] if family else ()).facts
 
 
 def initial_weights(run):

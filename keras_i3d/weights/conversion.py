@@ -76,9 +76,10 @@ def read_torch(path, wanted=()):
         WeightsError: the file is unreadable, of no known network, or not whole.
     """
     path = pathlib.Path(path)
-    found, weights, known = original.find(torch_files.read(path), catalogue.ORIGINALS, str(path), wanted)
     digest = download.sha256(path)
     entry = published.identify(path, digest)
+    wanted = [entry.family] if entry else wanted  # by its hash it can be told
+    found, weights, known = original.find(torch_files.read(path), catalogue.ORIGINALS, str(path), wanted)
     if entry and (entry.family, entry.classes, entry.stream) == (known.family, known.classes, known.stream):
         known = entry.facts
     return weights, dataclasses.replace(known, source=f"{found.name}'s {path.name}, sha256 {digest}")

@@ -34,6 +34,7 @@ class Published:
         commercial: whether that allows commerce; if not, it has to be accepted.
         labels: name of the label list, if it is known to be in that order.
         activation: what makes probabilities of the logits.
+        frames: of the clips that they were trained on, where these are not as long as the network's.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Published:
     commercial: bool = True
     labels: str | None = None
     activation: str = SOFTMAX
+    frames: int | None = None
 
     @property
     def files(self):
@@ -59,13 +61,14 @@ class Published:
     @property
     def facts(self):
         """The Facts of the network that they are of."""
+        clip = families.find(self.family).clips[self.stream]
         return Facts(
             stream=self.stream,
             classes=self.classes,
             labels=self.labels,
             activation=self.activation,
             depth_multiplier=1.0,
-            clip=families.find(self.family).clips[self.stream],
+            clip=dataclasses.replace(clip, frames=self.frames or clip.frames),
             source=f'published weights "{self.weights}"',
             family=self.family,
         )
@@ -165,7 +168,7 @@ ENTRIES = (
         trained_on="IG-65M, then Kinetics-400, clips of 8 frames",
         accuracy=(74.9, 91.8),
         protocol=VALIDATION,
-        **_ig65m("clip8_ft_kinetics_from_ig65m", "0aa0550b"),
+        **_ig65m("clip8_ft_kinetics_from_ig65m", "0aa0550b", frames=8),
     ),
     _published(
         "ig65m-kinetics",
@@ -177,7 +180,7 @@ ENTRIES = (
     _published(
         "ig65m-8",
         trained_on="IG-65M, clips of 8 frames",
-        **_ig65m("clip8_ig65m_from_scratch", "9bae36ae", classes=487),
+        **_ig65m("clip8_ig65m_from_scratch", "9bae36ae", classes=487, frames=8),
     ),
     _published(
         "ig65m",

@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.models import families
 from keras_i3d.specs import FLOW_CLIP, LABEL_LISTS, RGB_CLIP, ClipSpec
 from keras_i3d.weights import tensorflow_files
 from keras_i3d.weights.download import git_blob
@@ -188,8 +189,10 @@ def whole_name(weights, networks):
 
     Args:
         weights: a published name, or anything else, which is returned as it is.
-        networks: names of the networks that are built, the likeliest first.
+        networks: names of the networks that are built, the likeliest first. The names of those whose weights they
+            share count too, after their own.
     """
+    networks = [*networks, *(row.shares for row in map(families.find, networks) if row.shares)]
     if not isinstance(weights, str) or ("I3D" in networks and weights in WEIGHTS):
         return weights
     there = {name for name, _ in PUBLISHED}

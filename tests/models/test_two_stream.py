@@ -6,8 +6,10 @@ import pytest
 from made import synthetic
 
 import keras_i3d
+from keras_i3d.errors import WeightsError
 from keras_i3d.models.inception import inception_i3d
 from keras_i3d.models.two_stream import fuse
+from keras_i3d.weights import cache
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,15 @@ def test_from_two_files(streams, tmp_path):
     model = keras_i3d.TwoStreamI3D(weights=paths, input_shape=(None, 32, 32), depth_multiplier=0.1)
     for a, b in zip(model.get_weights(), fuse(**streams).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_licence_is_accepted_by_the_argument(monkeypatch):
+    monkeypatch.setattr(cache, "published", lambda *_: pytest.fail("fetched"))
+    settings = {"weights": {"rgb": "kinetics", "flow": None}, "rgb": "I3DResNet50-nonlocal"}
+    with pytest.raises(WeightsError, match="Accept it by accept_licence='CC-BY-NC-4.0'"):
+        keras_i3d.TwoStreamI3D(**settings)
+    with pytest.raises(pytest.fail.Exception, match="fetched"):
+        keras_i3d.TwoStreamI3D(**settings, accept_licence="CC-BY-NC-4.0")
 
 
 def test_published_weights(repository):

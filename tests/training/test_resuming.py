@@ -17,9 +17,10 @@ from made.tiny import i3d
 
 from keras_i3d import cli, locks, training
 from keras_i3d.errors import TrainingError
+from keras_i3d.facts import Facts
 from keras_i3d.records import manifest
 from keras_i3d.training import checkpoints, run, run_errors, run_start
-from keras_i3d.weights import h5_files
+from keras_i3d.weights import h5_files, sources
 
 RECIPE = training.Recipe(
     steps=3, batch_size=4, learning_rate=0.05, depth_multiplier=0.125, clip_frames=9, size=32, save_every=1,
@@ -51,6 +52,18 @@ def finished(records, tmp_path_factory):
 def ended(finished, tmp_path):
     """A copy of the run's folder: the run was moved, so to say."""
     return shutil.copytree(finished / "run", tmp_path / "moved" / "run")
+
+
+def test_weights_are_those_of_the_network_that_is_asked_for(monkeypatch):
+    """Files of several networks have the same names and shapes: what a run starts from is read as its own network's."""
+    asked = []
+    known = Facts("rgb", family="I3DResNet50-nonlocal")
+    monkeypatch.setattr(
+        run_start.sources, "find", lambda *_, wanted=(): asked.append(wanted) or sources.Source("", known, None)
+    )
+    assert run_start._known("baseline.pkl", "rgb", None, known.family) is known
+    run_start._known("baseline.pkl", "rgb", None)
+    assert asked == [[known.family], ()]
 
 
 def settled(records, output, weights, validation=None):

@@ -1,10 +1,13 @@
 """A file of another code's weights, told by its names and shapes."""
 
+import re
+
 import numpy as np
 import pytest
 
 from keras_i3d.errors import WeightsError
 from keras_i3d.models import families
+from keras_i3d.weights import published
 from keras_i3d.weights.originals import original
 from keras_i3d.weights.originals.catalogue import ORIGINALS
 from keras_i3d.weights.originals.original import Original
@@ -85,7 +88,19 @@ def test_two_codes_of_the_same_names(arrays, capsys):
     assert original.find(arrays, [i3d, KNOWN, twin], "file.pth")[0] is KNOWN
     assert original.find(arrays, [KNOWN, twin], "a/twin-1.pth")[0] is twin
     assert original.find(arrays, [KNOWN, twin], "a/twin-1.pth", wanted=["S3D"])[0] is twin
+    assert original.find(arrays, [KNOWN, twin], "twins/1.pth")[0] is KNOWN  # a folder's name says nothing
     assert not capsys.readouterr().err
+
+
+def test_a_file_of_a_network_that_is_not_here(arrays):
+    wary = Original("somebody", "S3D", place, unlike="8x8")
+    with pytest.raises(WeightsError, match="like_8x8.pkl is named like a file of a network that is not here"):
+        original.find(arrays, [wary], "a/like_8x8.pkl")
+    assert original.find(arrays, [wary], "8x8/like.pkl")[0] is wary
+    patterns = {each.unlike for each in ORIGINALS if each.unlike}
+    assert [pattern for pattern in patterns if re.search(pattern, "i3d_nonlocal_8x8_IN_pretrain_400k.pkl")]
+    for entry in published.ENTRIES:  # no published one is refused
+        assert not [pattern for pattern in patterns if re.search(pattern, entry.file.path)], entry.name
 
 
 def test_every_original_is_of_a_row():

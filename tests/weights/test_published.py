@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import http.server
+import re
 import threading
 
 import keras
@@ -15,6 +16,7 @@ from keras_i3d import builders, facts, networks
 from keras_i3d.errors import WeightsError, WeightsUnreachableError
 from keras_i3d.models import families
 from keras_i3d.weights import cache, conversion, download, h5_files, published, registry, sources
+from keras_i3d.weights.originals import original
 from keras_i3d.weights.originals.catalogue import ORIGINALS
 
 MC3, ANY = "torchvision_mc3_18", (None, None, None, 3)
@@ -76,6 +78,16 @@ def test_by_path_of_the_users_own_copy(known, written, tmp_path, capsys):
     assert gives_the_golden(networks.load(made, "rgb").model)
     with pytest.raises(WeightsError, match="holds weights of MC318; this model is R3D18"):
         keras_i3d.R3D18(weights=other)
+
+
+def test_a_hash_tells_more_than_a_name(known, written, monkeypatch):
+    """Of a file that is known by its hash, the network is: whatever its name, and whatever is wanted."""
+    asked, find = [], original.find
+    monkeypatch.setattr(original, "find", lambda *given: asked.append(given[3]) or find(*given))
+    conversion.read_torch(written, ["R3D18"])
+    monkeypatch.setattr(published, "identify", lambda *_: None)
+    conversion.read_torch(written, ["R3D18"])
+    assert asked == [["MC318"], ["R3D18"]]
 
 
 def test_a_file_with_another_hash_is_not_taken(written, monkeypatch, tmp_path):
@@ -152,7 +164,9 @@ def test_entries_are_whole():
         assert name.partition(":")[0] == row.name
         assert stream in row.clips
         assert entry.family in read, entry.family
-        assert entry.facts.clip == row.clips[stream]
+        assert entry.facts.clip == dataclasses.replace(row.clips[stream], frames=entry.facts.clip.frames)
+        said = re.search(r"clips of (\d+) frames", entry.trained_on)
+        assert entry.facts.clip.frames == (int(said[1]) if said else row.clips[stream].frames), name
         assert all(url.startswith("https://") for url in entry.file.urls)
         assert not registry.is_name(name.partition(":")[2]) or name.partition(":")[2] in registry.WEIGHTS
     assert len({entry.name for entry in published.PUBLISHED.values()}) == len(published.PUBLISHED)

@@ -66,3 +66,10 @@ def test_no_index_file(tmp_path):
 def test_unknown_names(weights, stream, message):
     with pytest.raises(ValueError, match=message):
         registry.find(weights, stream)
+
+
+def test_a_name_of_the_network_whose_weights_are_shared():
+    assert registry.whole_name("charades", ["I3D"]) == "I3D:charades"
+    assert registry.whole_name("charades", ["I3D-strides-1-1-1"]) == "I3D:charades"
+    assert registry.whole_name("kinetics", ["I3D-strides-1-1-1"]) == "kinetics"
+    assert registry.whole_name("kinetics", ["S3D", "S3D-kylemin"]) == "S3D:kinetics"

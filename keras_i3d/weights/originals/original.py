@@ -1,6 +1,7 @@
 """The codes that people have weights of: whose file it is, found by its names and shapes, and read in ours."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 
@@ -25,6 +26,8 @@ class Original:
         torch: kernels are (out, in, t, h, w) and matrices (out, in), as in PyTorch; else (t, h, w, in, out), (in, out).
         beside: regular expression of the whole names that a file holds next to the weights, which are left out.
         named: regular expression that the file's name contains if another network has the same names and shapes.
+        unlike: regular expression that the name of a file of the same names and shapes contains, whose network is
+            another one that no row is; such a file is refused.
         convert: from (layer, weight, array) to the array in our axes, or None for a transposition alone.
         finish: from {(layer, weight): array} in our axes to what our layers hold, where they are not one to one.
         activation: what makes probabilities of the logits.
@@ -36,6 +39,7 @@ class Original:
     torch: bool = True
     beside: str = r".*num_batches_tracked"
     named: str = ""
+    unlike: str = ""
     convert: Callable | None = None
     finish: Callable | None = None
     activation: str = SOFTMAX
@@ -121,7 +125,8 @@ def find(arrays, originals, source, wanted=None):
     Args:
         arrays: {variable's name: array}.
         originals: every Original that may have written it.
-        source: what to call the file; its name tells networks apart that share all names and shapes.
+        source: what to call the file; its own name, not those of its folders, tells networks apart that share all names
+            and shapes.
         wanted: names of rows that it should be of, if it can be told no other way.
 
     Returns:
@@ -140,7 +145,12 @@ def find(arrays, originals, source, wanted=None):
             else f" Its first variables: {listed(arrays)}."
         )
         raise WeightsError(f"{source} is of no network that is known by its variables' names.{hint}")
-    read, problem = [], None
+    name, read, problem = os.path.basename(source), [], None
+    if any(original.unlike and re.search(original.unlike, name) for original in fitting):
+        raise WeightsError(
+            f"{source} is named like a file of a network that is not here. {fitting[0].family} has the same names and "
+            "shapes, and computes something else."
+        )
     for original in fitting:
         try:
             read.append((original, *original.read(arrays, source)))
@@ -149,7 +159,7 @@ def find(arrays, originals, source, wanted=None):
     if not read:
         raise problem
     chosen = [each for each in read if wanted and each[0].family in wanted] or read
-    chosen = [each for each in chosen if each[0].named and re.search(each[0].named, str(source))] or chosen
+    chosen = [each for each in chosen if each[0].named and re.search(each[0].named, name)] or chosen
     others = [each[0].family for each in chosen[1:] if each[0].family != chosen[0][0].family]
     if others:
         notice(f"{source} may be of {' or '.join(others)} too, by its names and shapes; {chosen[0][0].family} is taken")

@@ -4,7 +4,7 @@ Some files are of two networks by all their names and shapes, and their own name
 gaussian and dot product, of which the former is taken where nothing is said; and the Caffe2 files of PySlowFast and of
 video-nonlocal-net, whose pools differ. In those, "riv" is the running variance, not its inverse.
 video-nonlocal-net's files of 8 x 8 frames have the same names again, and a first pool that no row has: 1 x 3 x 3, not
-padded. They are not to be read by these maps.
+padded. They are refused by their own name, UNLIKE.
 """
 
 import dataclasses
@@ -161,6 +161,9 @@ MMACTION2 = Names(
 )
 
 
+UNLIKE = r"i3d_(baseline|nonlocal)_8x8"  # video-nonlocal-net's
+
+
 def _original(code, names, named="", **row):
     """The Original of one row, of R50 with embedded gaussian blocks where nothing else is said."""
     row = {"depth": 50, "mode": resnet.EMBEDDED, **row}
@@ -170,6 +173,7 @@ def _original(code, names, named="", **row):
         place=functools.partial(names.place, row["depth"], row["non_local"]),
         beside=names.beside,
         named=named,
+        unlike=UNLIKE if names is CAFFE2 else "",
     )
 
 
