@@ -230,7 +230,16 @@ def activation(networks):
     """Returns the name of what makes probabilities of the summed logits: the networks' own, which must be one.
 
     A network that ends in its logits has none; softmax is taken then, and a line says so.
+
+    Raises:
+        ValueError: networks of several activations, or one whose output is no logits of classes.
     """
+    for network in networks.values():
+        if network.family.activation == network.facts.activation == "linear":
+            raise ValueError(
+                f"{network.origin} ({network.family.name}) gives an embedding, and no classes to choose from. Ask its "
+                "model in Python, or train a head on it: train --model=... --weights=..."
+            )
     found = one_value({stream: network.facts.activation for stream, network in networks.items()}, "activation")
     if found in (None, "linear"):
         notice("the network ends in its logits and does not say what it was trained with; softmax is taken")

@@ -371,10 +371,12 @@ def _row(table, depth, variant, non_local, mode, parameters, macs, accuracy):
     kind, layers_in_order = VARIANTS[variant], table or TABLES[depth]
     options = {"variant": variant, "non_local": non_local} | ({"mode": mode} if non_local else {})
     blocks = f", {non_local} non-local blocks ({mode.replace('_', ' ')})" if non_local else ""
+    # PySlowFast has those of R101 after the blocks of R50, and no weights.
+    places = ", non-local blocks at the paper's places" if (depth, variant) == (101, "slowfast") and non_local else ""
     endpoints, cuts = _endpoints(layers_in_order, PLACES.get((depth, non_local), {}))
     return Family(
         name=row_name(depth, variant, non_local, mode),
-        title=f"I3D-ResNet-{depth}{blocks} (Wang et al. 2018, arXiv 1711.07971), {SOURCES[variant]}",
+        title=f"I3D-ResNet-{depth}{blocks} (Wang et al. 2018, arXiv 1711.07971), {SOURCES[variant]}{places}",
         builder=functools.partial(i3d_resnet, depth=depth, table=table, **options),
         first=f"{layers_in_order[0][0]}_conv_3d",
         head=HEAD,

@@ -93,9 +93,10 @@ def load(model, source):
     _check_family(model, family, source.name)  # before anything is fetched
     weights = source.read()
     shapes = by_name.layer_shapes(model)
-    for name in (n for n in weights if n.rpartition("/")[2] == family.first):
+    own = {scope: _family_of(layers) if scope else family for scope, layers in _parts(weights).items()}
+    for name in (scope + each.first for scope, each in own.items() if scope + each.first in weights):
         _check_stream(np.shape(weights[name][0])[-2], shapes.get(name, [(None,) * 5])[0][-2], source.name)
-    heads = {name for name in {**shapes, **weights} if name.rpartition("/")[2] == family.head}
+    heads = {scope + each.head for scope, each in own.items()} & {*shapes, *weights}
     fresh = {n for n in heads & set(shapes) if n not in weights or np.shape(weights[n][0]) != shapes[n][0]}
     missing = {name for name in shapes if name not in weights and name not in heads} if source.partial else set()
     by_name.assign(model, weights, source.name, skip=fresh | missing | (heads - set(shapes)))
@@ -140,7 +141,7 @@ def _from_path(weights, stream, wanted):
         noted = facts.of(model) or Facts(
             stream,
             activation=facts.activation(model),
-            family=own.name if own else families.DEFAULT,
+            family=own.name if own else _family_of(_first_part(values)).name,
         )
     elif torch_files.is_torch(path):
         values, noted = conversion.read_torch(path, wanted)
@@ -164,7 +165,7 @@ def _check_ranks(by_layer, family):
 
 def _completed(noted, values, stream):
     """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
-    by_layer = {name.rpartition("/")[2]: arrays for name, arrays in values.items()}
+    by_layer = _first_part(values)
     shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
     family = families.find(noted.family) if noted else families.of_layers(shapes)
     _check_ranks(by_layer, family)
@@ -177,6 +178,25 @@ def _completed(noted, values, stream):
         classes=int(by_layer[family.head][0].shape[-1]) if family.head in by_layer else None,
         depth_multiplier=family.depth_multiplier_of(shapes, noted.depth_multiplier),
     )
+
+
+def _parts(values):
+    """{scope: {layer: arrays}} of the models inside a model; that of a model of one stream is ""."""
+    parts = {}
+    for name, arrays in values.items():
+        scope, slash, layer = name.rpartition("/")
+        parts.setdefault(scope + slash, {})[layer] = arrays
+    return parts
+
+
+def _first_part(values):
+    """{layer: arrays} of the first stream of a model."""
+    return next(iter(_parts(values).values()), {})
+
+
+def _family_of(layers):
+    """The Family that layers say they are of, where nobody else does."""
+    return families.of_layers({name: [np.shape(array) for array in arrays] for name, arrays in layers.items()})
 
 
 def _check_stream(channels, wanted, name):

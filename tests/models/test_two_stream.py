@@ -87,3 +87,16 @@ def test_published_weights(repository):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         keras_i3d.TwoStreamI3D(**arguments)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_any_two_networks_saved_and_loaded_by_path(ending, tmp_path):
+    settings = {"classes": 5, "depth_multiplier": 0.1, "input_shape": (16, 32, 32), "rgb": "R2Plus1D18", "flow": "S3D"}
+    model = keras_i3d.TwoStreamI3D(weights=None, **settings)
+    path = tmp_path / f"two{ending}"
+    model.save(path) if ending == ".keras" else model.save_weights(path)
+    again = keras_i3d.TwoStreamI3D(weights=path, **settings)
+    clips = {"rgb": synthetic.clip((1, 16, 32, 32, 3), 1), "flow": synthetic.clip((1, 16, 32, 32, 2), 2)}
+    np.testing.assert_array_equal(again(clips, training=False), model(clips, training=False))
+    other = keras_i3d.TwoStreamI3D(weights=path, **{**settings, "classes": 7})
+    assert other.output_shape == (None, 7)

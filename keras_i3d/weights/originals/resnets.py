@@ -182,8 +182,7 @@ ORIGINALS = (
     *(
         _original("PySlowFast", names, depth=depth, variant="slowfast", non_local=number)
         for names in (SLOWFAST, CAFFE2)
-        for depth in (50, 101)
-        for number in (0, 5)
+        for depth, number in ((50, 0), (50, 5), (101, 0))  # of R101 PySlowFast has the five blocks at other places
     ),
     *(
         _original("video-nonlocal-net", CAFFE2, "32x2", depth=depth, variant="nonlocal", non_local=number)
