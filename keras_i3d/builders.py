@@ -52,6 +52,8 @@ def build(
         registry.whole_name(weights, [row.name for row in rows]), stream, depth_multiplier, rows, accept_licence
     )
     row = _chosen(rows, source, family)
+    if source is None:
+        _say_what_else(row, options)
     settings = {} if bn_momentum is None else {"bn_momentum": bn_momentum}
     model = row.build(
         include_top=include_top,
@@ -83,6 +85,16 @@ def _chosen(rows, source, builder):
             f"{builder}({_as_arguments(rows[0].options)}), which is {rows[0].name}. Leave out what differs."
         )
     return rows[0]  # whose loading says what is wrong with weights of another network
+
+
+def _say_what_else(row, options):
+    """Says in a line which arguments were left open and are not the builder's default, because nothing else fits."""
+    usual = families.of_builder(row.of, {})[0].options
+    open_ones = {name for name, value in options.items() if value is None}
+    other = {name: value for name, value in row.options.items() if name in open_ones and name in usual}
+    other = {name: value for name, value in other.items() if value != usual[name]}
+    if other:
+        notice(f"{row.of} is made with {_as_arguments(other)}, with which alone there are such networks: {row.title}")
 
 
 def _as_arguments(options):

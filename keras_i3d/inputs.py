@@ -27,8 +27,8 @@ def preprocess_input(x, stream="rgb", network=None):
     from keras_i3d import facts  # here: whoever names no network needs no Keras
     from keras_i3d.models import families
 
-    row = families.find(network) if isinstance(network, str) else families.of(network)
-    if row is None:
+    row = families.find(network) if isinstance(network, str) else hasattr(network, "layers") and families.of(network)
+    if not row:
         raise ValueError(f"network is a model of one stream that this package made, or a name. Received: {network!r}")
     known = None if isinstance(network, str) else facts.of(network)
     clip = (known and known.clip) or row.clips.get(stream)

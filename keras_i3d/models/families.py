@@ -51,10 +51,15 @@ def of(model):
 
 
 def of_layers(shapes):
-    """Returns the Family to which layers of these names and shapes can belong, with or without a head.
+    """Returns the first of `all_of_layers`."""
+    return all_of_layers(shapes)[0]
 
-    Of several, the one with the most layers of them; of those the first whose kernels and widths they have; the default
-    where there is none.
+
+def all_of_layers(shapes):
+    """Returns the Families to which layers of these names and shapes can belong alike, with or without a head.
+
+    Those with the most layers of them, and of those all whose kernels and widths they have; where there are none, the
+    one with the most layers, or the default.
 
     Args:
         shapes: {layer: [shapes]} of what a file holds, at any width.
@@ -62,8 +67,13 @@ def of_layers(shapes):
     bodies = {row: row.layout(include_top=False) for row in FAMILIES.values() if row.first in shapes}
     fitting = [row for row, body in bodies.items() if body.keys() <= shapes.keys()]
     fitting.sort(key=lambda row: -len(bodies[row]))
-    alike = (row for row in fitting if _same_kernels(row, bodies[row], shapes) and row.depth_multiplier_of(shapes))
-    return next(alike, next(iter(fitting), FAMILIES[DEFAULT]))
+    alike = []
+    for row in fitting:
+        if alike and len(bodies[row]) < len(bodies[alike[0]]):
+            break
+        if _same_kernels(row, bodies[row], shapes) and row.depth_multiplier_of(shapes):
+            alike.append(row)
+    return alike or fitting[:1] or [FAMILIES[DEFAULT]]
 
 
 def _same_kernels(row, body, shapes):

@@ -201,14 +201,12 @@ def _of_rows(model, head):
 
 
 def _say_what_changes(model, run, labels):
-    """Says in a line where the weights that a run starts from are of other labels or clips than its own."""
+    """Says in a line where the weights that a run starts from are of other labels than its own."""
     before = facts.of(model)
     if before is None:
         return
     if isinstance(before.labels, tuple) and before.labels != labels:
         notice(f"{run.weights} has as many classes and other labels; its head is where the new one starts")
-    if before.clip and str(before.clip) != str(run.clip):
-        notice(f"{run.weights} was trained on clips of {before.clip}; this run takes {run.clip}")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import pathlib
 
 from keras_i3d import data, recipes, runs
 from keras_i3d.data.record_files import find_each
+from keras_i3d.errors import notice
 from keras_i3d.models import families
 from keras_i3d.records.manifest import check_same
 from keras_i3d.runs import Run
@@ -46,6 +47,8 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
         find_each(measured_on or trained_on)
     before = runs.read_heads(output) if output is not None and runs.is_run(output) and has_begun(output) else {}
     earlier = next(iter(before.values()), None)
+    if stream is None and family is None and runs.is_run(weights):
+        stream = runs.read(weights).stream
     stream = stream or next(iter(families.find(family or families.DEFAULT).clips))
     known = _known(weights, stream, earlier, family)
     family = families.find(family or (known.family if known else families.DEFAULT))
@@ -92,6 +95,9 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
     }
     if before:
         _check_same(before, found, output)
+    own = next(iter(found.values())).clip
+    if known and known.clip and str(known.clip) != str(own):
+        notice(f"{weights} was trained on clips of {known.clip}; this run takes {own}")
     return found
 
 

@@ -84,7 +84,7 @@ class Published:
         if self.licence not in (accepted, *os.environ.get(ACCEPTED, "").split()):
             raise WeightsError(
                 f'The weights "{self.weights}" are under {self.licence}, which forbids commercial use. Accept it by '
-                f"accept_licence={self.licence!r} of a builder, or by the environment variable {ACCEPTED}={self.licence}."
+                f"accept_licence={self.licence!r} of a builder, or the environment variable {ACCEPTED}={self.licence}."
             )
         notice(f'the weights "{self.weights}" are under {self.licence}, accepted here: no commercial use')
 

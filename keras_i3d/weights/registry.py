@@ -165,6 +165,7 @@ LABELS = {
 INCEPTION_V1 = RemoteFile("models/inception_v1_2016_08_28.tar.gz", host=SLIM_HOST)
 INCEPTION_V1_MEMBER = "inception_v1.ckpt"
 
+DEFAULT = "kinetics"
 WEIGHTS = (*dict.fromkeys(weights for weights, _ in CHECKPOINTS), "imagenet")
 
 
@@ -206,9 +207,14 @@ def find(weights, stream):
             return known[weights, stream]
     streams = [s for w, s in (*CHECKPOINTS, *PUBLISHED) if w == weights]
     if streams:
+        remedy = (
+            'Use weights="kinetics" for both streams.'
+            if weights in WEIGHTS and (DEFAULT, stream) in CHECKPOINTS
+            else "Pass a path, or None."
+        )
         raise ValueError(
-            f'weights="{weights}" were published for stream {" and ".join(streams)} only. '
-            f'Received: stream="{stream}". Weights of both streams: weights="kinetics".'
+            f'weights="{weights}" were published for stream {" and ".join(streams)} only. Received: stream="{stream}". '
+            f"{remedy}"
         )
     raise ValueError(f"Unknown weights {weights!r}. {choices()}")
 

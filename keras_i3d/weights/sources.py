@@ -150,7 +150,7 @@ def _from_path(weights, stream, wanted):
     else:
         what = "not a weights file" if path.exists() else "no such file"
         raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
-    return Source(str(weights), _completed(noted, values, stream), lambda: values)
+    return Source(str(weights), _completed(noted, values, stream, weights, wanted), lambda: values)
 
 
 def _check_ranks(by_layer, family):
@@ -163,11 +163,16 @@ def _check_ranks(by_layer, family):
             )
 
 
-def _completed(noted, values, stream):
-    """Returns Facts that say all that shows in the arrays themselves, whatever was noted."""
+def _completed(noted, values, stream, name, wanted=()):
+    """Returns Facts that say all that shows in the arrays themselves, whatever was noted.
+
+    Where nothing was noted, the network is the one of `wanted` that has such layers; a line names those that have too.
+    """
     by_layer = _first_part(values)
     shapes = {name: [np.shape(array) for array in arrays] for name, arrays in by_layer.items()}
-    family = families.find(noted.family) if noted else families.of_layers(shapes)
+    family = (
+        families.find(noted.family) if noted else _of_layers(shapes, None if "" not in _parts(values) else name, wanted)
+    )
     _check_ranks(by_layer, family)
     channels = np.shape(by_layer[family.first][0])[-2] if family.first in by_layer else None
     own = channels and family.stream_of(channels)
@@ -197,6 +202,19 @@ def _first_part(values):
 def _family_of(layers):
     """The Family that layers say they are of, where nobody else does."""
     return families.of_layers({name: [np.shape(array) for array in arrays] for name, arrays in layers.items()})
+
+
+def _of_layers(shapes, name, wanted):
+    """The Family of layers that say nothing of it, of `wanted` if one has such layers; without a name no line is said.
+
+    A model of two streams has none, whose builder knows both networks.
+    """
+    alike = families.all_of_layers(shapes)
+    family, *others = [row for row in alike if row.name in wanted] or alike
+    others = [row.name for row in others if row.shares != family.name]
+    if others and name:
+        notice(f"{name} may be of {' or '.join(others)} too, by its layers; {family.name} is taken")
+    return family
 
 
 def _check_stream(channels, wanted, name):
