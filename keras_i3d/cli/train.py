@@ -9,8 +9,10 @@
                               default: full-ft
   --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
                               default: kinetics
-  --model=NAME                the network: I3D, S3D, or another one of theirs that `keras-i3d models` lists; default:
-                              that of the weights, I3D without any
+  --model=NAME                the network: I3D, S3D, S3DG, I2D, TopHeavyI3D, BottomHeavyI3D, R3D18, MC318, R2Plus1D18,
+                              R3D34, R2Plus1D34, I3DResNet50, I3DResNet101, C3D, InceptionV1, TwoStreamConvNet,
+                              FusedTwoStream, ConvNetLSTM, or another one of theirs that `keras-i3d models` lists;
+                              default: that of the weights, I3D without any
   --output=RUN                the run's folder; the same command again resumes a run that was stopped
   --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated; default: the recipe's own
   --seed=N                    default: 0

@@ -318,18 +318,17 @@ def _frames(wanted, loaded):
                 f"The streams were trained on clips of several lengths: {trained}. Pass frames= (--frames)."
             )
         wanted = next(iter(trained.values()))
+        for network in loaded.values() if len(loaded) == 1 else ():
+            # So many frames have a field less: one more, where as many as it takes at least were trained on.
+            wanted = max(wanted, network.family.min_frames + (network.stream != "rgb"))
     for network in loaded.values():
         _check_frames(wanted, loaded, [network.family], whose)
     return wanted or None
 
 
 def _usual_frames(network):
-    """The frames of the clips that a network was trained on; where nobody said, those that its family takes.
-
-    Where they are as many as a network of fields takes at least, one more, since so many frames have a field less.
-    """
-    frames = network.clip.frames or network.family.clips[network.stream].frames
-    return max(frames, network.family.min_frames + (network.stream != "rgb"))
+    """The frames of the clips that a network was trained on; where nobody said, those that its family takes."""
+    return network.clip.frames or network.family.clips[network.stream].frames
 
 
 def _check_frames(frames, streams, rows, whose=""):

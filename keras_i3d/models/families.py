@@ -6,6 +6,8 @@ is a `blocks.ClipCheck`; it takes float32 (B, T, H, W, C); its head gives rows o
 the first and the last are its logits.
 """
 
+import difflib
+
 from keras_i3d.models import baselines, c3d, heavy, inception, recurrent, residual, resnet, s3d
 from keras_i3d.models.family import clip_check
 
@@ -17,7 +19,11 @@ DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before the
 def find(name):
     """Returns the Family of a name, or raises ValueError with those there are."""
     if name not in FAMILIES:
-        raise ValueError(f"A network is one of {', '.join(FAMILIES)}. Received: {name!r}")
+        near = difflib.get_close_matches(name, FAMILIES, 3, 0.5) if isinstance(name, str) else []
+        hint = f"; near are {', '.join(near)}" if near else ""
+        raise ValueError(
+            f"A network is one of the {len(FAMILIES)} that `keras-i3d models` lists{hint}. Received: {name!r}"
+        )
     return FAMILIES[name]
 
 

@@ -39,7 +39,7 @@ def load(path):
             model = keras.models.load_model(path, compile=False)
         check = clip_check(model)
         if check is not None and families.of(model) is None:  # of a later version, or of a stranger
-            raise ValueError(f"its network must be one of {', '.join(families.FAMILIES)}. Received: {check.family!r}")
+            raise ValueError(f"its network is none of those that `keras-i3d models` lists. Received: {check.family!r}")
         if facts.of(model) is None and (noted := _first_notes(path)):
             facts.note(model, facts.parse(noted))
     except Exception as error:  # of a damaged archive, model or weights file: any of a dozen of types

@@ -46,7 +46,7 @@ def test_those_of_a_fixed_size_need_no_clip():
 
 
 def test_a_gate_sees_the_whole_clip_at_the_stride_of_its_input():
-    fields = of_layers(s3d.s3d(input_shape=ANY, variant="milnce", depth_multiplier=0.1), (16, 64, 64))
+    fields = of_layers(s3d.s3d(input_shape=ANY, variant="S3DG-milnce", depth_multiplier=0.1), (16, 64, 64))
     assert fields["Conv3d_1a_7x7"] == ReceptiveField((4, 8, 8), (2, 2, 2), (0, -2, -2))  # the space-to-depth stem
     assert fields["Mixed_5c"] == ReceptiveField((None,) * 3, (8, 32, 32), (None,) * 3)
 

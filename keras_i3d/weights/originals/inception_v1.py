@@ -2,9 +2,11 @@
 
 import re
 
+from keras_i3d.models import families
 from keras_i3d.weights.originals.deepmind import SLIM_SUFFIXES
 from keras_i3d.weights.originals.original import Original
 
+NETWORK = "InceptionV1"
 WEIGHTS = {"w": "kernel", "b": "bias"}
 
 
@@ -15,7 +17,8 @@ def slim(name):
         return None
     unit = match[1].replace("Conv2d", "Conv3d").replace("/", "_")
     kind, weight = SLIM_SUFFIXES[match[2]].split("/")
-    return f"{unit}_{kind}", WEIGHTS.get(weight, weight)
+    layer = f"{unit}_{kind}"
+    return (layer, WEIGHTS.get(weight, weight)) if layer in families.find(NETWORK).layout() else None
 
 
-ORIGINALS = (Original("TF-Slim", "InceptionV1", slim, torch=False, beside="global_step"),)
+ORIGINALS = (Original("TF-Slim", NETWORK, slim, torch=False, beside="global_step"),)
