@@ -205,7 +205,5 @@ def test_a_network_that_this_version_does_not_know(family, good, tmp_path):
                 content = json.dumps(config)
             target.writestr(name, content)
     for load in (lambda: networks.load(path, "rgb"), lambda: sources.find(path, "rgb")):
-        with pytest.raises(
-            WeightsError, match="its network is none of those that `keras-i3d models` lists. Received: "
-        ):
+        with pytest.raises(WeightsError, match="its network is none of those that `keras-i3d models` lists. Rec"):
             load()
