@@ -1,4 +1,5 @@
 # make demo   videos made on the spot to records, both streams trained, evaluated, one classified; five minutes
+# make compare  the I3D paper's Table 2 in small: thirteen networks trained on the demo's data; half an hour on two cores
 # make test   the test suite
 # make test-slow  the tests that take long
 # make test-python PYTHON=python3.13  the fast tests on that Python, a name or a path, in .venv-python3.13. Takes Python
@@ -28,11 +29,14 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 SHARED := python -m pytest -n 2 --dist loadfile
 FAST := $(SHARED) -m "not slow and not compat"
 
-.PHONY: demo test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check bench
-.PHONY: bench-training bench-serving clean
+.PHONY: demo compare test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check
+.PHONY: bench bench-training bench-serving clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
+
+compare: $(READY)
+	$(BIN)/python tools/compare_architectures.py
 
 test: $(READY)
 	$(BIN)/$(FAST)

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 
+import demo_settings
 import demo_videos
 from absl import app, flags, logging
 
@@ -23,20 +24,6 @@ _TRAIN = flags.DEFINE_integer("train", 45, "Videos of each of the nine labels to
 _TEST = flags.DEFINE_integer("test", 12, "Held-out videos of each label.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 380, "Updates of each stream.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 1, "Of the videos and of the training.")
-
-# A network a quarter as wide, on frames a quarter as wide: the same graph in a minute.
-SETTINGS = {
-    "depth_multiplier": 0.25,
-    "clip_frames": 16,
-    "size": 56,
-    "batch_size": 16,
-    "frame_stride": 2,
-    "learning_rate": 0.025,
-    "warmup_steps": 10,
-    "clip_norm": 5.0,
-    "dropout": 0.2,
-    "weight_decay": 1e-4,
-}
 
 
 def run(*words):
@@ -52,8 +39,7 @@ def run(*words):
 
 
 def train(stream):
-    boundary = round(0.75 * _STEPS.value)
-    settings = {**SETTINGS, "steps": _STEPS.value, "boundaries": f"({boundary},)", "rates": "(0.0025,)"}
+    settings = demo_settings.of_steps(_STEPS.value)
     run(
         "train", "--records=records/train-*", "--validation=records/test-*", f"--stream={stream}", "--recipe=original",
         "--weights=none", f"--seed={_SEED.value}", f"--output=runs/{stream}", "--set=reference_batch=none",
@@ -74,7 +60,8 @@ def main(argv):
         demo_videos.make("videos/train", _TRAIN.value, seed=_SEED.value)
         demo_videos.make("videos/test", _TEST.value, seed=_SEED.value + 1000)
         for split in ("train", "test"):
-            run("records", f"--source=videos/{split}", f"--split={split}", "--output=records", "--short_side=64")
+            side = f"--short_side={demo_settings.SHORT_SIDE}"
+            run("records", f"--source=videos/{split}", f"--split={split}", "--output=records", side)
         run("show", "records/test-*", "--record=0", "--output=clip.png")
         for stream in ("rgb", "flow"):
             train(stream)

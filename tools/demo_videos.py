@@ -11,6 +11,7 @@ import numpy as np
 
 SHAPES = ("disc", "cross", "triangle")
 MOTIONS = ("slides", "bounces", "circles")
+LABELS = tuple(f"{shape} {motion}" for shape in SHAPES for motion in MOTIONS)
 HEIGHT, WIDTH, FRAMES, FPS = 64, 80, 32, 25
 
 

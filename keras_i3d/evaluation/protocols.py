@@ -1,7 +1,8 @@
 """Which parts of a video are scored, and how the scores become one: a protocol has a name, printed with every number.
 
 - `whole`: all frames, the central crop, one pass of the fully convolutional network; its logits are averaged over
-  time, softmax after. DeepMind's for I3D (kinetics-i3d `i3d.py` and README; arXiv 1705.07750, section 2.5).
+  time, softmax after. DeepMind's for I3D (kinetics-i3d `i3d.py` and README; arXiv 1705.07750, section 2.5). Of a
+  recurrent network, the logits of the last step (section 2.1).
 - `views:NxM`: N clips evenly spaced over the video, from its first frame to its last, M crops of each; the softmax of
   each view, averaged.
     - M = 1: the central crop. `views:10x1` is R(2+1)D's video@1 (VMZ `models.md`), `views:5x1` torchvision's for its
@@ -52,14 +53,18 @@ class Protocol:
         """How many views of a video are scored; None for the whole of it."""
         return None if self.clips is None else self.clips * self.crops
 
-    def explain(self, size, frames, stride=1, activation="softmax"):
-        """Says in one line what is scored at a size in pixels, in clips of some frames, `stride` apart."""
+    def explain(self, size, frames, stride=1, activation="softmax", answer="mean"):
+        """Says in one line what is scored at a size in pixels, in clips of some frames, `stride` apart.
+
+        `answer` is a network's own, as of `Family`.
+        """
         if self.still:
             repeated = f", repeated {frames} times" if frames > 1 else ""
             return f"the middle frame{repeated}, central crop {size} x {size}"
         if self.clips is None:
             all_frames = "all frames" if stride == 1 else f"all the video, frames {stride} apart"
-            return f"{all_frames}, central crop {size} x {size}, logits averaged over time"
+            logits = {"mean": "logits averaged over time", "last": "logits of the last step"}[answer]
+            return f"{all_frames}, central crop {size} x {size}, {logits}"
         crops = {1: "central crop", 3: "3 crops along the long side", 10: "10 crops (corners, centre, mirrored)"}
         apart = f", {stride} apart" if stride > 1 else ""
         clips = f"{self.clips} clip{'s' if self.clips > 1 else ''} of {frames} frames{apart}"

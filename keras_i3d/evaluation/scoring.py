@@ -46,7 +46,7 @@ class Stream:
         family.check_clip(clip_frames, size)
         if protocol.clips is None:
             chunks.check_length(chunk_frames, [family], f" for {self.origin}")
-        self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation)
+        self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation, family.answer)
 
     def _check_still(self, clip_frames):
         if self.stream != "rgb":

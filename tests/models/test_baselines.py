@@ -230,7 +230,10 @@ def test_every_road_gives_the_same_answer(trained, capsys):
     test, stride = f"{folder}/test-*", run.recipe.frame_stride
     command = ["evaluate", f"--records={test}", f"--{stream}={folder}/run", f"--output={folder}/report", "--noreport"]
     assert cli.main([*command, f"--chunk_frames={row.min_frames + 1}"]) == 0
-    evaluated = scores.read(folder / "report/scores.npz").logits[stream]
+    written = scores.read(folder / "report/scores.npz")
+    evaluated = written.logits[stream]
+    last = "logits of the last step" in written.settings[stream]
+    assert last == (row.answer == "last") == ("logits averaged over time" not in written.settings[stream])
     asked = {"stream": stream, "joined": stream == BOTH, "size": 32, "frame_stride": stride}
     clips = [x for x, _ in data.load(test, clip_frames=None, min_frames=row.min_frames, **asked)]
     frames = FRAMES if stream == "rgb" else FRAMES - 1
