@@ -348,7 +348,7 @@ def test_rows():
     assert (rows["I3DResNet50"].clips["rgb"].frames, rows["I3DResNet50"].clips["rgb"].frame_stride) == (8, 8)
     assert all((row.halo is None) == bool(row.options["non_local"]) for row in rows.values())
     known = {each.family for each in ORIGINALS if each.family.startswith("I3DResNet")}
-    assert known == {name for name in rows if "-keras" not in name}
+    assert known == {name for name in rows if "-keras" not in name} - {"I3DResNet101-nl5"}  # at other places there
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,8 @@ def test_narrow_weights_bring_their_width(finished, records, tmp_path, name, cap
     assert plan.recipe.depth_multiplier == RECIPE.depth_multiplier
     run.build(plan, run_start.initial_weights(plan))
     assert "this run takes" not in capsys.readouterr().err
-    apart = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, frame_stride=2))
-    run.build(apart, run_start.initial_weights(apart))
+    apart = dataclasses.replace(free, frame_stride=2)
+    run_start.settled(f"{records}/train-*", None, "rgb", moved, 3, apart.scaled(), tmp_path / "new")
     said = capsys.readouterr().err
     assert ("this run takes 25 fps, every 2nd frame" in said) == (name != "first.weights.h5")
 

@@ -364,7 +364,7 @@ def header():
         (lambda: entry((-1,), 4), "a shape that no array has"),
         (lambda: entry((1 << 40, 1 << 40), 4), "a shape that no array has"),
         (lambda: entry((4,), 16, dtype=99), "not a readable TensorFlow checkpoint"),
-        (lambda: b"\xff\xff\xff", "not a readable TensorFlow checkpoint"),
+        (lambda: b"\xff\xff\xff", "not the index of a TensorFlow checkpoint"),
         (lambda: entry((1,), 4, offset=1 << 62), "its data is shorter than its index says"),
     ],
 )
