@@ -234,7 +234,8 @@ def load_model(folder, best=None, precision=None):
         precision: a Keras policy to compute in; by default the one it was trained in.
 
     Returns:
-        A functional keras.Model: float32 (B, T, H, W, C) in [-1, 1], any T, H and W, to probabilities (B, classes).
+        A functional keras.Model: float32 (B, T, H, W, C) as `Run.clip` scales it, any T, H and W, to probabilities
+        (B, classes).
 
     Raises:
         ValueError: no run, or a run that has no such file yet.

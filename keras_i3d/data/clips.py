@@ -198,7 +198,7 @@ class Clips:
         return views, [place.flipped for place in places]
 
     def _rgb(self, views, seed):
-        """Finishes rgb: what stays 8-bit for RandAugment or for `scaled` as uint8, all else as float32 in [-1, 1]."""
+        """Finishes rgb: what stays 8-bit for RandAugment or for `scaled` as uint8, all else as float32, scaled."""
         if "rgb" in self.as_8_bit:
             return views
         views = [augment.resize(view, self.settings.size, "rgb") for view in views]

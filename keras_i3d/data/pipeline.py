@@ -128,9 +128,9 @@ def load(
         with_ids: whether to give the ids too.
 
     Returns:
-        A `tf.data.Dataset` of (x, y), or (x, y, ids): x float32 (B, T, H, W, C) in [-1, 1], C being 3 for rgb and 2
-        for flow, (dx, dy); {"rgb": x, "flow": x} for "both" that is not joined; (B, crops, T, H, W, C) with `views`. y
-        int64 (B,), -1 for a record without a label; ids string (B,).
+        A `tf.data.Dataset` of (x, y), or (x, y, ids): x float32 (B, T, H, W, C), C being 3 for rgb, in [-1, 1] by the
+        default `mean` and `std`, and 2 for flow, (dx, dy), in [-1, 1]; {"rgb": x, "flow": x} for "both" that is not
+        joined; (B, crops, T, H, W, C) with `views`. y int64 (B,), -1 for a record without a label; ids string (B,).
 
     Raises:
         FileNotFoundError, ImportError, ValueError: see `find`; an argument out of its range; flow asked of records

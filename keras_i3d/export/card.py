@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_i3d import facts, paths, runs
 from keras_i3d.probabilities import probabilities
-from keras_i3d.specs import INPUT_CHANNELS
+from keras_i3d.specs import HALF, INPUT_CHANNELS, normalised
 from keras_i3d.weights import by_name, download, registry, tensorflow_files
 
 CLIPS = 2  # that the deviation is measured on
@@ -70,7 +70,7 @@ def deviation(reference, exported, shapes, activation):
     }
     own = len(plain) == 1 and facts.activation(next(iter(reference.values())).model) != "linear"
     for seed in range(CLIPS):
-        clips = {stream: clip(shape, seed)[None] for stream, shape in shapes.items()}
+        clips = {stream: spread(clip(shape, seed), reference[stream].clip)[None] for stream, shape in shapes.items()}
         told = [plain[s](clips[s], training=False) for s in clips]
         expected = sum(np.asarray(logits, np.float32) for logits, _ in told)
         answer = {name: np.asarray(value) for name, value in exported(clips).items()}
@@ -97,6 +97,14 @@ def clip(shape, seed):
     noise = draw.uniform(-0.1, 0.1, (time, height, width, channels)).astype("float32")
     moved = np.stack([texture[:height, 2 * t : 2 * t + width] for t in range(time)])
     return np.clip(moved + noise, -1, 1)
+
+
+def spread(values, spec):
+    """Returns a clip (T, H, W, C) in [-1, 1] with its colours spread over what a ClipSpec says that a network takes."""
+    if spec.stream == "flow" or (spec.mean, spec.std) == (HALF, HALF):
+        return values
+    colours = normalised((values[..., :3] + 1) * np.float32(127.5), spec.mean, spec.std)
+    return np.concatenate([colours, values[..., 3:]], axis=-1)
 
 
 def clip_shapes(streams, frames, crop):

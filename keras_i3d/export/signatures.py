@@ -3,7 +3,8 @@
 B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every output is float32, but `classes`.
 
     serving_default         rgb float32 (B, T, S, S, 3) and/or flow float32 (B, T, S, S, 2), as the export has streams;
-                            in [-1, 1]: RGB / 127.5 - 1, clip(flow, +-20) / 20 in pixels per frame
+                            (RGB / 255 - mean) / std of the network's clip, which for most is RGB / 127.5 - 1 in
+                            [-1, 1]; clip(flow, +-20) / 20 in pixels per frame
     uint8                   frames uint8 (B, N, H, W, 3), RGB in [0, 255], H and W from 32 pixels
     jpeg                    frames string (B, N), JPEG or PNG files from 32 pixels; those of a clip have one size
     jpeg_two_stream         rgb as jpeg's frames; flow string (B, N'), as records hold it

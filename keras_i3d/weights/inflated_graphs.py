@@ -23,6 +23,7 @@ import numpy as np
 
 from keras_i3d.errors import WeightsError
 from keras_i3d.weights.by_name import listed
+from keras_i3d.weights.originals.deepmind import inflated_kernel
 from keras_i3d.weights.originals.resnets import TUSHAR_N
 
 DEPTHS = {"I3DResNet50": 50, "I3DResNet101": 101}  # the builders that take a 2D ResNet
@@ -148,11 +149,6 @@ def _in_3d(variables, family, source):
             raise WeightsError(f"{source}: {'/'.join(at)} inflated is {array.shape} where {family.name} has {shape}")
         weights.setdefault(at[0], []).append(array)
     return weights
-
-
-def inflated_kernel(kernel, frames):
-    """(h, w, in, out) -> (frames, h, w, in, out): copies, each divided by their number."""
-    return np.repeat(kernel[None] / np.asarray(frames, kernel.dtype), frames, axis=0)
 
 
 # Any graph.

@@ -3,10 +3,12 @@
 import json
 import re
 
+import numpy as np
 from made import small_runs
 
 from keras_i3d import networks, runs
 from keras_i3d.export import card as cards
+from keras_i3d.models import families
 
 
 def test_published_weights_say_where_they_are_from(repository):
@@ -29,3 +31,14 @@ def test_a_run_does_not_say_where_it_lies_on_a_machine(tmp_path):
         assert (card["training"]["records"], card["training"]["weights"]) == shown
         assert "anna" not in json.dumps(card)
         assert str(tmp_path) not in json.dumps(card)
+
+
+def test_the_clips_of_the_deviation_span_what_a_network_takes():
+    """C3D takes values from -128 to 151, to which a clip in [-1, 1] would be one grey."""
+    values = cards.clip((2, 96, 160, 3), 0)
+    spec = families.find("C3D").clips["rgb"]
+    spread = cards.spread(values, spec)
+    low, high = np.float64(spec.mean) * -255, (1 - np.float64(spec.mean)) * 255
+    assert (spread.min(axis=(0, 1, 2)) < low * 0.8).all()
+    assert (spread.max(axis=(0, 1, 2)) > high * 0.8).all()
+    np.testing.assert_array_equal(cards.spread(values, families.find("I3D").clips["rgb"]), values)

@@ -98,7 +98,7 @@ def read_inception_v1(prefix, channels=3, network=SLIMS):
             if layer not in by_unit:
                 unmatched.append(name)
                 continue
-            value = _inflate_kernel(value, by_unit[layer][0][0])
+            value = inflated_kernel(value, by_unit[layer][0][0])
         weights.setdefault(layer, {})[variable] = value
     if unmatched:
         raise WeightsError(f"{prefix}: {len(unmatched)} variables are not Inception V1's: {listed(unmatched)}")
@@ -141,8 +141,9 @@ def _in_keras_order(weights):
     return {layer: [parts[v] for v in order if v in parts] for layer, parts in weights.items()}
 
 
-def _inflate_kernel(kernel, depth):
-    return np.repeat(kernel[None] / np.asarray(depth, kernel.dtype), depth, axis=0)
+def inflated_kernel(kernel, frames):
+    """(h, w, in, out) -> (frames, h, w, in, out): copies, each divided by their number (arXiv 1705.07750, 2.4.1)."""
+    return np.repeat(kernel[None] / np.asarray(frames, kernel.dtype), frames, axis=0)
 
 
 def facts(stream):
