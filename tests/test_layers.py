@@ -20,7 +20,7 @@ FLOORS = (
     {"applications", "predictions"},
     {"networks", "beforehand"},
     {"inference", "training", "client"},
-    {"evaluation", "export"},
+    {"evaluation", "export", "features", "frechet"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -255,6 +255,7 @@ COVERED_BY = {
     "weights/pickles": "weights/test_torch_files.py",
     "weights/remote": "weights/test_download.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
+    "features/video_features": "features/test_layouts.py",
 }
 
 
