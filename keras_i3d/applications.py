@@ -94,7 +94,8 @@ def S3DG():
     9,518,848 parameters, 64.18 G multiply-adds at 64 x 224 x 224; the paper's has 74.7 / 93.4 % on Kinetics-400, as
     others cite it. "garden": TF Model Garden's, after each block, 12,136,240 parameters, 64.19 G. "milnce": MIL-NCE's
     (Miech et al. 2020, arXiv 1912.06430), whose first convolution sees 2 x 2 x 2 neighbours as channels. It ends in an
-    embedding of 512 values, of 32 frames in [0, 1]; 9,670,800 parameters, 36.29 G at 32 frames; weights "howto100m".
+    embedding of 512 values, of 32 frames in [0, 1], taken at 10 a second, which was not checked; 9,670,800 parameters,
+    36.29 G at 32 frames; weights "howto100m".
 
     A gate sees the whole clip, so that a long video is not scored in chunks.
 
@@ -113,10 +114,11 @@ def I3DResNet50():
 
     28,043,472 parameters, 28.41 G multiply-adds at 8 x 224 x 224; with five non-local blocks 35,401,936 and 36.54 G,
     with ten 42,760,400. A clip is 8 frames, every 8th at 30 fps, or 32, every 2nd: 64 frames of video either way, in
-    training as in each of the 10 x 3 views of the test. Kinetics-400 validation, 30 views: 73.5 / 90.8 % (slowfast),
-    74.0 / 91.1 % (its five blocks), 76.2 / 92.5 % (mmaction2-heavy). PySlowFast averages softmaxes over positions; here
-    logits are averaged. The originals drop 0.5 in training. A non-local block sees the whole clip, so that such a
-    network is not scored in chunks. `weights="imagenet"` inflates keras.applications' ResNet50 into "keras".
+    training as in each of the 10 x 3 views of the test. Kinetics-400 validation, 30 views, by the codes' model zoos:
+    73.5 / 90.8 % (slowfast), 74.0 / 91.1 % (its five blocks), 76.2 % (mmaction2-heavy, top-1). That frames come at 30 a
+    second was not checked. PySlowFast averages softmaxes over positions; here logits are averaged. The originals drop
+    0.5 in training. A non-local block sees the whole clip, so that such a network is not scored in chunks.
+    `weights="imagenet"` inflates keras.applications' ResNet50 into "keras".
 
     Args:
         variant: "slowfast" (PySlowFast, pytorchvideo), "nonlocal" (video-nonlocal-net's 32 x 2, Tushar-N's), "gluon",
@@ -150,8 +152,8 @@ def R3D18():
 
     33,371,472 parameters, 40.70 G multiply-adds at 16 x 112 x 112, the paper's input. Trained on clips of 16 frames, at
     torchvision's 15 fps 1.07 s; tested on 5 such clips. A step of the last endpoint is 8 frames and sees 109.
-    torchvision's weights: 63.2 / 83.5 % on Kinetics-400 validation, 5 clips a video. It resizes frames to 128 x 171
-    whatever their shape; here they keep their shape, and the short side is 128.
+    torchvision's weights: 63.2 / 83.5 % on Kinetics-400 validation, 5 clips a video, as torchvision says. It resizes
+    frames to 128 x 171 whatever their shape; here they keep their shape, and the short side is 128.
     """
 
 
@@ -163,7 +165,7 @@ def MC318():
     is. So a step of the last endpoint is one frame, and sees 11. All else is as for `R3D18`.
 
     11,695,440 parameters, 43.35 G multiply-adds at 16 x 112 x 112. torchvision's weights: 53.9 / 76.3 % on single clips
-    of Kinetics-400 validation, 64.0 / 84.1 % on 5 clips a video.
+    of Kinetics-400 validation, as torchvision says.
     """
 
 
@@ -175,8 +177,8 @@ def R2Plus1D18():
     them is such that the parameters are as many; the stem's is 45 in all codes, where the formula gives 83.
 
     "torchvision": 31,505,325 parameters, 40.52 G multiply-adds at 16 x 112 x 112; 57.5 / 78.8 % on single clips of
-    Kinetics-400 validation, 67.5 / 86.2 % on 5 clips a video. "paper": 33,370,839 parameters, 41.50 G; 68.5 / 87.5 % on
-    10 clips of 16 frames. Trained on 16 frames. A step is 8 frames and sees 109.
+    Kinetics-400 validation, as torchvision says. "paper": 33,370,839 parameters, 41.50 G; 68.5 / 87.5 % on 10 clips of
+    16 frames (VMZ). Trained on 16 frames. A step is 8 frames and sees 109.
 
     Args:
         midplanes: "torchvision", where the width between is computed once a block, as its weights have it, or "paper",
@@ -198,7 +200,7 @@ def R2Plus1D34():
     """R(2+1)D-34 with the paper's widths (arXiv 1711.11248), as in VMZ and ig65m-pytorch; batch norm's epsilon is 1e-3.
 
     63,697,175 parameters at 400 classes, 152.36 G multiply-adds at 32 x 112 x 112. A step is 8 frames and sees 225.
-    Weights after 65 million videos of IG-65M, then Kinetics-400: 80.0 / 94.2 % with clips of 32 frames
+    Weights after 65 million videos of IG-65M, then Kinetics-400: by ig65m-pytorch 80.0 / 94.2 % with clips of 32 frames
     ("ig65m-kinetics"), 74.9 / 91.8 % with clips of 8 ("ig65m-kinetics-8"); "ig65m" and "ig65m-8" are those before
     Kinetics, of 359 and 487 hashtags.
     """
@@ -214,9 +216,10 @@ def C3D():
     leaves the pools' padding open. Its 79 million parameters ask for 8,192 features after the last pool, so pools round
     up here.
 
-    79,634,576 parameters at 400 classes, for either. Classic: 38.55 G multiply-adds at 16 x 112 x 112; mmaction2's
-    weights, Sports-1M first, 83.1 / 95.9 % on UCF101 split 1. "bn": 19.82 G; 56.1 % on the Kinetics-400 test set,
-    trained on 16 frames (0.64 s), tested on 240 (9.6 s), 15 clips.
+    79,634,576 parameters at 400 classes, for either. Classic: 38.55 G multiply-adds at 16 x 112 x 112; 82.3 % on
+    UCF101, mean of 3 splits, as the I3D paper cites it (table 5). Its weights "ucf101" are mmaction2's, after
+    Sports-1M. "bn": 19.82 G; 56.1 % on the Kinetics-400 test set, trained on 16 frames (0.64 s), tested on 240 (9.6 s),
+    15 clips.
 
     Args:
         variant: "classic" or "bn".
@@ -284,7 +287,8 @@ def ConvNetLSTM():
     step has its statistics (one set for all). A training batch of one clip is normalised to nothing.
 
     8,945,600 parameters, 37.52 G multiply-adds at 25 frames. Frames are every 5th of 25 a second: 25 in training (5 s),
-    50 in test (10 s). 63.3 % on the Kinetics-400 test set. `weights="imagenet"` fills the ConvNet.
+    50 in test (10 s). 63.3 % on the Kinetics-400 test set by the paper's table 3; its table 2 may have 63.6, which was
+    not checked. `weights="imagenet"` fills the ConvNet.
 
     Args:
         learned_scale: whether the norms' scales are trained too; 2,048 parameters more.
@@ -311,16 +315,28 @@ def TwoStreamI3D(
     Args:
         weights: a name as for `I3D`, published for both streams; None; the path of a saved two-stream model; or
             `{"rgb": ..., "flow": ...}` with a name, a path or None each.
-        input_shape: (T, H, W), the same for both streams; by default (None, 224, 224).
+        input_shape: (T, H, W), the same for both streams; by default any length, and the pixels that each network
+            takes by default, 224 x 224 for I3D.
         classes, classifier_activation, dropout, depth_multiplier, bn_momentum, name: as for `I3D`.
-        rgb, flow: names of the streams' networks, as `keras-i3d models` lists them.
+        rgb, flow: names of the streams' networks, as `keras-i3d models` lists them; each takes its stream.
         accept_licence: as for the builders of one stream.
 
     Returns:
         A functional model from `{"rgb": (B, T, H, W, 3), "flow": (B, T, H, W, 2)}`, float32 as `preprocess_input`
         scales them for each network, to float32 (B, classes). The two streams may have different T.
         `get_layer("rgb_stream")` and `get_layer("flow_stream")` are the streams, each ending in its logits.
+
+    Raises:
+        ValueError: an argument out of its range, an unknown network, or one that does not take the stream.
+        keras_i3d.WeightsError: as for the builders of one stream.
     """
+    networks = {stream: families.find(name) for stream, name in (("rgb", rgb), ("flow", flow))}
+    for stream, row in networks.items():
+        if stream not in row.clips:
+            raise ValueError(
+                f"{stream}= names a network that takes the {stream} stream. Received: {row.name}, which takes "
+                f"{' or '.join(row.clips)}. `keras-i3d models NAME` says what a network takes."
+            )
     if input_shape is not None and len(input_shape) != 3:
         raise ValueError(
             f"TwoStreamI3D takes input_shape=(time, height, width), without channels. Received: {tuple(input_shape)}"
@@ -337,17 +353,17 @@ def TwoStreamI3D(
     elif weights is not None and not registry.is_name(weights):
         whole = sources.find(weights, "rgb")
         by_stream = dict.fromkeys(CHANNELS)
-        classes = builders.size(classes, whole)
+        classes = builders.size(classes, whole, networks["rgb"])
         depth_multiplier = builders.width(depth_multiplier, whole)
     settings = {"dropout": dropout, "depth_multiplier": depth_multiplier, "bn_momentum": bn_momentum}
     settings |= {"accept_licence": accept_licence}
-    networks = {"rgb": rgb, "flow": flow}
-    by_stream = {s: registry.whole_name(each, [families.find(networks[s]).name]) for s, each in by_stream.items()}
+    by_stream = {s: registry.whole_name(each, [networks[s].name]) for s, each in by_stream.items()}
     for stream, name_or_path in by_stream.items():  # every name is checked before the first download
         if registry.is_name(name_or_path):
             builders.found(name_or_path, stream, depth_multiplier, accept_licence=accept_licence)
     rgb, flow = (
-        builders.build(networks[s], True, by_stream[s], shapes[s], s, classes=classes, **settings) for s in CHANNELS
+        builders.build(row.name, True, by_stream[s], shapes[s], s, classes=classes, **settings)
+        for s, row in networks.items()
     )
     if classifier_activation == builders.OWN:
         own = {facts.activation(stream) for stream in (rgb, flow)}

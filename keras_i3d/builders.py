@@ -204,11 +204,11 @@ def found(weights, stream, depth_multiplier, rows=(), accept_licence=None):
     return sources.find(weights, stream, download.ATTEMPTS, [row.name for row in rows], accept_licence)
 
 
-def size(classes, source, row=None):
+def size(classes, source, row):
     """The number of classes: what is asked for, that of the weights, or the network's own."""
     if classes is not None:
         return classes
-    return (source.facts.classes if source else None) or (row.classes if row else 400)
+    return (source.facts.classes if source else None) or row.classes
 
 
 def width(depth_multiplier, source):

@@ -61,6 +61,11 @@ class Facts:
         """The ClipSpec of its clips; that of its family where nobody said."""
         return self.clip or families.find(self.family).clips[self.stream]
 
+    @property
+    def is_embedding(self):
+        """Whether the network gives an embedding, and no logits of classes."""
+        return families.find(self.family).activation == self.activation == "linear"
+
     def build(self, **settings):
         """Builds such a network with fresh weights, for clips of any length and size.
 
@@ -79,7 +84,7 @@ class Facts:
         """What its family builds such a network of, but for the activation: {argument: value}."""
         return {
             "stream": self.stream,
-            "classes": self.classes or 400,
+            "classes": self.classes or families.find(self.family).classes,
             "depth_multiplier": self.depth_multiplier or 1.0,
         }
 

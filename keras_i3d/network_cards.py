@@ -86,7 +86,10 @@ def card(row):
         "min_size": row.min_size,
         "step": row.step,
         "halo": row.halo,
+        "answer": row.answer,
+        "inflated_from": row.inflated_from and row.inflated_from.title,
         "protocol": row.protocol,
+        "unchecked": row.unchecked,
         "by_stream": {stream: {"clip": _known(clip), **_graph(row, stream)} for stream, clip in row.clips.items()},
         "weights": weights(row),
     }
@@ -95,12 +98,11 @@ def card(row):
 def weights(row):
     """Returns the published weights of a network, each a dictionary: name, stream, classes, trained_on, files, ...
 
-    Those that are made of another network's, by inflation, have no stream and no classes.
+    Those of the network whose weights it shares come after its own. Those that are made of another network's, by
+    inflation, have no stream and no classes.
     """
-    found = [_entry(entry) for entry in registry.of_network(row.name)]
-    if row.name == row.of == "I3D":
-        found.append(_inflated("imagenet"))
-    return found
+    found = [_entry(entry) for name in (row.name, row.shares) if name for entry in registry.of_network(name)]
+    return [*found, _imagenet(row.inflated_from)] if registry.has_imagenet(row.name) else found
 
 
 def originals(row):
@@ -221,9 +223,12 @@ def _entry(entry):
     }
 
 
-def _inflated(name):
-    words = {"trained_on": "ImageNet in two dimensions, then inflated", "files": [_file(registry.INCEPTION_V1)]}
-    return {"name": name, **dict.fromkeys(("stream", "classes", "accuracy", "protocol", "licence")), **words}
+def _imagenet(flat):
+    """The weights of a 2D network, as an entry; Keras fetches those of its own."""
+    unsaid = dict.fromkeys(("stream", "classes", "accuracy", "protocol", "licence"))
+    words = f"ImageNet in two dimensions, as {flat.title}; the class layer is new"
+    files = [] if flat.depth else [_file(registry.INCEPTION_V1)]
+    return {"name": registry.IMAGENET, **unsaid, "trained_on": words, "files": files}
 
 
 def _file(remote):

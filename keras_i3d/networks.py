@@ -235,7 +235,7 @@ def activation(networks):
         ValueError: networks of several activations, or one whose output is no logits of classes.
     """
     for network in networks.values():
-        if network.family.activation == network.facts.activation == "linear":
+        if network.facts.is_embedding:
             raise ValueError(
                 f"{network.origin} ({network.family.name}) gives an embedding, and no classes to choose from. Ask its "
                 "model in Python, or train a head on it: train --model=... --weights=..."

@@ -50,6 +50,12 @@ def made(tmp_path_factory):
         yield types.SimpleNamespace(folder=folder, weights=forms, **clips)
 
 
+def test_classes_that_nobody_said_are_the_rows():
+    """512 of an embedding; a class more would be another network."""
+    assert facts.Facts("rgb", family="S3DG-milnce").arguments["classes"] == 512
+    assert facts.Facts("rgb").arguments["classes"] == 400
+
+
 def _spread(model, stream, paths, seed):
     """Draws a head whose answers differ from video to video."""
     head, draw = model.get_layer("Logits_Conv3d_0c_1x1_conv_3d"), np.random.default_rng(seed)

@@ -4,6 +4,8 @@ import ast
 import pathlib
 import sys
 
+import keras_i3d
+
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
@@ -91,6 +93,27 @@ def test_models_know_keras_alone():
     for path, part, module in imports():
         if part == "models":
             assert module.split(".")[0] in allowed, f"{path.name} imports {module}"
+
+
+# Where a network may be named: its public builder, the original codes whose files are read, what was published.
+NAMES_NETWORKS = {"__init__.py", "applications.py", "weights/originals", "weights/published.py", "weights/registry.py"}
+
+
+def test_nothing_above_models_decides_by_a_networks_name():
+    """No text of the package is a network's name but in those places. Help texts are longer than a name."""
+    homes = keras_i3d._HOMES
+    builders = {name for name, home in homes.items() if home == "keras_i3d.applications"}
+    assert {"I3D", "C3D", "ConvNetLSTM"} < builders
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE)
+        if place.parts[0] == "models" or {str(place), str(place.parent)} & NAMES_NETWORKS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and text.partition("-")[0] in builders:
+                wrong.append(f"{place}, line {node.lineno}: {text}")
+    assert not wrong
 
 
 def test_heavy_packages_are_imported_in_their_places():

@@ -104,16 +104,18 @@ def _card(card):
     long = "in one pass, because each step sees the whole clip"
     if card["halo"] is not None:
         more = f"{card['halo']} steps more on each side" if card["halo"] else "no other"
-        long = f"in chunks: a step is {card['step']} frames, and depends on {more}"
+        more = "all before it" if card["answer"] == "last" else more
+        long = f"in chunks: a step is {_frames(card['step'])}, and depends on {more}"
     lines = columns.wrapped(f"{card['name']}: {card['title']}", WIDTH, "  ")
     lines += entry("built by", f"keras_i3d.{card['call']}, for {card['classes']} classes if nobody says")
-    lines += entry("takes", f"{card['min_frames']} frames or more, {card['min_size']} pixels a side or more")
+    lines += entry("takes", f"{_frames(card['min_frames'])} or more, {card['min_size']} pixels a side or more")
     lines += entry("long videos", long)
     measured = [
         f"{stream}: {network_cards.accuracy_words(values)} % top-1 / top-5"
         for stream, values in card["accuracy"].items()
     ]
     lines += entry("published", *(measured or ["no accuracy"]), *([card["protocol"]] if measured else []))
+    lines += entry("not checked", card["unchecked"]) if card["unchecked"] else []
     shown = None
     for stream, known in card["by_stream"].items():
         clip, macs = known["clip"], known["multiply_adds"] / 1e9
@@ -132,7 +134,13 @@ def _card(card):
     for each in card["weights"]:
         lines += _weights(each)
     lines += ["", f"weight files that are read: {', '.join(['of this package', *card['files']])}"]
+    if card["inflated_from"]:
+        lines += [f"2D weights that keras_i3d.inflate takes: those of {card['inflated_from']}"]
     return lines
+
+
+def _frames(number):
+    return f"{number} frames" if number > 1 else "1 frame"
 
 
 def _clip(clip):
@@ -140,7 +148,7 @@ def _clip(clip):
     from keras_i3d.specs import ordinal
 
     apart = f", every {ordinal(clip['frame_stride'])} one" if clip["frame_stride"] > 1 else ""
-    rate = f"{clip.get('frames', 'any number of')} frames{apart} at {clip['fps']:g} fps"
+    rate = f"{_frames(clip['frames']) if 'frames' in clip else 'any number of frames'}{apart} at {clip['fps']:g} fps"
     lines = [f"{rate}; short side {clip['short_side']}, crop {clip['crop']}"]
     if clip["stream"] != "flow":
         mean, deviation = (", ".join(f"{value:g}" for value in clip[name]) for name in ("mean", "std"))

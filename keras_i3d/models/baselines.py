@@ -35,7 +35,19 @@ from keras_i3d.models.blocks import (
     sonnet_initializer,
 )
 from keras_i3d.models.family import Family
-from keras_i3d.models.inception import HEAD, LAYERS, MIXED, POOL, check_arguments, clip_shape, cuts, head, mixed, pooled
+from keras_i3d.models.inception import (
+    HEAD,
+    INCEPTION_V1,
+    LAYERS,
+    MIXED,
+    POOL,
+    check_arguments,
+    clip_shape,
+    cuts,
+    head,
+    mixed,
+    pooled,
+)
 from keras_i3d.models.stacking import FIELDS, FlowStacks, MeanOfHeads, StackFrames, check_stack
 from keras_i3d.specs import BOTH, CLIPS, FLOW_BOUND, MIN_SIZE, ClipSpec
 
@@ -291,6 +303,7 @@ def rows(table=LAYERS):
         macs=1.5,
         accuracy={"rgb": (62.2, None)},
         protocol=SOURCE,
+        inflated_from=INCEPTION_V1,
         shares="I2D",
         **common,
     )

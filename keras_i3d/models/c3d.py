@@ -229,8 +229,9 @@ def rows(table=LAYERS):
         title="C3D (Tran et al. 2015, arXiv 1412.0767)",
         clips={"rgb": ClipSpec("rgb", **clip, **normal)},
         macs=38.55,
-        accuracy={"rgb": (83.08, 95.93)},
-        protocol="UCF-101 split 1, Sports-1M and UCF-101, 10 clips of 16 frames, central crop (mmaction2's model zoo)",
+        accuracy={"rgb": (82.3, None)},
+        protocol="UCF-101, mean of its 3 splits, one network (as arXiv 1705.07750, table 5, cites it)",
+        unchecked="the 25 frames per second of its clips",
     )
     paper = _row(
         "bn",

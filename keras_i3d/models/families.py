@@ -18,7 +18,7 @@ DEFAULT = next(iter(FAMILIES))  # of files and runs that were written before the
 
 def find(name):
     """Returns the Family of a name, or raises ValueError with those there are."""
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, 3, 0.5) if isinstance(name, str) else []
         hint = f"; near are {', '.join(near)}" if near else ""
         raise ValueError(

@@ -12,6 +12,23 @@ from keras_i3d.models.blocks import ClipCheck, scaled_width
 from keras_i3d.specs import CLIPS, check_stream
 
 
+@dataclasses.dataclass(frozen=True)
+class Flat:
+    """A 2D network of images, whose ImageNet weights others are inflated from.
+
+    Attributes:
+        title: whose it is, and what.
+        depth: of a ResNet; None for any other network.
+        strided_first: of a ResNet, whether a bottleneck is strided in its first convolution, not in that of 3 x 3.
+        fetched: whether `weights="imagenet"` fetches its weights.
+    """
+
+    title: str
+    depth: int | None = None
+    strided_first: bool = False
+    fetched: bool = True
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Family:
     """A network as the rest of the package knows it.
@@ -39,11 +56,13 @@ class Family:
         clips: {stream: ClipSpec} of what it takes where weights do not say it themselves. It takes no other stream.
         classes: of the class layer, where neither weights nor the user say it.
         activation: what makes probabilities of the logits then; "linear" where they are an embedding.
+        inflated_from: the Flat whose weights it takes, kernels repeated over time; None if there is none.
         shares: name of the row whose weights this network is used with too, being that one at other steps in time.
         parameters: {stream: trainable parameters at that many classes}.
         macs: multiply-adds, in 1e9, for a clip of the first of `clips`.
         accuracy: {stream: (top-1, top-5)} in percent, as published, under `protocol`.
         protocol: how that was measured, with its source.
+        unchecked: what of the above was not checked against its source, in words.
         of: the public builder that makes it, as in `keras_i3d.S3D`; by default, one of its own name.
         options: {argument of that builder: value} with which it makes this network and no other.
     """
@@ -68,11 +87,13 @@ class Family:
     clips: dict = dataclasses.field(default_factory=lambda: CLIPS)
     classes: int = 400
     activation: str = "softmax"
+    inflated_from: Flat | None = None
     shares: str = ""
     parameters: dict = dataclasses.field(default_factory=dict)
     macs: float | None = None
     accuracy: dict = dataclasses.field(default_factory=dict)
     protocol: str = ""
+    unchecked: str = ""
     of: str = ""
     options: dict = dataclasses.field(default_factory=dict)
 

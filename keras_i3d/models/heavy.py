@@ -14,6 +14,7 @@ import functools
 from keras_i3d.models.family import Family
 from keras_i3d.models.inception import (
     CONV,
+    INCEPTION_V1,
     LAYERS,
     MIXED,
     TEMPORAL_STRIDES,
@@ -127,6 +128,7 @@ def _row(
         macs=macs,
         of=of,
         options=options,
+        inflated_from=INCEPTION_V1,
         shares=shares,
         **timing(strided(table, temporal_strides)),
         **layer_names(table),

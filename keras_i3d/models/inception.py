@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from keras_i3d.models.blocks import ClipCheck, HeadPool, conv_unit, max_pool, scaled_width, sonnet_initializer
-from keras_i3d.models.family import Family
+from keras_i3d.models.family import Family, Flat
 from keras_i3d.specs import CHANNELS, CROP, INPUT_CHANNELS, MIN_FRAMES, MIN_SIZE, check_stream
 
 CONV, POOL, MIXED = "conv", "pool", "mixed"
@@ -39,6 +39,8 @@ LAYERS = (  #                                                      64 x 224 x 22
 PUBLISHED_NAMES = {"Mixed_5b_Branch_2_Conv3d_0b_3x3": "Mixed_5b_Branch_2_Conv3d_0a_3x3"}
 
 TEMPORAL_STRIDES = (2, 2, 2)  # of Conv3d_1a_7x7, MaxPool3d_4a_3x3 and MaxPool3d_5a_2x2
+
+INCEPTION_V1 = Flat("TF-Slim's Inception V1")  # the 2D network of the same blocks
 
 # The one layer whose shape depends on the number of classes.
 HEAD = "Logits_Conv3d_0c_1x1_conv_3d"
@@ -288,6 +290,7 @@ def rows(table=LAYERS):
         macs=111.15,
         accuracy={"rgb": (71.1, 89.3), "flow": (63.4, 84.9), "both": (74.2, 91.3)},
         protocol="Kinetics-400 test set, whole videos, ImageNet and Kinetics (arXiv 1705.07750, table 5)",
+        inflated_from=INCEPTION_V1,
         options={"temporal_strides": TEMPORAL_STRIDES},
         **timing(table),
         **layer_names(table),

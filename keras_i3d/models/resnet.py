@@ -30,7 +30,7 @@ import keras
 from keras import layers
 
 from keras_i3d.models.blocks import ClipCheck, conv_unit, max_pool, scaled_width
-from keras_i3d.models.family import Family
+from keras_i3d.models.family import Family, Flat
 from keras_i3d.models.inception import HEAD, check_arguments, clip_shape, head, pooled
 from keras_i3d.models.nonlocal_block import MODES, NonLocal, check_mode, nonlocal_block
 from keras_i3d.specs import MIN_SIZE, ClipSpec
@@ -319,11 +319,11 @@ ROWS = (
     (50, "gluon", 0, EMBEDDED, 28_043_472, 33.13, (74.0, None)),
     (50, "gluon", 5, EMBEDDED, 35_401_936, 53.31, (75.2, None)),
     (50, "gluon", 10, EMBEDDED, 42_760_400, 73.49, (75.3, None)),
-    (50, "mmaction2", 0, EMBEDDED, 28_043_472, 33.13, (73.47, 91.27)),
-    (50, "mmaction2", 5, EMBEDDED, 35_397_840, 44.34, (74.73, 91.80)),
-    (50, "mmaction2", 5, GAUSSIAN, 31_723_728, 41.73, (73.97, 91.33)),
-    (50, "mmaction2", 5, DOT, 35_397_840, 44.34, (74.80, 92.07)),
-    (50, "mmaction2-heavy", 0, EMBEDDED, 33_024_208, 126.79, (76.21, 92.48)),
+    (50, "mmaction2", 0, EMBEDDED, 28_043_472, 33.13, (73.47, None)),
+    (50, "mmaction2", 5, EMBEDDED, 35_397_840, 44.34, (74.73, None)),
+    (50, "mmaction2", 5, GAUSSIAN, 31_723_728, 41.73, (73.97, None)),
+    (50, "mmaction2", 5, DOT, 35_397_840, 44.34, (74.80, None)),
+    (50, "mmaction2-heavy", 0, EMBEDDED, 33_024_208, 126.79, (76.21, None)),
     (50, "keras", 0, EMBEDDED, 28_043_472, 26.25, None),
     (101, "slowfast", 0, EMBEDDED, 51_754_192, 46.96, None),
     (101, "slowfast", 5, EMBEDDED, 59_112_656, 55.08, None),
@@ -395,9 +395,18 @@ def _row(table, depth, variant, non_local, mode, parameters, macs, accuracy):
         macs=macs,
         accuracy={"rgb": accuracy} if accuracy else {},
         protocol=PROTOCOLS[depth, variant] if accuracy else "",
+        unchecked="" if kind.stride_first else f"the {kind.clip.fps} frames per second of its clips",
         of=f"I3DResNet{depth}",
         options=options,
+        inflated_from=_flat(depth, kind),
     )
+
+
+def _flat(depth, kind):
+    """The 2D ResNet that is strided alike."""
+    if kind.stride_first:
+        return Flat(f"keras.applications' ResNet{depth}", depth, strided_first=True)
+    return Flat(f"torchvision's or gluon-cv's ResNet-{depth}", depth, fetched=False)
 
 
 def _endpoints(table, places):

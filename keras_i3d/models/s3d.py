@@ -375,6 +375,7 @@ def rows(table=LAYERS):
             activation="linear",
             parameters={"rgb": 9_670_800},
             macs=36.29,
+            unchecked="the 10 frames per second of its clips",
         ),
     )
 

@@ -19,21 +19,20 @@ from keras_i3d.weights.h5_files import checksum_file, intact, write_h5
 from keras_i3d.weights.labels import read_labels
 from keras_i3d.weights.originals import deepmind, original
 from keras_i3d.weights.originals.catalogue import ORIGINALS
-from keras_i3d.weights.published import Published
 
 FORMAT = 1  # part of every cached file's name: a change in layout starts a new cache
 
 
 def published(entry, attempts=download.ATTEMPTS):
-    """Returns the path of a Checkpoint or Published as a verified `.weights.h5`, fetching it at first use."""
-    return _of_one_file(entry, attempts) if isinstance(entry, Published) else _of_checkpoint(entry, attempts)
+    """Returns the path of a Published as a verified `.weights.h5`, fetching it at first use."""
+    return _of_checkpoint(entry, attempts) if entry.index else _of_one_file(entry, attempts)
 
 
 def _of_checkpoint(entry, attempts):
     def make(path):
         folder = path.parent / "downloads"
         index = download.fetch(entry.index, folder, attempts)
-        download.fetch(entry.data, folder, attempts)
+        download.fetch(entry.file, folder, attempts)
         read_labels(entry.labels, attempts)
         weights = deepmind.read_sonnet(str(index.with_suffix("")))
         family, built = families.find(entry.family), {"stream": entry.stream, "classes": entry.classes}

@@ -4,7 +4,7 @@ A kernel (h, w, in, out) becomes (t, h, w, in, out): t copies, each divided by t
 gives at each step what the image gave, away from the first and last frames, where zero padding shows
 (arXiv 1705.07750, section 2.4.1). Padding in space has to be that of the 2D network for this.
 
-| 2D network | goes into | which then takes |
+| 2D network | goes into I3D-ResNets of | which then take |
 |---|---|---|
 | keras.applications' ResNet50, ResNet101 | variant="keras" | RGB levels minus a mean, see below |
 | torchvision's and gluon-cv's (v1b) ResNet-50, -101 | all others | RGB by ImageNet's mean and deviation |
@@ -22,24 +22,21 @@ import keras
 import numpy as np
 
 from keras_i3d.errors import WeightsError
+from keras_i3d.models import families
 from keras_i3d.weights.by_name import listed
 from keras_i3d.weights.originals.deepmind import inflated_kernel
 from keras_i3d.weights.originals.resnets import TUSHAR_N
 
-DEPTHS = {"I3DResNet50": 50, "I3DResNet101": 101}  # the builders that take a 2D ResNet
-STRIDED_FIRST = "keras"  # their variant that keras.applications' go into
 UNITS = {"0": "branch1", "1": "branch2a", "2": "branch2b", "3": "branch2c"}  # of a block, by keras.applications' number
 
 
-def takes_keras(family):
-    """Whether ResNets of keras.applications go into a row."""
-    return family.of in DEPTHS and family.options["variant"] == STRIDED_FIRST
-
-
 def imagenet(family):
-    """Returns what `read_resnet` makes of ImageNet's weights for a row of variant "keras"; Keras downloads them."""
-    networks = {50: keras.applications.ResNet50, 101: keras.applications.ResNet101}
-    return read_resnet(networks[DEPTHS[family.of]](weights="imagenet", include_top=False), family)
+    """Returns what `read_resnet` makes of ImageNet's weights for a row that takes keras.applications' ResNets.
+
+    Keras downloads them.
+    """
+    network = getattr(keras.applications, f"ResNet{family.inflated_from.depth}")
+    return read_resnet(network(weights="imagenet", include_top=False), family)
 
 
 def read_resnet(source, family):
@@ -108,7 +105,8 @@ def read_torch_resnet(arrays, family, source):
         WeightsError: a row that is strided otherwise, or names or shapes that are not the 2D network's.
     """
     _check_strided(family, False, source)
-    place = functools.partial(TUSHAR_N.place, DEPTHS[family.of], 0)
+    depth = family.inflated_from.depth
+    place = functools.partial(TUSHAR_N.place, depth, 0)
     variables, unmatched = {}, []
     for name, array in arrays.items():
         if re.fullmatch(TUSHAR_N.beside, name):
@@ -120,18 +118,22 @@ def read_torch_resnet(arrays, family, source):
             array = np.asarray(array)
             variables[at] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
     if unmatched:
-        raise WeightsError(f"{source} is no ResNet-{DEPTHS[family.of]}, which has no {listed(unmatched)}")
+        raise WeightsError(f"{source} is no ResNet-{depth}, which has no {listed(unmatched)}")
     return _in_3d(variables, family, source)
 
 
 def _check_strided(family, first, source):
-    if family.of not in DEPTHS:
-        raise WeightsError(f"{source} goes into {' or '.join(DEPTHS)}. Received: {family.name}")
-    if takes_keras(family) != first:
-        where, variant = ("1 x 1", "variant") if first else ("3 x 3", "another variant than")
+    """Raises WeightsError unless a row takes 2D ResNets, strided in a block's first convolution or elsewhere."""
+    rows = [row for row in families.FAMILIES.values() if row.inflated_from and row.inflated_from.depth]
+    if family.name not in [row.name for row in rows]:
+        takers = dict.fromkeys(row.of for row in rows)
+        raise WeightsError(f"{source} goes into {' or '.join(takers)}. Received: {family.name}")
+    if family.inflated_from.strided_first != first:
+        alike = next(row for row in rows if row.of == family.of and row.inflated_from.strided_first == first)
+        options = ", ".join(f"{name}={value!r}" for name, value in alike.options.items())
         raise WeightsError(
-            f"{source} is strided in the {where} convolution of a block, {family.name} is not. "
-            f'Build {family.of} with {variant} "{STRIDED_FIRST}".'
+            f"{source} is strided in the {'1 x 1' if first else '3 x 3'} convolution of a block, {family.name} is not. "
+            f"Build one that is, as {family.of}({options})."
         )
 
 

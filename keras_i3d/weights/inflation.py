@@ -8,16 +8,17 @@ import numpy as np
 from keras_i3d.errors import WeightsError
 from keras_i3d.models import families
 from keras_i3d.models.blocks import ClipCheck
+from keras_i3d.models.inception import INCEPTION_V1
 from keras_i3d.weights import inflated_graphs
 from keras_i3d.weights.by_name import assign, layer_shapes, layer_weights
-from keras_i3d.weights.originals.deepmind import read_inception_v1, takes_inception_v1
+from keras_i3d.weights.originals.deepmind import read_inception_v1
 
 
 def inflate(source, model):
     """Fills the body of a network with 2D ImageNet weights, inflated over time; the class layer stays as it is.
 
     An I3D takes Inception V1, as does any network of the same blocks, once or twice, such as the 2D ones, whose kernels
-    are those of the checkpoint. An `I3DResNet50` or `I3DResNet101` takes a 2D ResNet: `weights.inflated_graphs` says
+    are those of the checkpoint. An `I3DResNet50` or `I3DResNet101` takes a 2D ResNet: `keras-i3d models NAME` says
     which. Layers that the 2D network does not have, as non-local blocks, stay as they are. For a flow model the first
     convolution is the RGB one averaged over its input channels and repeated, see `read_inception_v1`.
 
@@ -44,7 +45,7 @@ def inflate(source, model):
         new = {name for name in layer_shapes(model) if name not in weights}
         assign(model, weights, "the 2D network", skip=new)
         return model
-    if not takes_inception_v1(family):
+    if family.inflated_from != INCEPTION_V1:
         raise WeightsError(f"{source} holds Inception V1, whose blocks {family.name} lacks")
     weights = read_inception_v1(source, model.input_shape[-1], family.name)
     beyond = set(family.layout(include_top=False)) - set(weights)  # of the body, what Inception V1 does not have

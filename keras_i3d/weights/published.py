@@ -1,7 +1,7 @@
-"""Published weights of other codes than DeepMind's: where they are, what proves them, what they were trained on.
+"""The record of published weights, and those of other codes than DeepMind's: where they are, what proves them.
 
-No such file could be fetched where this was written. Their names and shapes are compared with those that the original
-code makes, at every first use; what is known of their bytes stands here.
+No file of these other codes could be fetched where this was written. Their names and shapes are compared with those
+that the original code makes, at every first use; what is known of their bytes stands here.
 """
 
 import dataclasses
@@ -18,18 +18,21 @@ ACCEPTED = "KERAS_I3D_ACCEPT_LICENCE"  # names of licences, with spaces between 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """One published file of weights.
+    """One published set of weights.
 
     Attributes:
-        name: as messages and the cache call it; no other has it.
-        weights: as users call it: "NETWORK:NAME". `keras_i3d.BUILDER(weights=NAME)` means the same, with the arguments
-            that make that network.
+        name: as messages and the cache call it; no other has it. DeepMind's are called as their folders there.
+        weights: as users call it: "NETWORK:NAME", and `keras_i3d.BUILDER(weights=NAME)` means the same, with the
+            arguments that make that network. DeepMind's are called NAME alone.
         stream: "rgb" or "flow".
         family: the network that they are of.
-        file: the RemoteFile.
+        file: the RemoteFile; of a TensorFlow checkpoint, the one with the arrays.
         classes: size of the head.
         trained_on: what on, for people.
-        top1, top5: published accuracy in percent under `protocol`; None where none was published.
+        index: of a TensorFlow checkpoint, its other RemoteFile; None for all else.
+        crc_digest: sha256 over lines "variable crc32c" of the index, sorted; it identifies a copy under any name.
+        top1, top5: published accuracy in percent under `protocol`; None where none was published, or none is known.
+        protocol: how that was measured.
         licence: its SPDX identifier.
         commercial: whether that allows commerce; if not, it has to be accepted.
         labels: name of the label list, if it is known to be in that order.
@@ -44,6 +47,8 @@ class Published:
     file: RemoteFile
     classes: int
     trained_on: str
+    index: RemoteFile | None = None
+    crc_digest: str | None = None
     top1: float | None = None
     top5: float | None = None
     protocol: str | None = None
@@ -55,8 +60,8 @@ class Published:
 
     @property
     def files(self):
-        """Its RemoteFiles: the one."""
-        return (self.file,)
+        """Its RemoteFiles."""
+        return (self.index, self.file) if self.index else (self.file,)
 
     @property
     def facts(self):
@@ -102,6 +107,7 @@ KINETICS = "Kinetics-400"
 IMAGENET = "ImageNet, then Kinetics-400"
 VALIDATION = "Kinetics-400 validation"
 ONE_CLIP = f"{VALIDATION}, single clips of 16 frames of 112 x 112 pixels"
+IG65M_SAYS = f"{VALIDATION}, no more is said (moabitcoin/ig65m-pytorch)"
 THIRTY = f"{VALIDATION}, 10 clips x 3 crops of 256 x 256"
 
 
@@ -122,7 +128,8 @@ def _published(weights, family, file, trained_on=KINETICS, accuracy=(None, None)
 
 def _torchvision(family, file, sha256, accuracy, protocol):
     remote = RemoteFile(file, host=TORCH, sha256=sha256)
-    return _published("kinetics", family, remote, KINETICS, accuracy, protocol, licence="BSD-3-Clause")
+    source = f"{protocol} (torchvision)"
+    return _published("kinetics", family, remote, KINETICS, accuracy, source, licence="BSD-3-Clause")
 
 
 def _ig65m(name, digest, **facts):
@@ -130,16 +137,16 @@ def _ig65m(name, digest, **facts):
     return {"family": "R2Plus1D34", "file": remote, "licence": "MIT", **facts}
 
 
-def _facebook(weights, family, path, accuracy, others=(), **facts):
-    return _published(
-        weights, family, RemoteFile(path, host=FACEBOOK, others=others), IMAGENET, accuracy, THIRTY, **facts
-    )
+def _facebook(weights, family, path, accuracy, source, others=(), **facts):
+    remote, protocol = RemoteFile(path, host=FACEBOOK, others=others), f"{THIRTY} ({source})"
+    return _published(weights, family, remote, IMAGENET, accuracy, protocol, **facts)
 
 
 def _nonlocal(family, file, accuracy):
     others = (f"{AMAZON}/{file}",)  # where the project's README has it; reported dead
     licence = {"licence": "CC-BY-NC-4.0", "commercial": False}
-    return _facebook("kinetics", family, f"video-nonlocal/{file}", accuracy, others, **licence)
+    source = "video-nonlocal-net"
+    return _facebook("kinetics", family, f"video-nonlocal/{file}", accuracy, source, others, **licence)
 
 
 def _port(weights, path, host, git_blob, stream, licence):
@@ -148,10 +155,10 @@ def _port(weights, path, host, git_blob, stream, licence):
     return _published(weights, "I3D", remote, IMAGENET, stream=stream, licence=licence, labels="kinetics400")
 
 
-def _mmaction2(weights, family, form, digest, accuracy, sampling="32x2x1"):
+def _mmaction2(weights, family, form, digest, top1, sampling="32x2x1"):
     name = f"i3d_imagenet-pretrained-r50{form}_8xb8-{sampling}-100e_kinetics400-rgb"
     remote = RemoteFile(f"i3d/{name}/{name}_20220812-{digest}.pth", host=OPENMMLAB, sha256=digest)
-    return _published(weights, family, remote, IMAGENET, accuracy, THIRTY)
+    return _published(weights, family, remote, IMAGENET, (top1, None), f"{THIRTY} (mmaction2's model zoo)")
 
 
 def _charades(stream, git_blob):
@@ -183,14 +190,14 @@ ENTRIES = (
         "ig65m-kinetics-8",
         trained_on="IG-65M, then Kinetics-400, clips of 8 frames",
         accuracy=(74.9, 91.8),
-        protocol=VALIDATION,
+        protocol=IG65M_SAYS,
         **_ig65m("clip8_ft_kinetics_from_ig65m", "0aa0550b", frames=8),
     ),
     _published(
         "ig65m-kinetics",
         trained_on="IG-65M, then Kinetics-400, clips of 32 frames",
         accuracy=(80.0, 94.2),
-        protocol=VALIDATION,
+        protocol=IG65M_SAYS,
         **_ig65m("clip32_ft_kinetics_from_ig65m", "ade133f1"),
     ),
     _published(
@@ -203,51 +210,59 @@ ENTRIES = (
         trained_on="IG-65M, clips of 32 frames",
         **_ig65m("clip32_ig65m_from_scratch", "449a7af9", classes=359),
     ),
-    _facebook("kinetics", "I3DResNet50", "pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth", (73.27, 90.70)),
+    _facebook(
+        "kinetics",
+        "I3DResNet50",
+        "pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth",
+        (73.27, 90.70),
+        "pytorchvideo's model zoo",
+    ),
     _facebook(
         "kinetics-slowfast",
         "I3DResNet50",
         "pyslowfast/model_zoo/kinetics400/I3D_8x8_R50.pkl",
         (73.5, 90.8),
+        "PySlowFast's model zoo",
     ),
     _facebook(
         "kinetics",
         "I3DResNet50-nl5",
         "pyslowfast/model_zoo/kinetics400/I3D_NLN_8x8_R50.pkl",
         (74.0, 91.1),
+        "PySlowFast's model zoo",
     ),
     _nonlocal("I3DResNet50-nonlocal", "i3d_baseline_32x2_IN_pretrain_400k.pkl", (73.6, 90.8)),
     _nonlocal("I3DResNet50-nonlocal-nl5", "i3d_nonlocal_32x2_IN_pretrain_400k.pkl", (74.9, 91.6)),
-    _mmaction2("kinetics", "I3DResNet50-mmaction2", "", "e213c223", (73.47, 91.27)),
+    _mmaction2("kinetics", "I3DResNet50-mmaction2", "", "e213c223", 73.47),
     _mmaction2(
         "kinetics-dense",
         "I3DResNet50-mmaction2",
         "",
         "9f46003f",
-        (73.77, 91.35),
+        73.77,
         "dense-32x2x1",
     ),
-    _mmaction2("kinetics", "I3DResNet50-mmaction2-heavy", "-heavy", "ed501b31", (76.21, 92.48)),
+    _mmaction2("kinetics", "I3DResNet50-mmaction2-heavy", "-heavy", "ed501b31", 76.21),
     _mmaction2(
         "kinetics",
         "I3DResNet50-mmaction2-nl5-dot",
         "-nl-dot-product",
         "8e1f2148",
-        (74.80, 92.07),
+        74.80,
     ),
     _mmaction2(
         "kinetics",
         "I3DResNet50-mmaction2-nl5",
         "-nl-embedded-gaussian",
         "afd8f562",
-        (74.73, 91.80),
+        74.73,
     ),
     _mmaction2(
         "kinetics",
         "I3DResNet50-mmaction2-nl5-gaussian",
         "-nl-gaussian",
         "0c5cbf5a",
-        (73.97, 91.33),
+        73.97,
     ),
     _published(
         "ucf101",
@@ -260,7 +275,7 @@ ENTRIES = (
         ),
         "Sports-1M, then UCF101",
         (83.08, 95.93),
-        "UCF101 split 1, 10 clips x 1 crop",
+        "UCF101 split 1, 10 clips x 1 crop (mmaction2's model zoo says so; not checked)",
         classes=101,
     ),
     _port(
@@ -297,7 +312,7 @@ ENTRIES = (
         ),
         KINETICS,
         (72.08, 90.35),
-        VALIDATION,
+        f"{VALIDATION} (kylemin/S3D's README)",
         licence="MIT",
     ),
     _published(

@@ -1,19 +1,18 @@
-"""The published checkpoints: where they are, what proves them, what they were trained on."""
+"""DeepMind's published checkpoints and label lists, and what is asked of all published weights by name."""
 
 import dataclasses
 
-from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
-from keras_i3d.specs import FLOW_CLIP, LABEL_LISTS, RGB_CLIP, ClipSpec
+from keras_i3d.specs import LABEL_LISTS
 from keras_i3d.weights import tensorflow_files
 from keras_i3d.weights.download import git_blob
-from keras_i3d.weights.published import PUBLISHED
+from keras_i3d.weights.published import PUBLISHED, Published
 from keras_i3d.weights.remote import RemoteFile
 
 COMMIT = "0667e889a5904b4dc122e0ded4c332f49f8df42c"
 HOST = f"https://raw.githubusercontent.com/google-deepmind/kinetics-i3d/{COMMIT}"
 SLIM_HOST = "http://download.tensorflow.org"
-KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop"
+KINETICS_TEST = "Kinetics-400 test set, whole videos at 25 fps, centre 224 crop (DeepMind's README)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,73 +24,22 @@ class Labels:
     file: RemoteFile
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One published set of I3D weights.
-
-    Attributes:
-        name: the folder's name in the original repository.
-        weights, stream: what `I3D(weights=, stream=)` calls it.
-        classes, labels: the head's size and the name of its label list.
-        index, data: the two files of the TensorFlow checkpoint.
-        clip: how the clips that it expects are made.
-        crc_digest: sha256 over lines "variable crc32c" of the index, sorted; it identifies a copy under any name.
-        family: the network that they are of.
-        top1, top5: published accuracy in percent under `protocol`; None where none was published.
-    """
-
-    name: str
-    weights: str
-    stream: str
-    classes: int
-    labels: str
-    index: RemoteFile
-    data: RemoteFile
-    clip: ClipSpec
-    crc_digest: str
-    trained_on: str
-    top1: float | None = None
-    top5: float | None = None
-    protocol: str | None = None
-    licence: str = "Apache-2.0"
-    family: str = "I3D"
-
-    @property
-    def files(self):
-        """Its RemoteFiles."""
-        return self.index, self.data
-
-    @property
-    def facts(self):
-        """The Facts of the network that they are of."""
-        return Facts(
-            stream=self.stream,
-            classes=self.classes,
-            labels=self.labels,
-            activation=SOFTMAX,
-            depth_multiplier=1.0,
-            clip=self.clip,
-            source=f'published weights "{self.weights}"',
-            family=self.family,
-        )
-
-
-def _published(
+def _checkpoint(
     name, weights, stream, index, data, *, classes=400, labels="kinetics400", accuracy=(None, None), **facts
 ):
     folder = f"data/checkpoints/{name}/model.ckpt"
-    return Checkpoint(
+    return Published(
         name=name,
         weights=weights,
         stream=stream,
+        family="I3D",
+        file=RemoteFile(f"{folder}.data-00000-of-00001", *data, host=HOST),
+        index=RemoteFile(f"{folder}.index", *index, host=HOST),
         classes=classes,
         labels=labels,
-        index=RemoteFile(f"{folder}.index", *index, host=HOST),
-        data=RemoteFile(f"{folder}.data-00000-of-00001", *data, host=HOST),
         top1=accuracy[0],
         top5=accuracy[1],
         protocol=KINETICS_TEST if accuracy[0] else None,
-        clip=FLOW_CLIP if stream == "flow" else RGB_CLIP,
         **facts,
     )
 
@@ -99,7 +47,7 @@ def _published(
 CHECKPOINTS = {
     (entry.weights, entry.stream): entry
     for entry in (
-        _published(
+        _checkpoint(
             "rgb_imagenet",
             "kinetics",
             "rgb",
@@ -109,7 +57,7 @@ CHECKPOINTS = {
             trained_on="ImageNet, then Kinetics-400",
             accuracy=(71.1, 89.3),
         ),
-        _published(
+        _checkpoint(
             "flow_imagenet",
             "kinetics",
             "flow",
@@ -119,7 +67,7 @@ CHECKPOINTS = {
             trained_on="ImageNet, then Kinetics-400",
             accuracy=(63.4, 84.9),
         ),
-        _published(
+        _checkpoint(
             "rgb_scratch",
             "kinetics-scratch",
             "rgb",
@@ -129,7 +77,7 @@ CHECKPOINTS = {
             trained_on="Kinetics-400",
             accuracy=(68.4, 88.0),
         ),
-        _published(
+        _checkpoint(
             "flow_scratch",
             "kinetics-scratch",
             "flow",
@@ -139,7 +87,7 @@ CHECKPOINTS = {
             trained_on="Kinetics-400",
             accuracy=(61.5, 83.4),
         ),
-        _published(
+        _checkpoint(
             "rgb_scratch_kin600",
             "kinetics600",
             "rgb",
@@ -166,7 +114,8 @@ INCEPTION_V1 = RemoteFile("models/inception_v1_2016_08_28.tar.gz", host=SLIM_HOS
 INCEPTION_V1_MEMBER = "inception_v1.ckpt"
 
 DEFAULT = "kinetics"
-WEIGHTS = (*dict.fromkeys(weights for weights, _ in CHECKPOINTS), "imagenet")
+IMAGENET = "imagenet"  # weights that are inflated from those of a 2D network
+WEIGHTS = (*dict.fromkeys(weights for weights, _ in CHECKPOINTS), IMAGENET)  # the names without a network's
 
 
 def is_name(weights):
@@ -176,12 +125,18 @@ def is_name(weights):
 
 def names(networks):
     """Returns the names of the published weights of some networks, as their builder's `weights=` takes them."""
-    others = (name.partition(":")[2] for name, _ in PUBLISHED if name.partition(":")[0] in networks)
-    return tuple(dict.fromkeys((*(WEIGHTS if "I3D" in networks else ()), *others)))
+    own = [entry.weights.rpartition(":")[2] for name in networks for entry in of_network(name)]
+    return tuple(dict.fromkeys((*own, *[IMAGENET] * any(map(has_imagenet, networks)))))
+
+
+def has_imagenet(network):
+    """Whether `weights="imagenet"` is for a network."""
+    flat = families.find(network).inflated_from
+    return flat is not None and flat.fetched
 
 
 def of_network(family):
-    """Returns every Checkpoint and Published of a network, by its row's name."""
+    """Returns every Published of a network, by its row's name."""
     return [entry for entry in (*CHECKPOINTS.values(), *PUBLISHED.values()) if entry.family == family]
 
 
@@ -192,16 +147,22 @@ def whole_name(weights, networks):
         weights: a published name, or anything else, which is returned as it is.
         networks: names of the networks that are built, the likeliest first. The names of those whose weights they
             share count too, after their own.
+
+    Raises:
+        ValueError: a published name that is of none of them.
     """
     networks = [*networks, *(row.shares for row in map(families.find, networks) if row.shares)]
-    if not isinstance(weights, str) or ("I3D" in networks and weights in WEIGHTS):
+    if not isinstance(weights, str):
         return weights
     there = {name for name, _ in PUBLISHED}
-    return next((name for name in (f"{network}:{weights}" for network in networks) if name in there), weights)
+    found = next((name for name in (f"{network}:{weights}" for network in networks) if name in there), weights)
+    if found in WEIGHTS and found not in names(networks):
+        raise ValueError(f'{networks[0]} has no weights "{weights}". {choices(networks)}')
+    return found
 
 
 def find(weights, stream):
-    """Returns the Checkpoint or Published named `weights` for `stream`, or raises ValueError with those that exist."""
+    """Returns the Published named `weights` for `stream`, or raises ValueError with those that exist."""
     for known in (CHECKPOINTS, PUBLISHED):
         if (weights, stream) in known:
             return known[weights, stream]
@@ -219,19 +180,21 @@ def find(weights, stream):
     raise ValueError(f"Unknown weights {weights!r}. {choices()}")
 
 
-def choices():
-    """The sentence that ends an error about `weights`."""
-    names = ", ".join(f'"{name}"' for name in WEIGHTS)
+def choices(networks=()):
+    """The sentence that ends an error about `weights`: those of some networks, or of all."""
+    listed = [f'"{name}"' for name in (names(networks) if networks else WEIGHTS)]
+    listed[:1] = [f"one of {name}" if len(listed) > 1 else name for name in listed[:1]]
+    if not networks:
+        listed.append('the name of another network\'s as in "S3D:kinetics" (`keras-i3d models` lists them)')
     return (
-        f'Pass None, one of {names}, the name of another network\'s as in "S3D:kinetics" (`keras-i3d models` lists '
-        "them), or the path of a .weights.h5 file, a .keras file, the original code's own file (PyTorch's .pth, .pt or "
-        ".pyth, Caffe2's .pkl, MXNet's .params, .safetensors or .npz of the same names), a TensorFlow checkpoint (its "
-        "prefix, without .index) or the folder of a training run."
+        f"Pass {', '.join(['None', *listed])}, or the path of a .weights.h5 file, a .keras file, the original code's "
+        "own file (PyTorch's .pth, .pt or .pyth, Caffe2's .pkl, MXNet's .params, .safetensors or .npz of the same "
+        "names), a TensorFlow checkpoint (its prefix, without .index) or the folder of a training run."
     )
 
 
 def identify(index_path):
-    """Returns the published Checkpoint of which a `.index` file is a copy, or None.
+    """Returns the Published of DeepMind's of which a `.index` file is a copy, or None.
 
     The file as it was published is known by its git blob id. A copy that TensorFlow has saved again has other bytes and
     the same tensors: it is known by their CRCs.

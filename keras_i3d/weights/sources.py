@@ -26,7 +26,6 @@ from keras_i3d.weights import (
     torch_files,
 )
 from keras_i3d.weights.originals import deepmind
-from keras_i3d.weights.published import Published
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +63,20 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_lic
         return _from_path(weights, stream, wanted)
     if stream is None:
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
-    if weights == "imagenet":
-        asked = [families.find(name) for name in wanted]
-        for family in filter(inflated_graphs.takes_keras, asked):
-            read = functools.partial(inflated_graphs.imagenet, family)
-            return Source("imagenet", Facts(stream, family=family.name), read)
-        network = next((row.name for row in asked if deepmind.takes_inception_v1(row)), deepmind.SLIMS)
-        known = Facts(stream, family=network)
-        return Source(
-            "imagenet", known, lambda: h5_files.read_h5(cache.imagenet(stream, attempts, network)), partial=True
-        )
+    if weights == registry.IMAGENET:
+        family = families.find(next(filter(registry.has_imagenet, wanted), deepmind.SLIMS))
+        read = functools.partial(_imagenet, family, stream, attempts)
+        return Source(weights, Facts(stream, family=family.name), read, partial=not family.inflated_from.depth)
     entry = registry.find(weights, stream)
-    if isinstance(entry, Published):
-        entry.require_licence(accept_licence)
+    entry.require_licence(accept_licence)
     return Source(entry.name, entry.facts, lambda: h5_files.read_h5(cache.published(entry, attempts)))
+
+
+def _imagenet(family, stream, attempts):
+    """{layer: arrays} of ImageNet's weights, inflated for a network."""
+    if family.inflated_from.depth:
+        return inflated_graphs.imagenet(family)
+    return h5_files.read_h5(cache.imagenet(stream, attempts, family.name))
 
 
 def load(model, source):
@@ -123,7 +122,7 @@ def _check_family(model, family, name):
 
 def _from_path(weights, stream, wanted):
     if not isinstance(weights, str | os.PathLike):
-        raise ValueError(f"Unknown weights {weights!r}. {registry.choices()}")
+        raise ValueError(f"Unknown weights {weights!r}. {registry.choices(wanted)}")
     path = pathlib.Path(paths.expand(weights))
     noted = None
     if path.name.endswith(".weights.h5") and path.is_file():
@@ -149,7 +148,7 @@ def _from_path(weights, stream, wanted):
         values, noted = conversion.read_tensorflow(path, stream, wanted)
     else:
         what = "not a weights file" if path.exists() else "no such file"
-        raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices()}")
+        raise ValueError(f"Unknown weights {str(weights)!r}: {what}. {registry.choices(wanted)}")
     return Source(str(weights), _completed(noted, values, stream, weights, wanted), lambda: values)
 
 

@@ -117,10 +117,53 @@ def test_a_card(capsys):
         "102.34 G for such a clip\n  endpoints       the same\n",
         "  kinetics: flow; 400 classes; trained on ImageNet, then Kinetics-400; licence Apache-2.0\n    63.4 / 8",
         "/data/checkpoints/rgb_imagenet/model.ckpt.index\n      git blob 5ab1058b8f4f89a896c01f67c0a4c96a31548af7\n",
-        "  imagenet: trained on ImageNet in two dimensions, then inflated\n",
+        "  imagenet: trained on ImageNet in two dimensions, as TF-Slim's Inception V1; the class layer is new\n",
+        "2D weights that keras_i3d.inflate takes: those of TF-Slim's Inception V1\n",
     ):
         assert part in text
     assert all(len(line) <= 120 or "https://" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        (
+            "I3D-strides-1-1-1",
+            ["a step is 1 frame, and", "  kinetics: rgb; 400 classes", "  imagenet: trained"],
+        ),
+        (
+            "ConvNetLSTM",
+            [
+                "a step is 1 frame, and depends on all before it\n",
+                "  not checked     whether the paper's table 2 has 63.3 too, or 63.6\n",
+                "as TF-Slim's Inception V1; the class",
+            ],
+        ),
+        ("S3DG-milnce", ["  not checked     the 10 frames per second of its clips\n"]),
+        (
+            "InceptionV1",
+            [
+                " 1 frame or more,",
+                "  1 frame at 25 fps",
+                "a step is 1 frame, and depends on no other\n",
+                "as TF-Slim's Inception V1; the class",
+            ],
+        ),
+        ("I3DResNet50-keras", ["  imagenet: trained on ImageNet in two dimensions, as keras.applications' ResNet50;"]),
+        (
+            "I3DResNet50-gluon",
+            [
+                "  not checked     the 30 frames per s",
+                "none are fetched by name",
+                "keras_i3d.inflate takes: those of torchvision's or gluon-cv's ResNet-50\n",
+            ],
+        ),
+    ],
+)
+def test_a_card_says_what_the_network_is_inflated_from_and_how_it_takes_long_videos(name, parts, capsys):
+    text = printed(capsys, name)
+    for part in parts:
+        assert part in text
 
 
 def test_a_card_of_a_network_of_which_little_is_said(more, capsys):

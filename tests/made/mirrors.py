@@ -11,7 +11,7 @@ def mirror(folder, prefixes):
 
     for key, prefix in prefixes.items():
         entry = registry.CHECKPOINTS[key]
-        for remote, suffix in ((entry.index, ".index"), (entry.data, ".data-00000-of-00001")):
+        for remote, suffix in ((entry.index, ".index"), (entry.file, ".data-00000-of-00001")):
             path = folder / remote.path
             path.parent.mkdir(parents=True, exist_ok=True)
             os.link(prefix + suffix, path)
@@ -50,7 +50,7 @@ def register(mirror, registry, setitem):
 
     for key, entry in list(registry.CHECKPOINTS.items()):
         if (mirror / entry.index.path).exists():
-            changed = dataclasses.replace(entry, index=hashed(entry.index), data=hashed(entry.data))
+            changed = dataclasses.replace(entry, index=hashed(entry.index), file=hashed(entry.file))
             setitem(registry.CHECKPOINTS, key, changed)
     for key, entry in list(registry.LABELS.items()):
         setitem(registry.LABELS, key, dataclasses.replace(entry, file=hashed(entry.file)))

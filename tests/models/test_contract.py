@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import types
@@ -22,6 +23,7 @@ from keras_i3d.facts import Facts
 from keras_i3d.inference import chunks
 from keras_i3d.models import counting, families, receptive_fields
 from keras_i3d.models.family import without_memory
+from keras_i3d.models.inception import INCEPTION_V1
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import policy
 from keras_i3d.records import sequence_example
@@ -184,6 +186,14 @@ def test_the_row_describes_the_model(row):
     # The head alone depends on the classes.
     other = row.layout(**settings | {"classes": CLASSES + 1})
     assert [name for name in shapes if other[name] != shapes[name]] == [row.head]
+
+
+@each_row
+def test_what_has_the_blocks_of_inception_v1_is_inflated_from_it(row):
+    """Each once, or once a stream. What has none of its blocks as they are says another 2D network, or none."""
+    blocks = ROWS["I3D"].layout(include_top=False).keys()
+    own = {re.sub("^(rgb|flow)_", "", name) for name in row.layout(include_top=False)}
+    assert (row.inflated_from == INCEPTION_V1) == (blocks <= own)
 
 
 @each_row

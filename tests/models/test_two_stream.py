@@ -82,6 +82,12 @@ def test_published_weights(repository):
         ({"weights": {"rgb": None}}, "names both streams"),
         ({"weights": "kinetics600"}, "stream rgb only"),
         ({"weights": None, "input_shape": (16, 32, 32, 3)}, "without channels"),
+        ({"weights": None, "rgb": "I4D"}, "near are .*I3D.* Received: 'I4D'"),
+        ({"weights": "no/such.keras", "flow": ["I3D"]}, r"`keras-i3d models` lists. Received: \['I3D'\]"),
+        (
+            {"weights": None, "flow": "InceptionV1"},
+            "^flow= names a network that takes the flow stream. Received: InceptionV1, which takes rgb. ",
+        ),
     ],
 )
 def test_bad_arguments(arguments, message):

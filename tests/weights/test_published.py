@@ -172,6 +172,43 @@ def test_entries_are_whole():
     assert len({entry.name for entry in published.PUBLISHED.values()}) == len(published.PUBLISHED)
 
 
+# Of mmaction2's C3D no fact is at hand.
+UNCHECKED = {"C3D-ucf101-rgb"}
+
+
+def figures():
+    """(whose, top-1, top-5, protocol) of each published accuracy of rows and weights."""
+    for row in families.FAMILIES.values():
+        yield from ((row.name, *pair, row.protocol) for pair in row.accuracy.values())
+    for entry in (*registry.CHECKPOINTS.values(), *published.PUBLISHED.values()):
+        if entry.top1 is not None:
+            yield entry.name, entry.top1, entry.top5, entry.protocol
+
+
+def test_each_figure_says_its_source():
+    found = list(figures())
+    assert len(found) > 50
+    for whose, _, _, protocol in found:
+        assert re.search(r"\(.+\)$|as .+ (says|cites? it)", protocol), (whose, protocol)
+        assert ("not checked" in protocol) == (whose in UNCHECKED), whose
+
+
+def test_each_figure_is_a_fact_that_was_read(shared):
+    """Pairs as pairs, up to rounding to a tenth."""
+    files = [*shared.glob("facts/*.md"), shared / "goldens/family/README.md"]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    pairs = [tuple(map(float, pair)) for pair in re.findall(r"(\d\d\.\d+) ?/ ?(\d\d(?:\.\d+)?)", text)]
+    pairs += [tuple(map(float, pair)) for pair in re.findall(r"(\d\d\.\d+) ?\((\d\d\.\d+)\)", text)]
+    numbers = {float(number) for number in re.findall(r"\d\d\.\d+", text)}
+    for whose, top1, top5, _ in figures():
+        if whose in UNCHECKED:
+            continue
+        if top5 is None:
+            assert top1 in numbers, (whose, top1)
+        else:
+            assert any(abs(top1 - a) < 0.051 and abs(top5 - b) < 0.051 for a, b in pairs), (whose, top1, top5)
+
+
 @pytest.mark.parametrize(
     ("name", "network"),
     [

@@ -18,8 +18,10 @@ from made.mirrors import narrow as narrow_network
 from made.tiny import i3d
 
 import keras_i3d
-from keras_i3d import WeightsError
+from keras_i3d import WeightsError, facts
+from keras_i3d.facts import Facts
 from keras_i3d.models.inception import HEAD
+from keras_i3d.models.two_stream import fuse
 from keras_i3d.precision import policy
 from keras_i3d.weights import by_name, conversion, h5_files, registry, tensorflow_files
 from keras_i3d.weights.cache import published
@@ -247,7 +249,7 @@ def test_unknown_weights(value):
 def test_flow_checkpoint_in_the_rgb_place(repository, monkeypatch, cache):
     """Right bytes under the wrong entry: refused when converted, and nothing stays in the cache."""
     flow = registry.CHECKPOINTS["kinetics", "flow"]
-    wrong = dataclasses.replace(registry.CHECKPOINTS["kinetics", "rgb"], index=flow.index, data=flow.data)
+    wrong = dataclasses.replace(registry.CHECKPOINTS["kinetics", "rgb"], index=flow.index, file=flow.file)
     monkeypatch.setitem(registry.CHECKPOINTS, ("kinetics", "rgb"), wrong)
     with pytest.raises(WeightsError, match="does not belong to this model: 1 layers differ in shape: Conv3d_1a"):
         keras_i3d.I3D()
@@ -395,7 +397,7 @@ def test_no_space_for_the_converted_file(repository, cache, monkeypatch):
 
     entry = registry.CHECKPOINTS["kinetics", "rgb"]
     usage = download.shutil.disk_usage(repository)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: usage._replace(free=entry.data.bytes + 1000))
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: usage._replace(free=entry.file.bytes + 1000))
     with pytest.raises(WeightsError, match=r"too full for rgb_imagenet-1.weights.h5: .* bytes are missing"):
         published(entry)
     assert not list(cache.glob("*.weights.h5*"))
@@ -415,14 +417,81 @@ def test_decode_predictions(repository):
     assert decoded[0] == [(3, "label 3", pytest.approx(0.7)), (9, "label 9", pytest.approx(0.3))]
     assert decoded[1][0] == (5, "label 5", 1.0)
     assert keras_i3d.decode_predictions(scores[:, :2], top=1, labels=["a", "b"])[0] == [(0, "a", 0.0)]
-    with pytest.raises(ValueError, match="400 labels for 3 classes"):
+    with pytest.raises(ValueError, match=r"600 \(kinetics600\) labels. Received: 3 classes. Pass labels="):
         keras_i3d.decode_predictions(scores[:, :3])
+    with pytest.raises(ValueError, match="400 labels for 3 classes"):
+        keras_i3d.decode_predictions(scores[:, :3], labels="kinetics400")
     with pytest.raises(ValueError, match=r"\(batch, classes\)"):
         keras_i3d.decode_predictions(scores[0])
     with pytest.raises(ValueError, match="must be finite"):
         keras_i3d.decode_predictions(scores * np.nan)
     with pytest.raises(ValueError, match="at least 1"):
         keras_i3d.decode_predictions(scores, top=-1)
+
+
+def test_decode_predictions_by_the_number_of_classes(repository):
+    scores = np.eye(600, dtype="float32")[[7]]
+    assert keras_i3d.decode_predictions(scores, 1) == [[(7, "label 7", 1.0)]]
+
+
+@pytest.mark.parametrize(
+    ("network", "classes", "message"),
+    [
+        ("I3D", 400, None),
+        ("I3D", 600, None),
+        ("I3D-strides-1-1-1", 400, None),
+        ("I3D:kinetics-hassony2", 400, None),
+        ("kinetics600", 400, "600 labels for 400 classes"),
+        ("I3D", 157, 'network="I3D", whose weights bring no label list. Pass labels='),
+        ("I3D:charades", 157, "no label list"),
+        ("I3D", 12, "of which no weights of 12 classes are published"),
+        ("S3D", 400, 'network="S3D", whose weights bring no label list'),
+        ("R3D34", 400, "of which no weights of 400 classes are published"),
+        ("imagenet", 400, "of which no weights of 400 classes are published"),
+        ("S3DG-milnce", 512, 'An embedding has no classes to name. Received: network="S3DG-milnce", which gives one'),
+        ("S4D", 400, "near are S3D.* Received: 'S4D'"),
+        (keras.Sequential(name="mine"), 400, "network is a model that this package made, or a name"),
+    ],
+)
+def test_labels_of_a_network_by_name(repository, network, classes, message):
+    scores = np.eye(classes, dtype="float32")[[7]]
+    if message is None:
+        assert keras_i3d.decode_predictions(scores, top=1, network=network) == [[(7, "label 7", 1.0)]]
+    else:
+        with pytest.raises(ValueError, match=message):
+            keras_i3d.decode_predictions(scores, network=network)
+
+
+def test_labels_of_a_model():
+    """Those that were noted in it; of a model of two streams, in both."""
+    scores, names = np.float32([[0.1, 0.7, 0.2]]), ("a", "b", "c")
+    streams = {
+        s: i3d(True, (None, 32, 32, c), s, classes=3, depth_multiplier=0.1) for s, c in (("rgb", 3), ("flow", 2))
+    }
+    both = fuse(**streams)
+
+    def decoded(network):
+        return keras_i3d.decode_predictions(scores, top=1, network=network)
+
+    with pytest.raises(ValueError, match="the model i3d_rgb, whose weights bring no label list. Pass labels="):
+        decoded(streams["rgb"])
+    facts.note(streams["rgb"], Facts("rgb", labels=names))
+    assert decoded(streams["rgb"]) == [[(1, "b", pytest.approx(0.7))]]
+    with pytest.raises(ValueError, match="the model two_stream_i3d, whose weights bring no label list"):
+        decoded(both)
+    facts.note(streams["flow"], Facts("flow", labels=names[::-1]))
+    with pytest.raises(ValueError, match="whose two streams differ"):
+        decoded(both)
+    facts.note(streams["flow"], Facts("flow", labels=names))
+    assert decoded(both) == decoded(streams["rgb"])
+    facts.note(streams["rgb"], Facts("rgb", labels=(*names, "d")))
+    with pytest.raises(ValueError, match="4 labels for 3 classes"):
+        decoded(streams["rgb"])
+    with pytest.raises(ValueError, match="by labels= or by network=, not by both"):
+        keras_i3d.decode_predictions(scores, labels=names, network=both)
+    embedding = keras_i3d.S3DG(variant="milnce", weights=None, depth_multiplier=0.1)
+    with pytest.raises(ValueError, match="An embedding has no classes to name. Received: the model s3dg_rgb"):
+        decoded(embedding)
 
 
 def test_conversion_tool(repository, tmp_path):

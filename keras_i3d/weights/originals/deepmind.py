@@ -74,7 +74,7 @@ def read_inception_v1(prefix, channels=3, network=SLIMS):
         prefix: path of the checkpoint; both of TensorFlow's formats.
         channels: of the clip: 3 for RGB, 2 for flow. A first kernel that reads flow is averaged over its input channels
             and repeated.
-        network: name of the row; one that `takes_inception_v1`.
+        network: name of a row that is inflated from it.
 
     Raises:
         WeightsError: unreadable, or any name or shape that is not Inception V1's.
@@ -85,15 +85,12 @@ def read_inception_v1(prefix, channels=3, network=SLIMS):
     by_unit = {_unit(name): each for name, each in shapes.items()}
     weights, unmatched = {}, []
     for name, value in tensorflow_files.read(prefix).items():
-        match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
-        if match is None:
+        layer, variable = slim_place(name) or (None, None)
+        if layer is None:
             unmatched.append(name)
             continue
-        if match[1].startswith("Logits/"):
+        if layer.startswith("Logits_"):
             continue
-        unit = match[1].replace("Conv2d", "Conv3d").replace("/", "_")
-        kind, variable = SLIM_SUFFIXES[match[2]].split("/")
-        layer = f"{unit}_{kind}"
         if variable == "w":
             if layer not in by_unit:
                 unmatched.append(name)
@@ -116,9 +113,16 @@ def read_inception_v1(prefix, channels=3, network=SLIMS):
     return in_layout(weights, shapes, prefix)
 
 
-def takes_inception_v1(family):
-    """Whether a Family has the blocks of Inception V1 that a 2D checkpoint is inflated into, once or twice."""
-    return _inception_v1() <= {_unit(name) for name in family.layout(include_top=False)}
+def slim_place(name):
+    """Returns (layer, Sonnet's name of the variable) of a variable of TF-Slim's 2D Inception V1, or None.
+
+    The layer is called as those of I3D, whether there is one or not.
+    """
+    match = re.fullmatch(rf"InceptionV1/(.+?)/({'|'.join(SLIM_SUFFIXES)})", name)
+    if match is None:
+        return None
+    kind, variable = SLIM_SUFFIXES[match[2]].split("/")
+    return f"{match[1].replace('Conv2d', 'Conv3d').replace('/', '_')}_{kind}", variable
 
 
 def _inception_v1():

@@ -80,7 +80,7 @@ class Original:
             family=self.family,
         )
         known = dataclasses.replace(known, clip=family.clips.get(known.stream))
-        shapes = family.variables(include_top=classes is not None, stream=known.stream, classes=known.classes or 400)
+        shapes = family.variables(include_top=classes is not None, stream=known.stream, classes=known.classes)
         values = {at: _of_rank(value, len(shapes.get(at, value.shape))) for at, value in values.items()}
         self._check(values, shapes, unmatched, source)
         weights = {}
