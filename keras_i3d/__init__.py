@@ -50,6 +50,7 @@ _MODULES = ("data", "evaluation", "export", "facts", "flow", "records", "trainin
 # What `keras.models.load_model` has to find after a plain `import keras_i3d`: every module that registers a class.
 _REGISTERED = (
     "keras_i3d.flow.layer",
+    "keras_i3d.frechet.keras_metric",
     "keras_i3d.models.blocks",
     "keras_i3d.models.nonlocal_block",
     "keras_i3d.models.recurrent",
