@@ -358,9 +358,9 @@ def TwoStreamI3D(
     settings = {"dropout": dropout, "depth_multiplier": depth_multiplier, "bn_momentum": bn_momentum}
     settings |= {"accept_licence": accept_licence}
     by_stream = {s: registry.whole_name(each, [networks[s].name]) for s, each in by_stream.items()}
-    for stream, name_or_path in by_stream.items():  # every name is checked before the first download
-        if registry.is_name(name_or_path):
-            builders.found(name_or_path, stream, depth_multiplier, accept_licence=accept_licence)
+    for stream, asked in by_stream.items():  # every name is checked before the first download
+        if registry.is_name(asked):
+            by_stream[stream] = builders.found(asked, stream, depth_multiplier, [networks[stream]], accept_licence)
     rgb, flow = (
         builders.build(row.name, True, by_stream[s], shapes[s], s, classes=classes, **settings)
         for s, row in networks.items()

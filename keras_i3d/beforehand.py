@@ -10,22 +10,28 @@ from keras_i3d.weights import h5_files, registry, sources
 from keras_i3d.weights.labels import read_labels
 
 
-def classes(weights, stream):
+def classes(weights, stream, accept_licence=None):
     """Returns how many classes weights have, as far as that is known without loading them; else None.
 
     Args:
         weights: what a stream's weights may be: a published name, a path, a training run's folder, a model, or None.
         stream: "rgb" or "flow".
+        accept_licence: as for `networks.load`.
 
     Raises:
         ValueError: a name that was not published for the stream, or no such file.
+        WeightsError: a licence that forbids commerce, which nobody accepts.
     """
     if weights is None:
         return None
     if isinstance(weights, keras.Model):
         return facts.classes(weights)
     if registry.is_name(weights):
-        return None if weights == "imagenet" else registry.find(weights, stream).classes
+        if weights == "imagenet":
+            return None
+        entry = registry.find(weights, stream)
+        registry.check_licence(entry, accept_licence)
+        return entry.classes
     if runs.is_run(weights):
         return len(runs.read(weights).labels)
     path = paths.expand(weights)
@@ -48,15 +54,22 @@ def label_count(labels):
     return len(read_labels(labels))
 
 
-def check(weights, labels=None):
+def check(weights, labels=None, accept_licence=None):
     """Raises ValueError if weights are not there, or not for as many classes as each other or as labels.
+
+    Of a licence that nobody accepts it is a WeightsError.
 
     Args:
         weights: {stream: what `classes` takes}. Models are loaded already, and left to those who take them.
         labels: what `classify` takes as its labels.
+        accept_licence: as for `networks.load`.
     """
     there = {stream: given for stream, given in weights.items() if not isinstance(given, keras.Model)}
-    known = {stream: number for stream, given in there.items() if (number := classes(given, stream)) is not None}
+    known = {
+        stream: number
+        for stream, given in there.items()
+        if (number := classes(given, stream, accept_licence)) is not None
+    }
     if len(set(known.values())) > 1:
         raise ValueError(f"The streams must be trained on the same classes. Received: {known}")
     count = label_count(labels)

@@ -32,9 +32,10 @@ def build(
 
     Args:
         family: a key of `models.families.FAMILIES`; with `options`, the name of a public builder.
+        weights: a Source does too, which was found already.
         stream: "rgb", "flow" or another that the network takes; by default its first.
         bn_momentum: None takes the network's own.
-        accept_licence: name of the weights' licence, if that forbids commerce and the user accepts it.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and the user accepts it.
         options: the builder's own arguments. None takes what the weights say, and the builder's default otherwise.
 
     Returns:
@@ -121,7 +122,7 @@ COMMON = """
         bn_momentum: momentum of the moving statistics; None takes the original's. 0.999 suits 100,000 steps; in a run
             of a few hundred they would never arrive: use 0.9.
         name: the model's name.
-        accept_licence: name of the weights' licence, if that forbids commerce and you accept it.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 {own}
     Returns:
         A functional `keras.Model`: float32 (B, T, H, W, C), as `preprocess_input` scales it, to float32 (B, classes).
@@ -190,15 +191,18 @@ def _documented(described, name):
 
 
 def found(weights, stream, depth_multiplier, rows=(), accept_licence=None):
-    """Returns the Source of what `weights=` names; None for None."""
+    """Returns the Source of what `weights=` names, or the Source that it is already; None for None."""
     if weights is None:
         return None
     check_stream(stream, INPUT_CHANNELS)
-    if depth_multiplier not in (None, 1.0) and registry.is_name(weights):
+    is_found = isinstance(weights, sources.Source)
+    if depth_multiplier not in (None, 1.0) and (weights.published if is_found else registry.is_name(weights)):
         raise ValueError(
-            f"Published weights have depth_multiplier=1. Received: weights={weights!r}, "
+            f"Published weights have depth_multiplier=1. Received: weights={weights.name if is_found else weights!r}, "
             f"depth_multiplier={depth_multiplier}. Pass weights=None."
         )
+    if is_found:
+        return weights
     if runs.is_run(weights):
         weights = runs.weights_file(weights)
     return sources.find(weights, stream, download.ATTEMPTS, [row.name for row in rows], accept_licence)
@@ -221,8 +225,8 @@ def activation(wanted, source, row=None):
     """What a new model ends in: by default as its weights or its row say. A line if it is not what weights end in."""
     own = source.facts.activation if source else None
     if wanted == OWN:
-        if source and source.facts.classes and not own:
-            notice(f"{source.name} does not say what it ends in; softmax is taken")
+        if source:
+            sources.say_activation(source)
         return own or (row.activation if row else facts.SOFTMAX)
     if own and wanted not in (own, None):
         notice(f"{source.name} was trained with {own}; the model ends in {wanted}, as asked")

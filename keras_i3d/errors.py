@@ -112,12 +112,16 @@ def system_line(error, otherwise=None):
 
 
 _wording = []  # functions that reword a notice, the last one in use
+_writing = []  # functions that write a line where something is drawn, the last one in use
 
 
 def notice(message):
     """Prints one line about a choice made on the user's behalf, to standard error."""
-    message = _wording[-1](message) if _wording else message
-    print(f"keras_i3d: {message}", file=sys.stderr, flush=True)
+    message = f"keras_i3d: {_wording[-1](message) if _wording else message}"
+    if _writing:
+        _writing[-1](message)
+    else:
+        print(message, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -128,6 +132,19 @@ def worded(reword):
         yield
     finally:
         _wording.pop()
+
+
+@contextlib.contextmanager
+def written_by(write):
+    """Within it, `write` puts the line of each notice on standard error, because something is drawn there.
+
+    Two of them, in two threads, may end in any order.
+    """
+    _writing.append(write)
+    try:
+        yield
+    finally:
+        _writing.remove(write)
 
 
 def missing_package(module, install, why):

@@ -11,6 +11,7 @@ import numbers
 
 import numpy as np
 
+from keras_i3d.errors import notice
 from keras_i3d.models import families, two_stream
 from keras_i3d.models.family import clip_check
 from keras_i3d.specs import INPUT_CHANNELS, LABEL_LISTS, ClipSpec
@@ -35,6 +36,8 @@ class Facts:
         clip: the ClipSpec of its clips; None if nobody said.
         source: where the weights are from, for people.
         family: which network it is: the name of a row of `models.families`.
+        licence: that of the published weights that they are, or that their training began with: an SPDX identifier,
+            with words after it where it depends on something; None if nobody said.
     """
 
     stream: str
@@ -46,6 +49,7 @@ class Facts:
     clip: ClipSpec | None = None
     source: str = ""
     family: str = families.DEFAULT
+    licence: str | None = None
 
     def record(self):
         """Returns plain numbers, strings, lists and dictionaries, as JSON and Keras's configurations hold them."""
@@ -87,6 +91,17 @@ class Facts:
             "classes": self.classes or families.find(self.family).classes,
             "depth_multiplier": self.depth_multiplier or 1.0,
         }
+
+
+def forbids_commerce(licence):
+    """Whether a licence, as of `Facts.licence`, is one of Creative Commons that forbids commercial use."""
+    return licence is not None and "-NC" in licence
+
+
+def say_licence(name, facts):
+    """Says in a line if the licence of what a name or a file holds, whose Facts are given, forbids commerce."""
+    if forbids_commerce(facts.licence):
+        notice(f"{name} is under {facts.licence}: no commercial use")
 
 
 def parse(record, stream=None):
@@ -145,7 +160,12 @@ def _is_text(value):
     return isinstance(value, str)
 
 
+def _is_line(value):
+    return _is_text(value) and len(value) <= LINE and value.isprintable()
+
+
 SIZE = 1 << 14  # pixels: no network sees more, and a file could ask for any
+LINE = 200  # characters of a text that is printed
 RULES = {  # what each fact is if it is said, in words and as a test
     "stream": ("rgb, flow or both", lambda value: isinstance(value, str) and value in INPUT_CHANNELS),
     "classes": ("a number of classes", _whole(1 << 24)),
@@ -156,6 +176,7 @@ RULES = {  # what each fact is if it is said, in words and as a test
     "clip": ("a table of facts", lambda value: isinstance(value, ClipSpec)),
     "source": ("text", _is_text),
     "family": ("the name of a network", lambda value: isinstance(value, str) and value in families.FAMILIES),
+    "licence": (f"one line of at most {LINE} characters", _is_line),
     "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
     "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
     "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),

@@ -92,7 +92,7 @@ class Network:
             )
 
 
-def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
+def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS, accept_licence=None):
     """Loads the network of one stream.
 
     Args:
@@ -103,6 +103,7 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
         precision: a key of PRECISIONS to compute in. By default the policy that it was trained in, and float32 if
             nobody said.
         attempts: connections to try if weights have to be fetched.
+        accept_licence: True, or the name of a licence, if the user accepts one that forbids commerce.
 
     Returns:
         A Network.
@@ -123,21 +124,22 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS):
     elif _is_keras(weights):
         model = keras_files.load(weights)
         network = _of_model(model, facts.of(model), os.fspath(weights), wanted)
+        facts.say_licence(network.origin, network.facts)
     else:
-        network = _built(weights, stream, wanted, attempts)
+        network = _built(weights, stream, wanted, attempts, accept_licence)
     _check_stream(network.stream, stream, network.origin)
     return network
 
 
-def _built(weights, stream, policy_name, attempts):
+def _built(weights, stream, policy_name, attempts, accept_licence):
     """A network of this package's own, with the weights of a name, a file, or none."""
     if weights is not None and not registry.is_name(weights) and os.path.isdir(weights):
         raise ValueError(f"A training run is a folder with a {runs.FACTS}. Received: {weights}, which has none.")
-    source = None if weights is None else sources.find(weights, stream, attempts)
+    source = None if weights is None else sources.find(weights, stream, attempts, accept_licence=accept_licence)
     known = source.facts if source else Facts(stream)
     _check_stream(known.stream, stream, str(weights))
-    if known.classes and not known.activation:
-        notice(f"{weights} does not say what it ends in; softmax is taken")
+    if source is not None:
+        sources.say_activation(source)
     with policy(policy_name or known.precision or "float32"):
         model = known.build()
     if source is not None:

@@ -1,10 +1,11 @@
 """How far long work is: a bar on a terminal, and a line every ten seconds anywhere else."""
 
+import contextlib
 import sys
 import threading
 import time
 
-from keras_i3d.errors import notice
+from keras_i3d.errors import notice, written_by
 
 EVERY = 10.0  # seconds between two lines
 SETTLED = 5.0  # seconds after the first update before anything is said about the time left
@@ -13,7 +14,8 @@ SETTLED = 5.0  # seconds after the first update before anything is said about th
 class Bar:
     """What is shown of one piece of work, from its making to `close`; a `with` block closes it.
 
-    On a terminal it is a bar, with the seconds running even if nothing is counted for a while. Anywhere else, as in a
+    On a terminal it is a bar, with the seconds running even if nothing is counted for a while; a notice stands above
+    it. Anywhere else, as in a
     pipe, a file or a notebook, it is one line every ten seconds. Work that takes less than that prints none.
 
     The time left is taken from the pace since the first update, because what comes before it, such as the compilation
@@ -35,10 +37,12 @@ class Bar:
         self._first = None  # (time, done) of the first update
         self._said = False
         self._bar = self._thread = None
+        self._notices = contextlib.ExitStack()  # while the bar is drawn, they are written above it
         if not shown or sys.stderr is None:
             return
         if _is_terminal():
             self._bar = _drawn(self, stays)
+            self._notices.enter_context(written_by(_above))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, args=(EVERY if self._bar is None else 1.0,), daemon=True)
         self._thread.start()
@@ -95,6 +99,7 @@ class Bar:
         self._thread = None
         if self._bar is not None:
             self._bar.close()
+            self._notices.close()
         elif self._said:
             self._say(f"{self.what}: {self._counted()} in {duration(time.monotonic() - self._began)}")
 
@@ -165,6 +170,13 @@ def _is_terminal():
         return sys.stderr.isatty()
     except (AttributeError, ValueError):  # no file, or a closed one
         return False
+
+
+def _above(line):
+    """Writes a line where the bars are drawn, which are drawn anew below it."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
 
 
 def _drawn(bar, stays):

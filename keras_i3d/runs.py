@@ -48,6 +48,8 @@ class Run:
         mean, std: of the frames, as of `ClipSpec`.
         records_digest, validation_digest: sha256 over files, ids, labels and spec of the records.
         weights_digest: sha256 of the file that `weights` names; None for a name, or where there is none.
+        weights_licence: the licence of what it started from, as of `Facts`; None for fresh weights, or if nobody said.
+        weights_source: where those weights are from, for people.
         shared_with: names of the other data sets that its body was trained on at the same time, each with its own head.
         folder: where it lies; None before it was written.
     """
@@ -68,6 +70,8 @@ class Run:
     records_digest: str | None = None
     validation_digest: str | None = None
     weights_digest: str | None = None
+    weights_licence: str | None = None
+    weights_source: str = ""
     shared_with: tuple = ()
     folder: pathlib.Path | None = dataclasses.field(default=None, compare=False)
 
@@ -88,9 +92,14 @@ class Run:
             depth_multiplier=self.recipe.depth_multiplier or 1.0,
             precision=self.recipe.precision or "float32",
             clip=self.clip,
-            source=f"training run {self.name}" if self.folder else "",
+            source=self.told(f"training run {self.name}") if self.folder else "",
             family=self.family,
+            licence=self.weights_licence,
         )
+
+    def told(self, source):
+        """Returns what is said of where its weights are from, and of which ones these were made if a licence counts."""
+        return f"{source}, from {self.weights_source}" if self.weights_licence else source
 
     @property
     def name(self):
@@ -199,7 +208,8 @@ def _check(run, labels):
     if not isinstance(labels, list) or not labels:
         raise ValueError("labels are a list of names")
     facts.parse(run.facts.record())
-    for name, kind in (("records", str), ("validation", str), ("weights", str), ("version", str), ("clips", int)):
+    kinds = {"records": str, "validation": str, "weights": str, "weights_source": str, "version": str, "clips": int}
+    for name, kind in kinds.items():
         value = getattr(run, name)
         if not (isinstance(value, kind) or (value is None and name in ("validation", "weights"))):
             raise ValueError(f"{name} is {type(value).__name__}")
@@ -249,6 +259,7 @@ def load_model(folder, best=None, precision=None):
         sources.load(model, source)
     else:
         model = keras_files.load(path)
+        facts.say_licence(str(path), run.facts)
     channels, classes = model.input_shape[-1], model.output_shape[-1]
     if (channels, classes) != (INPUT_CHANNELS[run.stream], len(run.labels)):
         raise WeightsError(

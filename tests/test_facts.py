@@ -25,6 +25,7 @@ SPEC = RecordSpec(fps=12, short_side=40, flow_bound=3.0)
 RECIPE = {"clip_frames": 9, "frame_stride": 2, "size": 32, "depth_multiplier": 0.05, "precision": "float32"}
 FORMS = ("run", "best in its run", "moved .weights.h5", "moved .keras", "in memory")
 STREAMS = ("rgb", "flow")
+LICENCE = {"weights_licence": "CC-BY-NC-4.0", "weights_source": "somebody's weights"}  # of what the runs started from
 JPEG = 0.25  # relative L2 of logits that records' JPEGs, or the client's, may cost this network, whose head magnifies
 
 
@@ -36,7 +37,8 @@ def made(tmp_path_factory):
     with small_exports.small():
         forms = {form: {} for form in FORMS}
         for seed, stream in enumerate(STREAMS):
-            run = small_runs.run(folder / stream, stream, spec=dataclasses.asdict(SPEC), network=False, **RECIPE)
+            more = {"spec": dataclasses.asdict(SPEC), "network": False, "more": LICENCE}
+            run = small_runs.run(folder / stream, stream, **more, **RECIPE)
             keras.utils.set_random_seed(seed)
             model = i3d(True, (None, None, None, 3 - seed), stream, classes=3, depth_multiplier=0.05)
             _spread(model, stream, clips["videos"], seed)
@@ -191,6 +193,9 @@ def test_export(made, by_hand, exports, form):
     written, ask = exports[form]
     assert written.card["clip"]["flow"]["frame_stride"] == 2
     assert written.card["activation"] == "softmax"
+    assert {stream: each["licence"] for stream, each in written.card["weights"].items()} == dict.fromkeys(
+        STREAMS, "CC-BY-NC-4.0"
+    )
     for i, path in enumerate(made.videos):
         frames = video.read(path, 12, 40)
         assert distance(ask("uint8", frames=frames[None])["logits"], by_hand["rgb"][2][i : i + 1]) < 1e-4
@@ -251,6 +256,7 @@ class Direct:
 def test_the_client_asks_as_the_export_says(client, made, by_hand, exports, tmp_path):
     pair = client.Model(Direct(exports["run"][1]))
     assert (pair.signature, pair.fps, pair.short_side) == ("frames_two_stream_jpeg", 12, 40)
+    assert pair.server.facts()["licences"] == dict.fromkeys(STREAMS, "CC-BY-NC-4.0")
     alone = export.saved_model(tmp_path / "rgb", rgb=made.weights["run"]["rgb"], frames=0)
     model = client.Model(Direct(small_exports.Server(alone.path)))
     assert model.signature == "jpeg"
@@ -276,6 +282,15 @@ def test_short_videos_are_looped_alike(made, capsys):
     found = keras_i3d.classify(path, rgb=made.weights["run"]["rgb"])
     assert distance(found.logits, logits.predict_on_batch(clip[None])[0]) < 1e-4
     assert "11 rgb frames at 12 fps, 6 of them seen, looped to 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_licence_that_forbids_commerce_is_said_of_every_file(made, form, capsys):
+    """Of a model in memory too it is known; whoever made it has read the line."""
+    known = networks.load(made.weights[form]["rgb"], "rgb").facts
+    assert (known.licence, known.source) == ("CC-BY-NC-4.0", "training run rgb, from somebody's weights")
+    said = capsys.readouterr().err
+    assert said.count(" is under CC-BY-NC-4.0: no commercial use\n") == (form != "in memory")
 
 
 # What the networks end in.

@@ -219,6 +219,7 @@ COVERED_BY = {
     "cli/records": "cli/test_failures.py",
     "cli/show": "cli/test_cli.py",
     "cli/train": "training/test_finetuning.py",
+    "cli/videos": "cli/test_cli.py",
     "data/clips": "data/test_pipeline.py",
     "data/order": "data/test_pipeline.py",
     "data/record_files": "records/test_building.py",

@@ -1,12 +1,34 @@
 """What long work shows: lines in a pipe, a bar on a terminal, nothing where progress is off."""
 
 import io
+import re
 import sys
 import time
 
 import pytest
 
 from keras_i3d import progress
+from keras_i3d.errors import notice
+
+
+class Terminal(io.StringIO):
+    """What is written to a terminal, and the rows that a person sees of it."""
+
+    def isatty(self):
+        return True
+
+    def rows(self):
+        rows, row, column = [""], 0, 0
+        for text in re.split("(\x1b\\[A|\r|\n)", self.getvalue()):
+            if text == "\x1b[A":
+                row -= 1
+            elif text in ("\r", "\n"):
+                row, column = row + (text == "\n"), 0
+            else:
+                rows[row] = rows[row][:column].ljust(column) + text + rows[row][column + len(text) :]
+                column += len(text)
+            rows += [""] * (row + 1 - len(rows))
+        return [each.rstrip() for each in rows]
 
 
 @pytest.fixture
@@ -100,10 +122,6 @@ def test_durations(seconds, text):
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     monkeypatch.setattr(sys, "stderr", Terminal())
     with progress.Bar("clip.mp4", None, "frames", stays=True) as bar:
         bar.expect(4)
@@ -116,6 +134,24 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "done: 100%|" in shown
     assert "| 4 of 4 frames [00:00<?, flow]" in shown
     assert "keras_i3d:" not in shown
+
+
+def test_a_notice_stands_above_the_bars(monkeypatch):
+    """Of two bars at once too, whichever ends first; after the last one notices are plain lines again."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress.Bar("train", 4, "batches", stays=True) as bar:
+        bar.update(2)
+        inner = progress.Bar("validation", 9, "videos")
+        notice("a record was dropped")
+        inner.close()
+        bar.update(2)
+        notice("a second one")
+        *above, shown = sys.stderr.rows()
+        assert above == ["keras_i3d: a record was dropped", "keras_i3d: a second one"]
+        assert shown.startswith("train: 100%|")
+    notice("the end")
+    assert sys.stderr.rows()[2].startswith("train: 100%|")
+    assert sys.stderr.rows()[3:] == ["keras_i3d: the end", ""]
 
 
 def test_a_reader_that_went_away_stops_the_lines_and_not_the_work(monkeypatch):

@@ -12,6 +12,7 @@
   --precision=float32|bfloat16|float16    default: that of a run, else float32
   --chunk_frames=N            frames that go through a network at once: fewer take less memory; default: 512
   --max_seconds=S             how long a video may last, because a small file may claim any length; default: 14400
+  --accept_licence            takes weights whose licence forbids commercial use; default: off
   --json                      one JSON object a video, even for one that fails; default: text
 
 Examples:
@@ -20,16 +21,12 @@ Examples:
   keras-i3d classify --rgb=mine.weights.h5 --labels=mine.txt 'clips/*.avi'
 """
 
-import glob
 import json
-import os
-import pathlib
 import sys
 
 from absl import flags
 
-from keras_i3d import paths
-from keras_i3d.cli import UsageError, failures, start
+from keras_i3d.cli import UsageError, failures, start, videos
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
@@ -42,6 +39,7 @@ flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
+flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
 
@@ -49,12 +47,12 @@ def main(arguments):
     """Prints the top labels of each video; returns 0, or 1 if any of them failed."""
     if not arguments:
         raise UsageError("classify takes at least one video: a file, a folder or a quoted glob.")
-    videos = expand(arguments)
+    found = videos.expand(arguments)
     classifier = None
-    if not all(problem for _, problem in videos):  # weights may have to be fetched
-        classifier = _classifier(videos)
+    if not all(problem for _, problem in found):  # weights may have to be fetched
+        classifier = _classifier(found)
     failed = 0
-    for video, problem in videos:
+    for video, problem in found:
         try:
             if problem:
                 raise ValueError(f"{video}: {problem}")
@@ -73,12 +71,12 @@ def main(arguments):
             print(f"error: {message}", file=sys.stderr, flush=True)
             continue
         print(text, flush=True)
-    if len(videos) > 1:
-        print(f"{len(videos) - failed} classified, {failed} failed", file=sys.stderr)
+    if len(found) > 1:
+        print(f"{len(found) - failed} classified, {failed} failed", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _classifier(videos):
+def _classifier(found):
     """The Classifier that the flags describe."""
     start()
     from keras_i3d.inference import Classifier
@@ -95,43 +93,9 @@ def _classifier(videos):
             chunk_frames=FLAGS.chunk_frames,
             progress=True,
             max_seconds=FLAGS.max_seconds,
+            accept_licence=FLAGS.accept_licence,
         )
     except Exception as error:
-        for video, problem in videos if FLAGS.json else ():
+        for video, problem in found if FLAGS.json else ():
             print(json.dumps({"video": video, "error": problem or failures.said(error, "classify", FLAGS)}))
         raise
-
-
-def expand(arguments):
-    """Returns [(path, problem or None)] for files, folders (searched through, sorted) and globs.
-
-    A path that exists is never taken for a glob, because some names contain brackets; nor is the folder of a glob. What
-    a folder holds and is left out is said in a line.
-    """
-    found = []
-    for argument in arguments:
-        if os.path.isdir(argument):
-            found += _inside(argument)
-        elif not os.path.exists(argument) and glob.has_magic(argument):
-            matched = sorted(glob.glob(paths.pattern(argument), recursive=True))
-            for path in matched:
-                if not os.path.isdir(path):
-                    found.append((path, None))
-                elif "**" not in argument:  # which matches the files in the folder as well
-                    found += _inside(path)
-            found += [] if matched else [(argument, "the pattern matches no file")]
-        else:
-            found.append((argument, None if os.path.exists(argument) else "no such file"))
-    return found
-
-
-def _inside(folder):
-    from keras_i3d.records.video_files import walk
-
-    walked = walk(folder)
-    walked.say_what_is_left_out(folder)
-    problems = dict.fromkeys(walked.videos)
-    problems |= dict.fromkeys(walked.broken, "it is no file, but a link that leads nowhere, or a pipe")
-    problems |= dict(walked.unlisted)
-    inside = [(str(pathlib.Path(folder, path)), problem) for path, problem in sorted(problems.items())]
-    return inside or [(folder, "the folder holds no video")]

@@ -15,6 +15,7 @@
   --chunk_frames=N            frames of a whole video that do: fewer take less memory, and give the same result;
                               default: 512
   --labels=NAME|FILE          for third-party records, which bring no list; default: the records' own
+  --accept_licence            takes weights whose licence forbids commercial use; default: off
   --errors=raise|count        stop at a damaged record, or drop and count it; default: raise
   --scores=SCORES[,SCORES...] fuses and measures again what --output wrote, without the networks
 
@@ -45,6 +46,7 @@ flags.DEFINE_integer("clip_frames", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("views_at_once", 4, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", 1, flag_values=FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
+flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
 flags.DEFINE_list("scores", [], "", FLAGS)
 
@@ -78,6 +80,7 @@ def main(arguments):
             views_at_once=FLAGS.views_at_once,
             chunk_frames=FLAGS.chunk_frames,
             progress=True,
+            accept_licence=FLAGS.accept_licence,
             **settings,
         )
     print(result)

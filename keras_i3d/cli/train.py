@@ -9,6 +9,7 @@
                               default: full-ft
   --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
                               default: kinetics
+  --accept_licence            takes weights whose licence forbids commercial use, and the run keeps it; default: off
   --model=NAME                the network: I3D, S3D, S3DG, I2D, TopHeavyI3D, BottomHeavyI3D, R3D18, MC318, R2Plus1D18,
                               R3D34, R2Plus1D34, I3DResNet50, I3DResNet101, C3D, InceptionV1, TwoStreamConvNet,
                               FusedTwoStream, ConvNetLSTM, or another one of theirs that `keras-i3d models` lists;
@@ -41,6 +42,7 @@ flags.DEFINE_multi_string("validation", [], "", FLAGS)
 flags.DEFINE_enum("stream", None, ["rgb", "flow", "both"], "", FLAGS)
 flags.DEFINE_string("recipe", "full-ft", "", FLAGS)
 flags.DEFINE_string("weights", "kinetics", "", FLAGS)
+flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_string("model", None, "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_multi_string("set", [], "", FLAGS)
@@ -84,6 +86,7 @@ def main(arguments):
         "seed": FLAGS.seed,
         "settings": settings,
         "model": FLAGS.model,
+        "accept_licence": FLAGS.accept_licence,
     }
     if FLAGS.fit_check:
         result = training.fit_check(records, **common)

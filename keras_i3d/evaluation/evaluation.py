@@ -120,6 +120,7 @@ def evaluate(
     chunk_frames=chunks.CHUNK_FRAMES,
     views_at_once=VIEWS_AT_ONCE,
     progress=False,
+    accept_licence=None,
 ):
     """Evaluates one or more streams, and their fusion, on a split of records.
 
@@ -145,6 +146,7 @@ def evaluate(
         chunk_frames: frames of a whole video that go through a network at once; the result does not depend on it.
         views_at_once: views that go through a network at once.
         progress: whether to show how far each stream is, in videos.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 
     Returns:
         An Evaluation; `print` it.
@@ -169,8 +171,9 @@ def evaluate(
     writing = _Writing(output, report)  # what it needs is found out now, not after hours
     source = record_files.find(records)
     names = _labels(source, labels)
-    _check_classes(models, names)
+    _check_classes(models, names, accept_licence)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
+    settings["accept_licence"] = accept_licence
     streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
     activation = networks.one_value({stream.name: stream.activation for stream in streams}, "activation")
     found, classes, damage = {}, {}, {}
@@ -285,12 +288,12 @@ def _named(given, more):
     return {**models, **more}
 
 
-def _check_classes(models, names):
+def _check_classes(models, names, accept_licence):
     """Refuses weights that are not there or for other classes before any of them is loaded or fetched."""
     for name, model in models.items():
         if name not in INPUT_CHANNELS and not (isinstance(model, keras.Model) or runs.is_run(model)):
             continue  # a name that says no stream, which only a Stream may refuse
-        classes = beforehand.classes(model, name)
+        classes = beforehand.classes(model, name, accept_licence)
         if classes not in (None, len(names)):
             origin = f"the model {model.name}" if isinstance(model, keras.Model) else model
             raise ValueError(f"The records have {len(names)} classes. Received: {origin}, for {classes}")

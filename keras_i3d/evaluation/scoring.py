@@ -22,10 +22,12 @@ from keras_i3d.weights.labels import read_labels
 class Stream:
     """One network, and how it sees the records."""
 
-    def __init__(self, name, weights, labels, source, protocol, size, clip_frames, chunk_frames, errors):
+    def __init__(
+        self, name, weights, labels, source, protocol, size, clip_frames, chunk_frames, errors, accept_licence
+    ):
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
         self.damage = {}
-        network = networks.load(weights, name if name in INPUT_CHANNELS else None)
+        network = networks.load(weights, name if name in INPUT_CHANNELS else None, accept_licence=accept_licence)
         self.network, self.stream, self.origin = network, network.stream, network.origin
         _check_labels(network, labels)
         network.require_trained()

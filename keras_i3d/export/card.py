@@ -125,7 +125,6 @@ def _published(entry):
         "git_blob": entry.files[-1].git_blob,
         "sha256": entry.files[-1].sha256,
         "trained_on": entry.trained_on,
-        "licence": entry.licence,
     }
 
 

@@ -74,6 +74,7 @@ def saved_model(
     force=False,
     progress=False,
     attempts=download.ATTEMPTS,
+    accept_licence=None,
 ):
     """Writes OUTPUT/VERSION, a SavedModel as TensorFlow Serving takes it; `export.signatures` says what it answers.
 
@@ -98,6 +99,7 @@ def saved_model(
         force: whether a version that is there may be replaced.
         progress: whether to show how many of its steps are done.
         attempts: connections to try if weights or labels have to be fetched.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 
     Returns:
         An Export.
@@ -126,10 +128,10 @@ def saved_model(
     _check_free(output, version, force)
     if frames is not None:
         _check_frames(frames, given, FAMILIES.values())  # before weights are fetched
-    beforehand.check(given, labels)
+    beforehand.check(given, labels, accept_licence)
     with _Steps(progress) as steps:
         steps.begin("weights")
-        network = _Network(given, labels, precision, frames, flow_quality, attempts)
+        network = _Network(given, labels, precision, frames, flow_quality, attempts, accept_licence)
         with _told(output), _unfinished(output, version, force) as folder:
             card = network.write(folder, output.name, version, steps)
             # All else comes first: once the version is there, the same command is refused.
@@ -142,9 +144,11 @@ def saved_model(
 class _Network:
     """The streams of an export, loaded, checked and prepared."""
 
-    def __init__(self, given, labels, precision, frames, flow_quality, attempts):
+    def __init__(self, given, labels, precision, frames, flow_quality, attempts, accept_licence=None):
         self.given = given
-        self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in given.items()}
+        self.networks = {
+            s: networks.load(weights, s, precision, attempts, accept_licence) for s, weights in given.items()
+        }
         self.models, self.reference = {}, {}
         for stream, network in self.networks.items():
             network.require_trained()
@@ -152,7 +156,9 @@ class _Network:
             self.models[stream] = optimize_for_inference(network.to_logits())
             self.reference[stream] = network
             if _precision(network.model) != "float32" and not isinstance(given[stream], keras.Model):
-                self.reference[stream] = networks.load(given[stream], stream, "float32", attempts)
+                # Below float32 layers compute in less and keep their weights in it: nothing is read again.
+                plain = networks.load(network.model, stream, "float32")
+                self.reference[stream] = dataclasses.replace(network, model=plain.model)
         self.precision = _precision(next(iter(self.models.values())))
         names = networks.label_list(labels, self.networks, attempts)
         clips = {stream: network.clip for stream, network in self.networks.items()}
@@ -175,6 +181,7 @@ class _Network:
             flow_quality,
             probabilities.check(networks.activation(self.networks)),
             {stream: network.family for stream, network in self.networks.items()},
+            {stream: network.facts.licence for stream, network in self.networks.items()},
         )
 
     def write(self, folder, name, version, steps):
@@ -218,7 +225,10 @@ class _Network:
             "precision": self.precision,
             "networks": {stream: family.name for stream, family in contract.families.items()},
             "clip": {stream: dataclasses.asdict(clip) for stream, clip in contract.clips.items()},
-            "weights": {s: provenance(w, s, self.reference[s].model) for s, w in self.given.items()},
+            "weights": {
+                s: {**provenance(w, s, self.reference[s].model), "licence": contract.licences[s]}
+                for s, w in self.given.items()
+            },
             "signatures": {
                 signature: {
                     "inputs": {kind.name: _kind(kind) for kind in signatures.inputs(function)},

@@ -54,6 +54,7 @@ class Contract:
         quality: quality of the flow computed in the graph, as `flow.TVL1` takes it.
         activation: name of what makes probabilities of the summed logits.
         families: {stream: the Family of its network}.
+        licences: {stream: the licence of its weights, as of `Facts`}.
     """
 
     clips: dict
@@ -63,6 +64,7 @@ class Contract:
     quality: str = "opencv"
     activation: str = "softmax"
     families: dict = dataclasses.field(default_factory=dict)
+    licences: dict = dataclasses.field(default_factory=dict)
 
     @property
     def min_frames(self):
@@ -96,8 +98,8 @@ class Contract:
         """Returns what the signature `facts` answers: plain numbers, strings, lists and dictionaries.
 
         signature: the one to send a video's frames to; fps, short_side: how to decode it; frames: how many a request
-        takes, None for any number from `least`; labels; activation; networks, {stream: its name}; clips, {stream: its
-        ClipSpec}.
+        takes, None for any number from `least`; labels; activation; networks, {stream: its name}; licences, {stream:
+        that of its weights, None if nobody said}; clips, {stream: its ClipSpec}.
         """
         first = next(iter(self.clips.values()))
         return {
@@ -109,6 +111,7 @@ class Contract:
             "labels": list(self.labels),
             "activation": self.activation,
             "networks": {stream: family.name for stream, family in self.families.items()},
+            "licences": self.licences,
             "clips": {stream: dataclasses.asdict(clip) for stream, clip in self.clips.items()},
         }
 

@@ -167,6 +167,7 @@ class Classifier:
         attempts: connections to try if weights or labels have to be fetched.
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
         max_seconds: seconds that a video may last, as for `video.Reader`.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 
     Attributes:
         flow_method: how flow is computed; None without the flow stream.
@@ -195,6 +196,7 @@ class Classifier:
         attempts=download.ATTEMPTS,
         allow_untrained=False,
         max_seconds=MAX_SECONDS,
+        accept_licence=None,
     ):
         given = {s: w for s, w in (("rgb", rgb), ("flow", flow), (BOTH, both)) if w is not None}
         if both is not None and streams is not None:
@@ -226,8 +228,10 @@ class Classifier:
         self.progress = progress
         self.max_seconds = max_seconds
         chosen = {stream: given.get(stream, "kinetics") for stream in self.streams}
-        beforehand.check(chosen, labels)
-        self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in chosen.items()}
+        beforehand.check(chosen, labels, accept_licence)
+        self.networks = {
+            s: networks.load(weights, s, precision, attempts, accept_licence) for s, weights in chosen.items()
+        }
         if not allow_untrained:
             for network in self.networks.values():
                 network.require_trained()

@@ -34,7 +34,16 @@ class FitCheck:
 
 
 def fit_check(
-    records, stream=None, recipe="full-ft", weights="kinetics", seed=0, settings=None, clips=8, steps=100, model=None
+    records,
+    stream=None,
+    recipe="full-ft",
+    weights="kinetics",
+    seed=0,
+    settings=None,
+    clips=8,
+    steps=100,
+    model=None,
+    accept_licence=None,
 ):
     """Trains on the same few clips, as they are, until all are classified right.
 
@@ -42,7 +51,7 @@ def fit_check(
         records, stream, recipe, weights, seed, settings: as for `train`. Schedule, dropout and draws are left out.
         clips: how many, the first of as many classes as there are.
         steps: updates at most.
-        model: name of the network, as for `train`.
+        model, accept_licence: as for `train`.
 
     Returns:
         A FitCheck.
@@ -56,10 +65,10 @@ def fit_check(
     recipe = recipe.with_settings(settings or {}).scaled()
     changed = {"boundaries": (), "rates": (), "warmup_steps": 0, "dropout": 0.0, "label_smoothing": 0.0}
     recipe = dataclasses.replace(recipe, **changed, batch_size=clips, accumulate=1, bn_momentum=0.9, steps=steps)
-    asked = settled(records, None, stream, weights, seed, recipe, None, model)
+    asked, source = settled(records, None, stream, weights, seed, recipe, None, model, accept_licence)
     with run_errors.told(recipe), workers.strategy().scope(), policy(asked.recipe.precision):
         x, y = _few(asked, records, clips)
-        model = build(asked, initial_weights(asked))
+        model = build(asked, initial_weights(asked, source), accept_licence=accept_licence)
         compile_model(model, asked.recipe)
         for _ in range(steps):
             logs = model.train_on_batch(x, y, return_dict=True)

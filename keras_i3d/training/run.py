@@ -39,6 +39,7 @@ def train(
     progress=True,
     errors="raise",
     model=None,
+    accept_licence=None,
 ):
     """Trains one stream on records, or resumes a run that was stopped or killed.
 
@@ -69,6 +70,8 @@ def train(
             `log.csv` and at the end, since the run began; not with several workers. What a run that drops some
             resumes with differs by the clips that took their places.
         model: name of the network, a row of `models.families`. By default that of the weights, and "I3D" without any.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it. What is
+            trained from them keeps it: `run.json`, each file of weights and an export's card name licence and source.
 
     Returns:
         The trained keras.Model, as `model.keras` holds it: float32 (B, T, H, W, C) to probabilities (B, classes).
@@ -76,6 +79,7 @@ def train(
 
     Raises:
         ValueError: settings that contradict each other, the records, or those of the run in `output`.
+        keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
         TrainingError: the folder cannot be written, or another run writes there; the disk is too full; a record is
             damaged; memory ran out; the loss is no longer finite; another worker was lost.
     """
@@ -93,7 +97,9 @@ def train(
     recipe = _scaled(recipe.with_settings(settings or {}))
     output = pathlib.Path(output)
     records, validation = _by_name(records, validation)
-    settled = settled_heads(records, validation, stream, weights, seed, recipe, output, model)
+    settled, source = settled_heads(
+        *(records, validation, stream, weights, seed, recipe, output, model, accept_licence)
+    )
     strategy = workers.strategy(devices)
     trained = heads.of(settled, records, validation)  # outside the strategy's scope, so that one worker may write alone
     run = trained[0].run
@@ -104,7 +110,7 @@ def train(
         begun = has_begun(output)
         if begun and workers.is_chief():  # at once: another process may be writing there
             held.enter_context(_prepared(output, trained))
-        weights = None if has_checkpoint(output) else initial_weights(run)
+        weights = None if has_checkpoint(output) else initial_weights(run, source)
         with strategy.scope(), policy(run.recipe.precision):
             if run.recipe.batch_size % strategy.num_replicas_in_sync:
                 raise ValueError(
@@ -117,7 +123,8 @@ def train(
                     f"{strategy.num_replicas_in_sync} devices. Lower batch_size, or use one device."
                 )
             keras.utils.set_random_seed(seed)
-            model = build(run, weights, heads.labels(trained))
+            model = build(run, weights, heads.labels(trained), accept_licence)
+            weights = source = None  # and the arrays that were read of them
             compile_model(model, run.recipe, trained)
             if not begun and workers.is_chief():  # nothing is left of a run that cannot begin
                 held.enter_context(_prepared(output, trained))
@@ -154,12 +161,12 @@ def _scaled(recipe):
     return scaled
 
 
-def build(run, weights=None, labels=None):
-    """Returns the model of a Run, with these weights (as for `keras_i3d.I3D`), not compiled; it returns logits.
+def build(run, weights=None, labels=None, accept_licence=None):
+    """Returns the model of a Run, with these weights (as for `builders.build`), not compiled; it returns logits.
 
     Args:
         run: the Run.
-        weights: as for `keras_i3d.I3D`.
+        weights, accept_licence: as for `builders.build`.
         labels: the classes; None for the run's own.
     """
     recipe, labels = run.recipe, tuple(labels or run.labels)
@@ -173,6 +180,7 @@ def build(run, weights=None, labels=None):
         dropout=recipe.dropout,
         depth_multiplier=recipe.depth_multiplier,
         bn_momentum=recipe.bn_momentum,
+        accept_licence=accept_licence,
     )
     _say_what_changes(model, run, labels)
     family = families.find(run.family)

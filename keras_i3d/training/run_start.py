@@ -19,14 +19,17 @@ from keras_i3d.weights import download, registry, sources, tensorflow_files
 RESERVED = ("checkpoints", "tensorboard")  # folders of a run
 
 
-def settled(records, validation, stream, weights, seed, recipe, output, family=None):
-    """Returns the Run of one data set; the arguments and errors are those of `settled_heads`."""
+def settled(records, validation, stream, weights, seed, recipe, output, family=None, accept_licence=None):
+    """Returns (the Run of one data set, Source or None); the arguments and errors are those of `settled_heads`."""
     validation = {} if validation is None else {"": validation}
-    return settled_heads({"": records}, validation, stream, weights, seed, recipe, output, family)[""]
+    found, source = settled_heads(
+        {"": records}, validation, stream, weights, seed, recipe, output, family, accept_licence
+    )
+    return found[""], source
 
 
-def settled_heads(records, validation, stream, weights, seed, recipe, output, family=None):
-    """Returns {name: Run} of what is asked for, what was left open filled in from the run in `output`, or decided.
+def settled_heads(records, validation, stream, weights, seed, recipe, output, family=None, accept_licence=None):
+    """Settles what is asked for, what was left open filled in from the run in `output`, or decided.
 
     Args:
         records: {name of the data set: what `data.load` takes}; of one data set the name may be "".
@@ -35,9 +38,15 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
         recipe: the Recipe, in which None leaves a setting open.
         output: the folder of the run; None for no run.
         family: the network's name; None takes that of the weights.
+        accept_licence: as for `train`.
+
+    Returns:
+        ({name: Run}, the Source of the weights). A file is read once: whoever builds the network takes it from here. It
+        is None where nothing had to be found: of a run that has begun, of one that starts from another, or afresh.
 
     Raises:
         ValueError: records that cannot be trained on, or another run in `output`.
+        WeightsError: weights that cannot be read, or whose licence nobody accepts.
     """
     _check_names(records, validation)
     trained_on = {name: _source(pattern) for name, pattern in records.items()}
@@ -50,7 +59,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
     if stream is None and family is None and runs.is_run(weights):
         stream = runs.read(weights).stream
     stream = stream or next(iter(families.find(family or families.DEFAULT).clips))
-    known = _known(weights, stream, earlier, family)
+    known, found_weights = _known(weights, stream, earlier, family, accept_licence)
     family = families.find(family or (known.family if known else families.DEFAULT))
     if stream not in family.clips:
         raise ValueError(f"{family.name} takes the stream {' or '.join(family.clips)}. Received: stream={stream!r}")
@@ -75,6 +84,8 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
         "seed": seed,
         "recipe": recipe,
         "weights_digest": _weights_digest(weights),
+        "weights_licence": earlier.weights_licence if earlier else known and known.licence,
+        "weights_source": earlier.weights_source if earlier else known.source if known else "",
         "family": family.name,
         "mean": clip.mean,
         "std": clip.std,
@@ -98,7 +109,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
     own = next(iter(found.values())).clip
     if known and known.clip and str(known.clip) != str(own):
         notice(f"{weights} was trained on clips of {known.clip}; this run takes {own}")
-    return found
+    return found, found_weights
 
 
 def _check_names(records, validation):
@@ -171,24 +182,33 @@ def has_checkpoint(output):
     return any(pathlib.Path(output).glob("checkpoints/step-*.npz"))
 
 
-def _known(weights, stream, earlier, family=None):
-    """Returns the Facts of the weights that a run starts from, of the network that is asked for; None without any.
+def _known(weights, stream, earlier, family, accept_licence):
+    """Returns (Facts, Source) of the weights that a run starts from, of the network that is asked for; None without.
 
     Of a run that has begun (`earlier`) its own are taken, because its weights may be gone.
     """
     if earlier:
-        return earlier.facts
+        return earlier.facts, None
     if runs.is_run(weights):
-        return runs.read(weights).facts
-    return None if weights is None else sources.find(weights, stream, wanted=[family] if family else ()).facts
+        return runs.read(weights).facts, None
+    if weights is None:
+        return None, None
+    source = sources.find(weights, stream, wanted=[family] if family else (), accept_licence=accept_licence)
+    return source.facts, source
 
 
-def initial_weights(run):
-    """What a run starts from, as `keras_i3d.I3D` takes it: where `weights` names a run, the file in it.
+def initial_weights(run, source=None):
+    """What a run starts from, as `builders.build` takes it: where `weights` names a run, the file in it.
+
+    Args:
+        run: the Run.
+        source: what `settled_heads` found; it is taken then.
 
     Raises:
         ValueError: that run is of another stream or width, or has not ended.
     """
+    if source is not None:
+        return source
     weights = run.weights
     if weights is None or registry.is_name(weights) or not runs.is_run(weights):
         return weights

@@ -136,7 +136,7 @@ class RunWriter(keras.callbacks.Callback):
 
     def _facts(self, head, *more):
         trained = ", ".join([pathlib.Path(head.run.records).name, *(f"with {name}" for name in head.run.shared_with)])
-        source = ", ".join([f"trained on {trained}", f"step {self._update()}", *more])
+        source = head.run.told(", ".join([f"trained on {trained}", f"step {self._update()}", *more]))
         return dataclasses.replace(head.run.facts, activation=facts.activation(head.model), source=source)
 
     def _update(self):

@@ -6,13 +6,17 @@ import pathlib
 
 from keras_i3d import paths
 from keras_i3d.errors import WeightsError
-from keras_i3d.facts import Facts
+from keras_i3d.facts import SOFTMAX, Facts, say_licence
 from keras_i3d.models import families
 from keras_i3d.specs import CHANNELS, STREAMS, check_stream
 from keras_i3d.weights import by_name, download, published, registry, tensorflow_files, torch_files
 from keras_i3d.weights.h5_files import write_h5
 from keras_i3d.weights.labels import read_labels
 from keras_i3d.weights.originals import catalogue, deepmind, original
+
+# Sizes of heads that end in a softmax, whoever trained them: those of the three Kinetics, and of ImageNet with and
+# without a class for the background.
+ONE_LABEL = (400, 600, 700, 1000, 1001)
 
 
 def convert_sonnet(checkpoint, output, labels=None):
@@ -44,7 +48,7 @@ def convert_sonnet(checkpoint, output, labels=None):
     labels = _labels(labels, classes, checkpoint) if labels is not None else entry and entry.labels
     weights = by_name.in_layout(weights, family.layout(stream=stream, classes=classes), checkpoint)
     source = "not a published checkpoint (its tensor CRCs are new)"
-    facts = dataclasses.replace(deepmind.facts(stream), classes=classes, source=source)
+    facts = dataclasses.replace(_of_sonnet(stream, classes), source=source)
     if entry:
         facts = dataclasses.replace(entry.facts, source=f"published checkpoint {entry.name}")
     facts = dataclasses.replace(facts, labels=labels)
@@ -82,7 +86,20 @@ def read_torch(path, wanted=()):
     found, weights, known = original.find(torch_files.read(path), catalogue.ORIGINALS, str(path), wanted)
     if entry and (entry.family, entry.classes, entry.stream) == (known.family, known.classes, known.stream):
         known = entry.facts
+    else:
+        known = _without_guess(known)
     return weights, dataclasses.replace(known, source=f"{found.name}'s {path.name}, sha256 {digest}")
+
+
+def _without_guess(known):
+    """Returns Facts without a softmax that nobody said: of a user's classes, or of as many as no softmax is known of.
+
+    The codes have training with several labels a clip too, such as that of Charades, and no file tells of it.
+    """
+    alike = [each for each in registry.of_network(known.family) if each.classes == known.classes]
+    if known.activation != SOFTMAX or known.classes in ONE_LABEL or any(e.facts.activation == SOFTMAX for e in alike):
+        return known
+    return dataclasses.replace(known, activation=None)
 
 
 def read_tensorflow(path, stream=None, wanted=()):
@@ -107,10 +124,16 @@ def read_tensorflow(path, stream=None, wanted=()):
         variables = tensorflow_files.read(prefix) if variables is None else variables
         of_tensorflow = [each for each in catalogue.ORIGINALS if not each.torch]
         _, weights, known = original.find(variables, of_tensorflow, os.path.basename(prefix), wanted)
-        return weights, known
+        return weights, _without_guess(known)
     weights = deepmind.read_sonnet(prefix)
     entry = registry.identify(index) if os.path.isfile(index) else None
-    return weights, entry.facts if entry else deepmind.facts(stream)
+    head = weights.get(families.find(deepmind.SONNETS).head)
+    return weights, entry.facts if entry else _of_sonnet(stream, head and int(head[0].shape[-1]))
+
+
+def _of_sonnet(stream, classes):
+    """The Facts of a checkpoint of DeepMind's code that is not published."""
+    return _without_guess(dataclasses.replace(deepmind.facts(stream), classes=classes))
 
 
 def convert_torch(path, output, labels=None):
@@ -132,6 +155,7 @@ def convert_torch(path, output, labels=None):
     if not path.is_file():
         raise ValueError(f"A file of weights is converted. Received: {path}, which is none.")
     weights, facts = read_torch(path)
+    say_licence(path, facts)
     if labels is not None:
         facts = dataclasses.replace(facts, labels=_labels(labels, facts.classes, path))
     top = {"include_top": facts.classes is not None, "stream": facts.stream, "classes": facts.classes}

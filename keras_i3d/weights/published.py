@@ -5,15 +5,11 @@ that the original code makes, at every first use; what is known of their bytes s
 """
 
 import dataclasses
-import os
 
-from keras_i3d.errors import WeightsError, notice
 from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.weights.download import git_blob
 from keras_i3d.weights.remote import RemoteFile
-
-ACCEPTED = "KERAS_I3D_ACCEPT_LICENCE"  # names of licences, with spaces between them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +30,6 @@ class Published:
         top1, top5: published accuracy in percent under `protocol`; None where none was published, or none is known.
         protocol: how that was measured.
         licence: its SPDX identifier.
-        commercial: whether that allows commerce; if not, it has to be accepted.
         labels: name of the label list, if it is known to be in that order.
         activation: what makes probabilities of the logits.
         frames: of the clips that they were trained on, where these are not as long as the network's.
@@ -53,7 +48,6 @@ class Published:
     top5: float | None = None
     protocol: str | None = None
     licence: str = "Apache-2.0"
-    commercial: bool = True
     labels: str | None = None
     activation: str = SOFTMAX
     frames: int | None = None
@@ -76,22 +70,8 @@ class Published:
             clip=dataclasses.replace(clip, frames=self.frames or clip.frames),
             source=f'published weights "{self.weights}"',
             family=self.family,
+            licence=self.licence,
         )
-
-    def require_licence(self, accepted=None):
-        """Prints a licence that forbids commerce, and raises WeightsError unless it is accepted.
-
-        Args:
-            accepted: the licence's name, as a caller gives it; the environment variable counts as well.
-        """
-        if self.commercial:
-            return
-        if self.licence not in (accepted, *os.environ.get(ACCEPTED, "").split()):
-            raise WeightsError(
-                f'The weights "{self.weights}" are under {self.licence}, which forbids commercial use. Accept it by '
-                f"accept_licence={self.licence!r} of a builder, or the environment variable {ACCEPTED}={self.licence}."
-            )
-        notice(f'the weights "{self.weights}" are under {self.licence}, accepted here: no commercial use')
 
 
 TORCH = "https://download.pytorch.org/models"
@@ -144,9 +124,9 @@ def _facebook(weights, family, path, accuracy, source, others=(), **facts):
 
 def _nonlocal(family, file, accuracy):
     others = (f"{AMAZON}/{file}",)  # where the project's README has it; reported dead
-    licence = {"licence": "CC-BY-NC-4.0", "commercial": False}
     source = "video-nonlocal-net"
-    return _facebook("kinetics", family, f"video-nonlocal/{file}", accuracy, source, others, **licence)
+    path = f"video-nonlocal/{file}"
+    return _facebook("kinetics", family, path, accuracy, source, others, licence="CC-BY-NC-4.0")
 
 
 def _port(weights, path, host, git_blob, stream, licence):

@@ -1,7 +1,10 @@
 """DeepMind's published checkpoints and label lists, and what is asked of all published weights by name."""
 
 import dataclasses
+import os
 
+from keras_i3d.errors import WeightsError
+from keras_i3d.facts import forbids_commerce
 from keras_i3d.models import families
 from keras_i3d.specs import LABEL_LISTS
 from keras_i3d.weights import tensorflow_files
@@ -114,6 +117,7 @@ INCEPTION_V1 = RemoteFile("models/inception_v1_2016_08_28.tar.gz", host=SLIM_HOS
 INCEPTION_V1_MEMBER = "inception_v1.ckpt"
 
 DEFAULT = "kinetics"
+ACCEPTED = "KERAS_I3D_ACCEPT_LICENCE"  # names of licences, with spaces between them
 IMAGENET = "imagenet"  # weights that are inflated from those of a 2D network
 WEIGHTS = (*dict.fromkeys(weights for weights, _ in CHECKPOINTS), IMAGENET)  # the names without a network's
 
@@ -178,6 +182,21 @@ def find(weights, stream):
             f"{remedy}"
         )
     raise ValueError(f"Unknown weights {weights!r}. {choices()}")
+
+
+def check_licence(entry, accepted=None):
+    """Raises WeightsError if a licence forbids commerce, unless the user accepts it.
+
+    Args:
+        entry: a Published.
+        accepted: True, or the licence's name, as a caller gives it; the environment variable counts as well.
+    """
+    asked = forbids_commerce(entry.licence) and accepted is not True
+    if asked and entry.licence not in (accepted, *os.environ.get(ACCEPTED, "").split()):
+        raise WeightsError(
+            f'The weights "{entry.weights}" are under {entry.licence}, which forbids commercial use. Accept it by '
+            f"accept_licence=True, or by the environment variable {ACCEPTED}={entry.licence}."
+        )
 
 
 def choices(networks=()):

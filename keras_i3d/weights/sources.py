@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_i3d import facts, paths
 from keras_i3d.errors import WeightsError, notice
-from keras_i3d.facts import Facts
+from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.specs import STREAMS
 from keras_i3d.weights import (
@@ -37,12 +37,14 @@ class Source:
         facts: what is known of the network that they are of, the classes of its head always.
         read: returns {layer name: arrays}.
         partial: whether layers of the network's body may be missing in them, which stay as they were drawn then.
+        published: whether it was asked for by a published name.
     """
 
     name: str
     facts: Facts
     read: Callable
     partial: bool = False
+    published: bool = False
 
 
 def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_licence=None):
@@ -53,11 +55,11 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_lic
         stream: "rgb" or "flow"; None takes a file's own, which a name does not have.
         attempts: connections to try, when it is read.
         wanted: names of the networks that they may be of, for files that say nothing of themselves; all if empty.
-        accept_licence: name of a licence that forbids commerce, which the user accepts.
+        accept_licence: True, or the name of a licence, if the user accepts one that forbids commerce.
 
     Raises:
         ValueError: neither a published name nor an existing path.
-        WeightsError: a file that is no weights file.
+        WeightsError: a file that is no weights file, or a published name whose licence nobody accepts.
     """
     if not registry.is_name(weights):
         return _from_path(weights, stream, wanted)
@@ -65,11 +67,15 @@ def find(weights, stream=None, attempts=download.ATTEMPTS, wanted=(), accept_lic
         raise ValueError(f'Published weights belong to "rgb" or "flow". Received: {weights!r} without a stream')
     if weights == registry.IMAGENET:
         family = families.find(next(filter(registry.has_imagenet, wanted), deepmind.SLIMS))
-        read = functools.partial(_imagenet, family, stream, attempts)
-        return Source(weights, Facts(stream, family=family.name), read, partial=not family.inflated_from.depth)
+        read, partial = functools.partial(_imagenet, family, stream, attempts), not family.inflated_from.depth
+        return Source(weights, Facts(stream, family=family.name), read, partial, published=True)
     entry = registry.find(weights, stream)
-    entry.require_licence(accept_licence)
-    return Source(entry.name, entry.facts, lambda: h5_files.read_h5(cache.published(entry, attempts)))
+    registry.check_licence(entry, accept_licence)
+    return Source(entry.name, entry.facts, functools.partial(_cached, cache.published, entry, attempts), published=True)
+
+
+def _cached(fetch, *asked):
+    return h5_files.read_h5(fetch(*asked))
 
 
 def _imagenet(family, stream, attempts):
@@ -83,13 +89,14 @@ def load(model, source):
     """Gives a model the weights of a Source, by layer name, and notes in it what is known of them.
 
     A head for another number of classes than the source's stays as it was drawn, and a line says so; nothing is noted
-    then, because what such a model is trained on is still to come.
+    then, because what such a model is trained on is still to come. A line names a licence that forbids commerce.
 
     Raises:
         WeightsError: a layer without its counterpart, or another stream's weights; the model is untouched.
     """
     family = families.find(source.facts.family)
     _check_family(model, family, source.name)  # before anything is fetched
+    facts.say_licence(source.name, source.facts)
     weights = source.read()
     shapes = by_name.layer_shapes(model)
     own = {scope: _family_of(layers) if scope else family for scope, layers in _parts(weights).items()}
@@ -108,6 +115,23 @@ def load(model, source):
     elif hasattr(model.input, "shape"):  # one stream
         headless = {} if family.head in shapes else {"classes": None, "labels": None, "activation": None}
         facts.note(model, dataclasses.replace(source.facts, **headless))
+
+
+def say_activation(source):
+    """Says in a line where nobody said what a Source's network ends in: softmax is taken."""
+    known = source.facts
+    if known.activation or not known.classes:
+        return
+    alike = {
+        each.weights: each.facts.activation
+        for each in registry.of_network(known.family)
+        if each.classes == known.classes
+    }
+    others = [f' ("{name}", of as many classes, ends in {its})' for name, its in alike.items() if its != SOFTMAX]
+    notice(
+        f"{source.name} does not say what it ends in; softmax is taken{''.join(others)}. For sigmoid, build it in "
+        'Python with classifier_activation="sigmoid", and save it as .keras'
+    )
 
 
 def _check_family(model, family, name):
@@ -176,10 +200,13 @@ def _completed(noted, values, stream, name, wanted=()):
     channels = np.shape(by_layer[family.first][0])[-2] if family.first in by_layer else None
     own = channels and family.stream_of(channels)
     noted = noted or Facts(own, family=family.name)
+    classes = int(by_layer[family.head][0].shape[-1]) if family.head in by_layer else None
+    embedding = family.activation if family.activation != SOFTMAX and classes == family.classes else None
     return dataclasses.replace(
         noted,
         stream=own or noted.stream or stream,
-        classes=int(by_layer[family.head][0].shape[-1]) if family.head in by_layer else None,
+        classes=classes,
+        activation=noted.activation or embedding,
         depth_multiplier=family.depth_multiplier_of(shapes, noted.depth_multiplier),
     )
 

@@ -14,7 +14,7 @@ from made import ROOT, films, synthetic
 
 from keras_i3d import cli, client
 from keras_i3d.cli import train
-from keras_i3d.cli.classify import expand
+from keras_i3d.cli.videos import expand
 from keras_i3d.models import families
 from keras_i3d.records.annotations import find
 from keras_i3d.training import RECIPES
@@ -89,7 +89,13 @@ def test_text(folder, capsys):
         (["classify", "x.mp4", "--shards=2"], "Unknown command line flag 'shards'"),
         (["classify", "x.mp4", "--top=0"], "top"),
         (["records", "--source=x"], "records takes --source and --output"),
-        (["show", "x.mp4"], "show takes one video"),
+        (["show", "x.mp4"], "show takes videos, or records by one name"),
+        (["show", "x.mp4", "records", "--output=x.png"], "show takes videos, or records by one name"),
+        (
+            ["show", "x.mp4", "y.mp4", "--output=a/x.gif"],
+            "that of each: --output='a/*.gif'. Received: --output=a/x.gif",
+        ),
+        (["show", "a/b.mp4", "a-b.mp4", "--output=*.gif"], "of its own. Received: two that would be a-b.mp4"),
         (["show", "records", "--output=x.png", "--start=5", "--flow_method=none"], "--start, --flow_method of show is"),
         (["train", "--records=x", "--output=y", "--set=steps"], "--set takes FIELD=VALUE"),
     ],
@@ -341,3 +347,21 @@ def test_expand_takes_what_records_takes_and_names_the_rest(tmp_path, monkeypatc
     assert [example.id for example in listing.examples] == ["run/a.vob", "run/b.MTS"], "classes are one level deep"
     assert [path for path, _ in expand(["v/j*"])] == ["v/jump/more/d.mp4"]
     assert [path for path, _ in expand(["v/jump/**"])] == ["v/jump/more/d.mp4"]
+
+
+def test_show_takes_videos_as_classify_does(folder, tmp_path, monkeypatch, capsys):
+    """Folders and globs; of several videos each has a picture, and a broken one does not stop the rest."""
+    monkeypatch.chdir(folder)
+    assert here("show", "videos", f"--output={tmp_path}/new/of *.png", "--flow_method=none") == 1
+    printed = capsys.readouterr()
+    assert sorted(os.listdir(tmp_path / "new")) == ["of a.png", "of deep-b [x].png"]
+    assert printed.out.splitlines()[1] == f"-> {tmp_path}/new/of a.png"
+    assert "error: videos/c.mp4: " in printed.err
+    assert printed.err.endswith("2 shown, 1 failed\n")
+    for word in ("videos/deep", "videos/[a]*"):
+        assert here("show", word, f"--output={tmp_path}/one.gif", "--flow_method=none") == 0
+        (tmp_path / "one.gif").unlink()
+    capsys.readouterr()
+    (tmp_path / "empty").mkdir()
+    assert here("show", tmp_path / "empty", "--output=x.png") == 1
+    assert "No files of records" in capsys.readouterr().err

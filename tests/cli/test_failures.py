@@ -309,6 +309,26 @@ def test_cheap_before_dear(folder, monkeypatch, capsys):
         keras_i3d.decode_predictions(np.full((1, 4), 0.25))
 
 
+def test_a_licence_that_forbids_commerce_is_accepted_by_a_flag(folder, tmp_path, monkeypatch, capsys):
+    """By every verb that takes weights, before any network is made."""
+    monkeypatch.setattr("keras_i3d.models.family.Family.build", raises(AssertionError("made")))
+    name, records = "I3DResNet50-nonlocal:kinetics", f"--records={folder}/records/train-*"
+    for words, then in (
+        (["classify", folder / "a.mp4", f"--rgb={name}"], "made"),
+        (["evaluate", f"--records={folder}/records/test-*", f"--rgb={name}"], "Received: " + name + ", for 400"),
+        (["export", f"--output={tmp_path}/e", "--version=1", f"--rgb={name}"], "made"),
+        (["train", records, f"--weights={name}", f"--output={tmp_path}/run"], "made"),
+        (["train", records, f"--weights={name}", "--fit-check"], "made"),
+    ):
+        assert here(*words) == 1
+        said = capsys.readouterr().err
+        assert "under CC-BY-NC-4.0, which forbids commercial use. Accept it by --accept_licence=True, or by" in said
+        assert here(*words, "--accept-licence") == 1
+        said = capsys.readouterr().err
+        assert then in said
+        assert "forbids" not in said
+
+
 def test_weights_of_one_stream_alone(folder, capsys):
     assert here("classify", folder / "a.mp4", f"--rgb={folder / 'rgb'}") == 0
     printed = capsys.readouterr()

@@ -30,11 +30,15 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rgb(made, tmp_path_factory):
-    """An export of the RGB stream for any number of frames, in bfloat16, written by the command."""
+    """An export of the RGB stream for any number of frames, in bfloat16, by the command, which reads its run once."""
     models = tmp_path_factory.mktemp("models")
     output = models / "film"
     command = ["export", f"--rgb={made['rgb']}", f"--output={output}", "--version=2", "--frames=0"]
-    assert cli.main([*command, "--precision=bfloat16", "--archive"]) == 0
+    reads, load = [], runs.load_model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "load_model", lambda *given, **settings: reads.append(given) or load(*given, **settings))
+        assert cli.main([*command, "--precision=bfloat16", "--archive"]) == 0
+    assert len(reads) == 1
     return output / "2"
 
 

@@ -39,8 +39,11 @@ def small(stream, frames=None, size=None):
     return made
 
 
-def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, network=True, **recipe):
-    """Writes a run with `model(stream, seed)`, or without a model, and settings of a recipe; returns its folder."""
+def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, network=True, more=None, **recipe):
+    """Writes a run with `model(stream, seed)`, or without a model, and settings of a recipe; returns its folder.
+
+    `more` is what else its `run.json` says.
+    """
     folder.mkdir(parents=True)
     usual = {
         "steps": 50,
@@ -55,7 +58,7 @@ def run(folder, stream, seed=0, labels=LABELS, spec=None, best_seed=None, networ
     recipe = usual | recipe
     content = {
         "records": "data/train*", "validation": None, "stream": stream, "weights": None, "seed": seed, "recipe": recipe,
-        "spec": {**SPEC, **(spec or {})}, "labels": labels, "clips": 12, "version": "0.1.0",
+        "spec": {**SPEC, **(spec or {})}, "labels": labels, "clips": 12, "version": "0.1.0", **(more or {}),
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(content))
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))

@@ -1,13 +1,18 @@
 """Fine-tuning a converted checkpoint at full width, from the command line: what is frozen, and what is not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from made import synthetic, tiny
+from made import ported, synthetic, tiny
 
-from keras_i3d import cli, runs
+from keras_i3d import cli, networks, runs
 from keras_i3d.models.inception import HEAD
-from keras_i3d.weights import h5_files
+from keras_i3d.recipes import find as find_recipe
+from keras_i3d.training import run_start
+from keras_i3d.weights import h5_files, torch_files
 from keras_i3d.weights.by_name import layer_weights
+from keras_i3d.weights.originals import catalogue
 
 LABELS = ("up", "down", "left", "right", "still")
 SMALL = ("batch_size=5", "reference_batch=none", "steps=3", "boundaries=2", "rates=0.001", "clip_frames=16", "size=32")
@@ -36,3 +41,39 @@ def test_fine_tuning_a_checkpoint_to_five_classes(recipe, tmp_path):
         }
         assert len(same) == 57 * 4  # kernels, offsets, moving means, moving variances
         assert set(same.values()) == {recipe == "fixed"}
+
+
+def test_a_file_is_read_once_and_its_licence_stays_with_the_run(tmp_path, monkeypatch, capsys):
+    """A start says each line once; what is trained from the file, and from that, names the licence and its source."""
+    tiny.shorten(monkeypatch)
+    licence = "CC-BY-NC-4.0, if piergiaj published it"
+    codes = [dataclasses.replace(each, licence=licence) for each in catalogue.ORIGINALS if each.name == "piergiaj"]
+    monkeypatch.setattr(catalogue, "ORIGINALS", codes)
+    reads, read = [], torch_files.read
+    monkeypatch.setattr(torch_files, "read", lambda path: reads.append(path) or read(path))
+    for split in ("train", "test"):
+        tiny.write(tmp_path, split, 4)
+    path = ported.write(tmp_path / "mine.pt", 157)
+    words = ["train", f"--records={tmp_path}/train-*", f"--validation={tmp_path}/test-*", f"--weights={path}"]
+    words += [f"--set={setting}" for setting in (*SMALL, "batch_size=4", "clip_frames=9")]
+    assert cli.main([*words, f"--output={tmp_path / 'run'}"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(reads) == 1
+    assert len(set(lines)) == len(lines)
+    assert f"keras_i3d: {path} is under {licence}: no commercial use" in lines
+
+    made_of = f", from piergiaj's mine.pt, sha256 {h5_files.download.sha256(path)}"
+    run = runs.read(tmp_path / "run")
+    assert (run.facts.licence, run.facts.source) == (licence, f"training run run{made_of}")
+    for name in ("", "model.keras", "best.weights.h5"):
+        network = networks.load(tmp_path / "run" / name)
+        assert network.facts.licence == licence
+        assert capsys.readouterr().err.count(f" is under {licence}: no commercial use") == 1
+    moved = (tmp_path / "run/best.weights.h5").rename(tmp_path / "moved.weights.h5")
+    known = networks.load(moved).facts
+    assert known.licence == licence
+    assert known.source.endswith(made_of)
+    for start in (tmp_path / "run", moved):
+        again, _ = run_start.settled(f"{tmp_path}/train-*", None, None, start, 0, find_recipe("fixed"), None)
+        assert again.weights_licence == licence
+        assert again.weights_source.endswith(made_of)

@@ -212,7 +212,7 @@ def gradients(model, loss, x, y):
 def test_a_clip_changes_the_head_of_its_own_data_set_alone(both, name, first):
     """Exact zeros for the other; all else as in a network that has no other head."""
     recipe = dataclasses.replace(RECIPE, dropout=0.0, weight_decay=0.0)
-    settled = run.settled_heads(patterns(both), {}, "rgb", None, 3, recipe, None)
+    settled, _ = run.settled_heads(patterns(both), {}, "rgb", None, 3, recipe, None)
     together = run.build(settled[name], labels=sum(LABELS.values(), ()))
     alone = run.build(settled[name])
     classes = len(LABELS[name])
@@ -326,14 +326,15 @@ def test_a_list_of_files_is_one_data_set(both, tmp_path, monkeypatch):
 
 def test_a_head_is_where_another_run_begins(finished, both, tmp_path):
     records = patterns(both)["speed"]
-    asked = run.settled_heads({"": records}, {}, "rgb", finished / "speed", 3, RECIPE, tmp_path)[""]
+    asked = run.settled_heads({"": records}, {}, "rgb", finished / "speed", 3, RECIPE, tmp_path)[0][""]
     found = run.build(asked, run.initial_weights(asked)).get_weights()
     for a, b in zip(found, runs.load_model(finished / "speed").get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_heads_lie_next_to_each_other(both):
-    trained = heads.of(run.settled_heads(patterns(both), {}, "rgb", None, 3, RECIPE, None), patterns(both), {})
+    settled, _ = run.settled_heads(patterns(both), {}, "rgb", None, 3, RECIPE, None)
+    trained = heads.of(settled, patterns(both), {})
     assert [(head.first, head.classes, head.called("top1")) for head in trained] == [
         (0, 3, "motion.top1"), (3, 2, "speed.top1")
     ]  # fmt: skip

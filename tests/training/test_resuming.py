@@ -59,15 +59,15 @@ def test_weights_are_those_of_the_network_that_is_asked_for(monkeypatch):
     asked = []
     known = Facts("rgb", family="I3DResNet50-nonlocal")
     monkeypatch.setattr(
-        run_start.sources, "find", lambda *_, wanted=(): asked.append(wanted) or sources.Source("", known, None)
+        run_start.sources, "find", lambda *_, wanted, **__: asked.append(wanted) or sources.Source("", known, None)
     )
-    assert run_start._known("baseline.pkl", "rgb", None, known.family) is known
-    run_start._known("baseline.pkl", "rgb", None)
+    assert run_start._known("baseline.pkl", "rgb", None, known.family, None)[0] is known
+    run_start._known("baseline.pkl", "rgb", None, None, None)
     assert asked == [[known.family], ()]
 
 
 def settled(records, output, weights, validation=None):
-    return run_start.settled(records, validation, "rgb", weights, 3, RECIPE.scaled(), output)
+    return run_start.settled(records, validation, "rgb", weights, 3, RECIPE.scaled(), output)[0]
 
 
 def test_one_run_by_any_path(records, finished, ended, tmp_path, monkeypatch):
@@ -158,9 +158,9 @@ def test_a_run_that_is_refused_leaves_nothing_and_may_be_corrected(finished, rec
 def test_narrow_weights_bring_their_width(finished, records, tmp_path, name, capsys):
     moved = shutil.copy(finished / name, tmp_path / f"moved{name[-11:] if name.endswith('h5') else '.keras'}")
     free = dataclasses.replace(RECIPE, depth_multiplier=None, frame_stride=1)
-    plan = run_start.settled(f"{records}/train-*", None, "rgb", moved, 3, free.scaled(), tmp_path / "new")
+    plan, source = run_start.settled(f"{records}/train-*", None, "rgb", moved, 3, free.scaled(), tmp_path / "new")
     assert plan.recipe.depth_multiplier == RECIPE.depth_multiplier
-    run.build(plan, run_start.initial_weights(plan))
+    run.build(plan, run_start.initial_weights(plan, source))
     assert "this run takes" not in capsys.readouterr().err
     apart = dataclasses.replace(free, frame_stride=2)
     run_start.settled(f"{records}/train-*", None, "rgb", moved, 3, apart.scaled(), tmp_path / "new")

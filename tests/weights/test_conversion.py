@@ -378,7 +378,7 @@ def test_a_file_of_pytorch_is_weights(torch_tree, tmp_path):
     path, output = tmp_path / "net-0123.pth", tmp_path / "x.weights.h5"
     path.write_bytes(torch_writer.legacy({"state_dict": torch_tree, "epoch": 3}))
     noted = convert_torch(path, output, labels)
-    assert (noted.family, noted.stream, noted.classes, noted.activation) == ("S3D", "rgb", 6, "softmax")
+    assert (noted.family, noted.stream, noted.classes, noted.activation) == ("S3D", "rgb", 6, None)
     assert noted.labels == tuple("abcdef")
     assert noted.clip == families.find("S3D").clips["rgb"]
     assert noted.source == f"somebody's net-0123.pth, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"

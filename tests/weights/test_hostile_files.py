@@ -248,6 +248,7 @@ PASSWORDS = "/etc/passwd"
         ("depth_multiplier", 1e6, "depth_multiplier must be"),
         ("depth_multiplier", float("nan"), "depth_multiplier must be"),
         ("activation", ["softmax"], "activation must be"),
+        ("licence", "\x1b[2J", "licence must be one line of at most 200 characters"),
         ("stream", "audio", "stream must be"),
         ("clip", {"stream": "rgb", "crop": 10**9}, "clip.crop must be"),
         ("clip", {"stream": "rgb", "fps": "25"}, "clip.fps must be"),

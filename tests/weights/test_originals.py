@@ -1,5 +1,6 @@
 """A file of another code's weights, told by its names and shapes."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -106,3 +107,16 @@ def test_a_file_of_a_network_that_is_not_here(arrays):
 def test_every_original_is_of_a_row():
     for each in ORIGINALS:
         assert each.family in families.FAMILIES, each.name
+
+
+def test_the_licence_of_weights_that_a_code_publishes(arrays, capsys):
+    """What a file is taken for has it; of what it may be too, a line names it."""
+    licensed = dataclasses.replace(KNOWN, licence="CC-BY-NC-4.0, if somebody published it")
+    other = Original("another", "S3D-kylemin", place)
+    assert original.find(arrays, [licensed, other], "file.pth")[2].licence == licensed.licence
+    capsys.readouterr()
+    assert original.find(arrays, [other, licensed], "file.pth")[2].licence is None
+    assert f"may be of S3D ({licensed.licence}) too, by its names and shapes" in capsys.readouterr().err
+    under = {each.name: each.licence for each in ORIGINALS if each.licence}
+    assert set(under) == {"video-nonlocal-net", "Tushar-N"}
+    assert all(licence.startswith("CC-BY-NC-4.0, if ") for licence in under.values())

@@ -31,6 +31,7 @@ class Original:
         convert: from (layer, weight, array) to the array in our axes, or None for a transposition alone.
         finish: from {(layer, weight): array} in our axes to what our layers hold, where they are not one to one.
         activation: what makes probabilities of the logits.
+        licence: of the weights that the code publishes, if it forbids commerce, with what makes a file one of them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Original:
     convert: Callable | None = None
     finish: Callable | None = None
     activation: str = SOFTMAX
+    licence: str | None = None
 
     def placed(self, names):
         """Returns ({name: (layer, weight)} of those that have a place, [those that have none])."""
@@ -78,6 +80,7 @@ class Original:
             depth_multiplier=1.0,
             source=f"{self.name}'s {source}",
             family=self.family,
+            licence=self.licence,
         )
         known = dataclasses.replace(known, clip=family.clips.get(known.stream))
         shapes = family.variables(include_top=classes is not None, stream=known.stream, classes=known.classes)
@@ -160,7 +163,8 @@ def find(arrays, originals, source, wanted=None):
         raise problem
     chosen = [each for each in read if wanted and each[0].family in wanted] or read
     chosen = [each for each in chosen if each[0].named and re.search(each[0].named, name)] or chosen
-    others = [each[0].family for each in chosen[1:] if each[0].family != chosen[0][0].family]
+    others = {each[0].family: each[0].licence for each in chosen[1:] if each[0].family != chosen[0][0].family}
     if others:
+        others = [f"{family} ({licence})" if licence else family for family, licence in others.items()]
         notice(f"{source} may be of {' or '.join(others)} too, by its names and shapes; {chosen[0][0].family} is taken")
     return chosen[0]

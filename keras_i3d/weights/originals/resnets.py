@@ -162,9 +162,12 @@ MMACTION2 = Names(
 
 
 UNLIKE = r"i3d_(baseline|nonlocal)_8x8"  # video-nonlocal-net's
+# Nothing in a file tells the weights that a code publishes from those that a user trained with it.
+LICENCE = "CC-BY-NC-4.0, if video-nonlocal-net published it"
+PORTED = "CC-BY-NC-4.0, if it was converted from what video-nonlocal-net published"
 
 
-def _original(code, names, named="", **row):
+def _original(code, names, named="", licence=None, **row):
     """The Original of one row, of R50 with embedded gaussian blocks where nothing else is said."""
     row = {"depth": 50, "mode": resnet.EMBEDDED, **row}
     return Original(
@@ -174,6 +177,7 @@ def _original(code, names, named="", **row):
         beside=names.beside,
         named=named,
         unlike=UNLIKE if names is CAFFE2 else "",
+        licence=licence,
     )
 
 
@@ -185,11 +189,11 @@ ORIGINALS = (
         for depth, number in ((50, 0), (50, 5), (101, 0))  # of R101 PySlowFast has the five blocks at other places
     ),
     *(
-        _original("video-nonlocal-net", CAFFE2, "32x2", depth=depth, variant="nonlocal", non_local=number)
+        _original("video-nonlocal-net", CAFFE2, "32x2", LICENCE, depth=depth, variant="nonlocal", non_local=number)
         for depth in (50, 101)
         for number in (0, 5)
     ),
-    *(_original("Tushar-N", TUSHAR_N, variant="nonlocal", non_local=number) for number in (0, 5)),
+    *(_original("Tushar-N", TUSHAR_N, "", PORTED, variant="nonlocal", non_local=number) for number in (0, 5)),
     *(
         _original("gluon-cv", GLUON, depth=depth, variant="gluon", non_local=number)
         for depth in (50, 101)
