@@ -74,6 +74,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/fvd.py
+	$(BIN)/python benchmarks/fvd.py --folder
 
 # Peers, which nothing else needs.
 bench-training: $(READY)

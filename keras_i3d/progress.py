@@ -15,8 +15,8 @@ class Bar:
     """What is shown of one piece of work, from its making to `close`; a `with` block closes it.
 
     On a terminal it is a bar, with the seconds running even if nothing is counted for a while; a notice stands above
-    it. Anywhere else, as in a
-    pipe, a file or a notebook, it is one line every ten seconds. Work that takes less than that prints none.
+    it. Anywhere else, as in a pipe, a file or a notebook, it is one line every ten seconds. Work that takes less than
+    that prints none.
 
     The time left is taken from the pace since the first update, because what comes before it, such as the compilation
     of a network, comes once. Nothing is said about it in the first seconds.

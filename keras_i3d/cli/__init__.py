@@ -5,6 +5,7 @@
   keras-i3d show VIDEO|RECORDS    a picture of frames over their flow
   keras-i3d train ...             trains one stream on records, or resumes a run that was stopped
   keras-i3d evaluate ...          accuracy of one or both streams by a named protocol, and a report
+  keras-i3d fvd REAL GENERATED    Frechet video distance of two sets of videos by a named protocol
   keras-i3d export ...            one or both streams as a SavedModel for TensorFlow Serving
   keras-i3d ask SERVER VIDEO...   labels from a server that has such a model
   keras-i3d models [NAME]         the networks that there are, or all about one
@@ -31,8 +32,8 @@ from keras_i3d.version import __version__
 
 # Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
 # None imports Keras, TensorFlow or NumPy before `main` is called: help and mistakes are answered at once.
-VERBS = ("classify", "records", "show", "train", "evaluate", "export", "ask", "models")
-TAKE_FILES = ("classify", "show", "ask")
+VERBS = ("classify", "records", "show", "train", "evaluate", "fvd", "export", "ask", "models")
+TAKE_FILES = ("classify", "show", "ask", "fvd")
 VERBOSE = "--verbose (default: off) shows the traceback of an error, and what TensorFlow prints when it starts."
 
 

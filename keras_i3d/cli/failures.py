@@ -27,6 +27,7 @@ LESS_MEMORY = {
     "train": "Lower --set=batch_size=, or raise --set=accumulate= to split a batch; --set=remat=true keeps less; "
     "or lower --set=clip_frames= or --set=size=.",
     "evaluate": "Lower --views_at_once= (by views), --chunk_frames= (whole videos), --size= or --clip_frames=.",
+    "fvd": "Lower --batch_size=, --frames=, or the size of the videos.",
     "export": "Lower --frames=, or export one stream.",
 }
 # Flags that are not called like the argument that a message speaks of.

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import io
 import itertools
 import math
@@ -23,6 +24,21 @@ THREADS = 0  # FFmpeg's own choice, which depends on the cores
 # silence, and what they then show depends on the threads.
 THREADED = {"h264", "vp9", "libdav1d"}
 HELD, HELD_BYTES = 16, 1 << 26  # a frame may be stored before as many that are shown earlier
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a container says of its video, which need not be true.
+
+    Attributes:
+        codec: FFmpeg's name of its decoder, such as "h264".
+        fps: frames per second, on average; None if it does not say.
+        frames: how many it has; None if it does not say.
+    """
+
+    codec: str
+    fps: float | None
+    frames: int | None
 
 
 class Decoder:
@@ -70,6 +86,22 @@ class Decoder:
         """Returns whether the file lacks a part that its container announces."""
         with self._bytes() as file:
             return ends_early(file)
+
+    def header(self):
+        """Returns what the container says of the video, without decoding any of it: a Header.
+
+        Raises:
+            VideoError: the file cannot be opened, or has no video.
+        """
+        with self._open() as container:
+            stream = self._stream(container)
+            rate = fraction(stream.average_rate) or fraction(stream.guessed_rate)
+            if stream.duration:
+                seconds = stream.duration * (fraction(stream.time_base) or 0)
+            else:
+                seconds = Fraction(container.duration or 0, 1_000_000)
+            counted = round(seconds * rate) if seconds and rate else None
+            return Header(stream.codec_context.name, float(rate) if rate else None, stream.frames or counted)
 
     def cut_short(self):
         """Returns what a message says of a file that lacks its end, after its reason."""

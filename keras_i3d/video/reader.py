@@ -114,6 +114,10 @@ class Reader:
                 self.frames += 1
                 yield image
 
+    def header(self):
+        """Returns what the file's container says, without decoding: an object with `codec`, `fps` and `frames`."""
+        return self._decoder.header()
+
     def count(self):
         """Returns how many frames an iteration gives: decodes the video once, without converting it."""
         return sum(repeats for _, repeats in self._resampled(self._timed()))

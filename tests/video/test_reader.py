@@ -12,7 +12,7 @@ from made import films
 from made.films import shown
 
 from keras_i3d import VideoError, video
-from keras_i3d.video import codec_names, pixels
+from keras_i3d.video import codec_names, decoding, pixels
 
 PICTURES = [films.picture(i) for i in range(30)]
 
@@ -54,6 +54,19 @@ def test_every_frame_at_its_own_size(mp4):
     assert video.read(films.film(PICTURES, rate=50), fps=None).shape[0] == 30
     assert video.read(mp4, fps=5).shape[0] == 6
     assert video.read(mp4, short_side=24).shape[1:3] == (24, 32)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "pixels", "rate"),
+    [("mp4", "mpeg4", "yuv420p", 30), ("matroska", "ffv1", "yuv420p", 25), ("gif", "gif", "rgb8", 10)],
+)
+def test_the_header_alone(container, codec, pixels, rate, monkeypatch):
+    reader = video.Reader(films.film(PICTURES, container, codec, pixels=pixels, rate=rate), fps=None, short_side=None)
+    monkeypatch.setattr(decoding.Decoder, "_through", None)  # nothing is decoded
+    header = reader.header()
+    assert (header.codec, header.fps, header.frames) == (codec, rate, 30)
+    with pytest.raises(VideoError, match="not a video"):
+        video.Reader(b"no video").header()
 
 
 @pytest.mark.parametrize(
