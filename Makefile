@@ -25,8 +25,8 @@ READY := .venv/ready
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 OTHER := .venv-python$(lastword $(VERSION))
 PIP := python -m pip install --quiet --disable-pip-version-check
-# Two processes, each with whole files, so that what a file makes once is made once.
-SHARED := python -m pytest -n 2 --dist loadfile
+# Two processes, each with whole files, so that what a file makes once is made once; in the order of tests/conftest.py.
+SHARED := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(SHARED) -m "not slow and not compat"
 
 .PHONY: demo compare test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check

@@ -10,6 +10,42 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest  # noqa: E402
 from made import ROOT, mirrors, synthetic  # noqa: E402
 
+# The files that take longest, about in this order.
+LONGEST = (
+    "models/test_contract.py",
+    "test_facts.py",
+    "training/test_workers.py",
+    "training/test_run.py",
+    "training/test_heads.py",
+    "weights/test_sources.py",
+    "evaluation/test_evaluation.py",
+    "export/test_saving.py",
+    "export/test_serving.py",
+    "export/test_signatures.py",
+    "test_kills.py",
+    "inference/test_classifier.py",
+    "training/test_resuming.py",
+    "training/test_faster_step.py",
+    "test_package.py",
+    "cli/test_cli.py",
+    "cli/test_failures.py",
+    "export/test_serving_consumers.py",
+    "data/test_pipeline.py",
+    "records/test_building.py",
+    "weights/test_conversion.py",
+    "weights/test_hostile_files.py",
+    "models/test_resnet.py",
+    "models/test_s3d.py",
+    "models/test_baselines.py",
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where several processes share the files, the longest come first: none waits for a long one at the end."""
+    if hasattr(config, "workerinput"):
+        places = {f"tests/{name}": place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -72,16 +108,22 @@ def narrow_mirror(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """`.runs` {stream: folder}, tiny; `.folder`, their export, whose version 1 takes clips of any length."""
+    """`.runs` {stream: folder}, tiny; `.folder`, their export, whose version 1 takes clips of any length.
+
+    Made once, by whichever process of a test run needs it first; nobody writes there.
+    """
+    import filelock
     from made import small_exports
 
     from keras_i3d import export
 
-    folder = tmp_path_factory.mktemp("exported")
-    with small_exports.small():
-        runs = small_exports.write_runs(folder)
-        export.saved_model(folder / "i3d", 1, **runs, frames=0)
-    return types.SimpleNamespace(folder=folder / "i3d", runs=runs)
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "exported"
+    with filelock.FileLock(f"{folder}.lock"):
+        if not (folder / "i3d/1").exists():
+            with small_exports.small():
+                export.saved_model(folder / "i3d", 1, **small_exports.write_runs(folder), frames=0)
+    return types.SimpleNamespace(folder=folder / "i3d", runs={stream: folder / stream for stream in ("rgb", "flow")})
 
 
 @pytest.fixture(scope="session")

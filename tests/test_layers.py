@@ -234,6 +234,7 @@ COVERED_BY = {
     "export/archive": "export/test_saving.py",
     "export/image_headers": "export/test_hostile_requests.py",
     "export/preprocessing": "export/test_signatures.py",
+    "export/request_checks": "export/test_hostile_requests.py",
     "export/server_files": "export/test_saving.py",
     "export/warmup": "export/test_signatures.py",
     "flow/kernels": "flow/test_engine.py",
@@ -245,6 +246,7 @@ COVERED_BY = {
     "models/blocks": "models/test_s3d.py",
     "models/families": "models/test_contract.py",
     "models/family": "models/test_contract.py",
+    "models/layer_views": "models/test_receptive_fields.py",
     "models/nonlocal_block": "models/test_resnet.py",
     "records/annotation_files": "records/test_annotations.py",
     "records/build_state": "records/test_building.py",
@@ -295,3 +297,11 @@ def test_the_test_of_a_module_is_found_by_its_name():
     assert {str(module) for module in modules} - found == set(COVERED_BY)
     for module, test in COVERED_BY.items():
         assert (tests / test).is_file(), module
+
+
+def test_the_longest_test_files_are_there():
+    """Those that `conftest.py` hands out first."""
+    tests = pathlib.Path(__file__).parent
+    tree = ast.parse((tests / "conftest.py").read_text(encoding="utf-8"))
+    (longest,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "LONGEST"]
+    assert [name for name in ast.literal_eval(longest) if not (tests / name).is_file()] == []

@@ -12,7 +12,7 @@ import types
 import keras
 import numpy as np
 import pytest
-from made import ROOT, synthetic
+from made import ROOT, synthetic, tiny
 from made.tiny import i3d
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -80,18 +80,26 @@ def test_public_names():
         assert getattr(keras_i3d, name).__doc__, name
 
 
-@pytest.mark.parametrize("order", ["import keras_i3d, keras", "import keras, keras_i3d"])
-def test_a_saved_model_loads_where_the_package_is_only_imported(tmp_path, order):
-    """Whatever was imported first: a network, both streams, one made for training and compiled, flow in a graph."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder of models: a network and both streams, cut short; one compiled for training; flow in a graph."""
+    folder = tmp_path_factory.mktemp("saved")
     small = {"classes": 4, "depth_multiplier": 0.1, "input_shape": (9, 32, 32, 3)}
-    model = i3d(**small)
-    model.save(tmp_path / "i3d.keras")
-    keras_i3d.TwoStreamI3D(weights=None, **{**small, "input_shape": (9, 32, 32)}).save(tmp_path / "two.keras")
-    trained = keras_i3d.training.for_training(model, remat=True)
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shorten(patch)
+        i3d(**small).save(folder / "i3d.keras")
+        keras_i3d.TwoStreamI3D(weights=None, **{**small, "input_shape": (9, 32, 32)}).save(folder / "two.keras")
+    trained = keras_i3d.training.for_training(i3d(**small), remat=True)  # to be cut where its family is
     compile_model(trained, keras_i3d.training.RECIPES["full-ft"]())
-    trained.save(tmp_path / "trained.keras")
+    trained.save(folder / "trained.keras")
     frames = keras.Input((9, 32, 32, 3))
-    keras.Model(frames, keras_i3d.flow.TVL1("fastest")(frames)).save(tmp_path / "flow.keras")
+    keras.Model(frames, keras_i3d.flow.TVL1("fastest")(frames)).save(folder / "flow.keras")
+    return folder
+
+
+@pytest.mark.parametrize("order", ["import keras_i3d, keras", "import keras, keras_i3d"])
+def test_a_saved_model_loads_where_the_package_is_only_imported(saved, order):
+    """Whatever was imported first."""
     out = python(
         f"""
         {order}
@@ -100,7 +108,7 @@ def test_a_saved_model_loads_where_the_package_is_only_imported(tmp_path, order)
             print(keras.models.load_model(f"{{name}}.keras").output.shape)
         print(type(keras.__loader__).__name__, keras.__loader__ is keras.__spec__.loader)
         """,
-        folder=tmp_path,
+        folder=saved,
     )
     assert out.splitlines() == [*["(None, 4)"] * 3, "(None, 8, 32, 32, 2)", "SourceFileLoader True"]
 
@@ -177,26 +185,34 @@ def test_a_function_that_is_called_like_its_module():
     assert out.split() == ["fit_check", "function"]
 
 
-def test_models_on_jax_where_all_else_is_absent(tmp_path):
+@pytest.mark.parametrize("short", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_models_on_jax_where_all_else_is_absent(short, tmp_path, monkeypatch):
     """With TensorFlow and every optional package blocked: any size at run time, small and large maps, the values that
-    TensorFlow computes, the refusal of short clips, both streams."""
+    TensorFlow computes, the refusal of short clips, both streams. At once of networks cut short, where compiling the
+    whole one takes long; every kind of network: `models/test_contract.py`."""
+    if short:
+        tiny.shorten(monkeypatch)
     model = i3d(input_shape=(None, None, None, 3), classes=4, depth_multiplier=0.1)
     model.save_weights(tmp_path / "x.weights.h5")
     clips = {f"clip{i}": synthetic.clip((1, *size, 3), i) for i, size in enumerate(((9, 32, 40), (10, 232, 256)))}
     np.savez(tmp_path / "clips.npz", **clips)
     out = python(
-        """
+        f"""
         import sys
 
         class Blocked:
-            names = {"tensorflow", "cv2", "av", "requests", "tqdm", "filelock", "matplotlib", "numba", "torch"}
+            names = {{"tensorflow", "cv2", "av", "requests", "tqdm", "filelock", "matplotlib", "numba", "torch"}}
             def find_spec(self, name, path=None, target=None):
                 if name.split(".")[0] in self.names:
-                    raise ModuleNotFoundError(f"{name} is blocked", name=name)
+                    raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
 
         sys.meta_path.insert(0, Blocked())
         import keras, numpy as np
         import keras_i3d
+        if {short}:
+            sys.path.append({str(ROOT / "tests")!r})
+            from made import tiny
+            tiny.shorten()
         assert keras.backend.backend() == "jax"
         assert keras_i3d.preprocess_input(np.full((1, 3), 255)).max() == 1
         settings = dict(input_shape=(None, None, None, 3), classes=4, depth_multiplier=0.1)

@@ -33,7 +33,7 @@ import json
 import tensorflow as tf
 
 from keras_i3d.data import augment
-from keras_i3d.export import preprocessing
+from keras_i3d.export import preprocessing, request_checks
 from keras_i3d.specs import BOTH, CHANNELS, FLOW_BOUND, INPUT_CHANNELS, RecordSpec
 
 TOP = 5
@@ -173,20 +173,20 @@ def module(models, contract):
         return {"scores": scores, "classes": tf.gather(tf.constant(contract.labels), indices), "logits": logits}
 
     def raw(x, streams):
-        rule, remedy = preprocessing.time_rule(contract.sent, contract.least(streams))
+        rule, remedy = request_checks.time_rule(contract.sent, contract.least(streams))
         sizes = {
             1: rule,
-            2: (preprocessing.LEAST_SIDE, None, "pixels of height"),
-            3: (preprocessing.LEAST_SIDE, None, "pixels of width"),
+            2: (request_checks.LEAST_SIDE, None, "pixels of height"),
+            3: (request_checks.LEAST_SIDE, None, "pixels of width"),
         }
         sizes[4] = (3, 3, "channels")
-        frames = preprocessing.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
-        with tf.control_dependencies([preprocessing.bounded_frames(frames, short_side)]):
+        frames = request_checks.checked(x, "frames", RAW, sizes, {1: [remedy], 4: ["Convert the frames to RGB."]})
+        with tf.control_dependencies([request_checks.bounded_frames(frames, short_side)]):
             return tf.identity(frames)
 
     def images(x, streams, name="frames", least=None, frames=contract.sent, noun="frames"):
-        rule, remedy = preprocessing.time_rule(frames, least or contract.least(streams), noun)
-        return preprocessing.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
+        rule, remedy = request_checks.time_rule(frames, least or contract.least(streams), noun)
+        return request_checks.checked(x, name, ENCODED, {1: rule}, {1: [remedy]})
 
     def both(whole_clip, clips):
         """Logits of clips one after the other, whose full frames `whole_clip(clip, row)` gives: flow takes memory."""
@@ -207,26 +207,26 @@ def module(models, contract):
         return preprocessing.whole_of_frames(clip, short_side)
 
     def both_of_images(frames):
-        frames, sizes = preprocessing.encoded(images(frames, streams), short_side)
-        with tf.control_dependencies([preprocessing.same_sizes(sizes)]):
+        frames, sizes = request_checks.encoded(images(frames, streams), short_side)
+        with tf.control_dependencies([request_checks.same_sizes(sizes)]):
             frames = tf.identity(frames)
         return both(lambda clip, row: preprocessing.whole_of_encoded(clip, sizes[row], row, short_side), frames)
 
     def clip(x, stream):
-        rule, remedy = preprocessing.time_rule(contract.frames, contract.min_frames)
+        rule, remedy = request_checks.time_rule(contract.frames, contract.min_frames)
         sizes = {1: rule, 2: (crop, crop, "pixels of height"), 3: (crop, crop, "pixels of width")}
         channels, spec = INPUT_CHANNELS[stream], contract.clips[stream]
         sizes[4] = (channels, channels, "channels")
         what = f"(batch, time, {crop}, {crop}, {channels})"
-        x = preprocessing.checked(x, stream, what, sizes, {1: [remedy]})
+        x = request_checks.checked(x, stream, what, sizes, {1: [remedy]})
         if stream == BOTH:
             specs = {s: dataclasses.replace(spec, stream=s) for s in CHANNELS}
-            return tf.concat([preprocessing.in_range(part, specs[s]) for s, part in parts(x).items()], axis=-1)
-        return preprocessing.in_range(x, spec)
+            return tf.concat([request_checks.in_range(part, specs[s]) for s, part in parts(x).items()], axis=-1)
+        return request_checks.in_range(x, spec)
 
     def serving_default(**clips):
         clips = {stream: clip(x, stream) for stream, x in clips.items()}
-        with tf.control_dependencies(preprocessing.same_batch(clips)):
+        with tf.control_dependencies(request_checks.same_batch(clips)):
             return all_classes(network({stream: tf.identity(x) for stream, x in clips.items()}))
 
     def uint8(frames):
@@ -246,7 +246,7 @@ def module(models, contract):
     def jpeg_two_stream(rgb, flow):
         rgb = images(rgb, ["rgb"], "rgb")
         flow = images(flow, ["flow"], "flow", contract.least(["flow"]) - 1, None, "fields")
-        with tf.control_dependencies(preprocessing.same_batch({"rgb": rgb, "flow": flow})):
+        with tf.control_dependencies(request_checks.same_batch({"rgb": rgb, "flow": flow})):
             rgb, flow = tf.identity(rgb), tf.identity(flow)
         strides = {stream: clip.frame_stride for stream, clip in contract.clips.items()}
         clips = {"rgb": scaled(preprocessing.crops_of_encoded(rgb, short_side, crop, strides["rgb"]), "rgb")}
@@ -260,7 +260,7 @@ def module(models, contract):
         return best_classes(both_of_images(frames))
 
     def facts(about):
-        with tf.control_dependencies([preprocessing.few_rows(about)]):
+        with tf.control_dependencies([request_checks.few_rows(about)]):
             about = tf.identity(about)
         text = json.dumps(contract.description(), ensure_ascii=False)
         return {"facts": tf.fill(tf.shape(about)[:1], tf.constant(text))}

@@ -442,8 +442,9 @@ print(model.optimizer.iterations.numpy())
         assert sorted(",".join(epoch).split(",")) == sorted(ORDER)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def service():
+    """The address of a dispatcher; its workers end with each test, because they work ahead until then."""
     from tensorflow.data.experimental import service
 
     dispatcher = service.DispatchServer()

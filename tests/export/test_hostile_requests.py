@@ -10,7 +10,7 @@ from made import small_exports
 from made.small_exports import stated
 from PIL import Image
 
-from keras_i3d.export import image_headers, preprocessing
+from keras_i3d.export import image_headers, preprocessing, request_checks
 from keras_i3d.video.pixels import MAX_ASPECT, MAX_PIXELS
 
 SHORT_SIDE, CROP = 256, 224
@@ -110,7 +110,7 @@ def test_decoded_frames_have_the_same_limits(shape, part):
     """A tensor of this shape takes its memory when it is touched alone: nothing is."""
     import tensorflow as tf
 
-    check = tf.function(lambda x: preprocessing.bounded_frames(x, SHORT_SIDE), autograph=False)
+    check = tf.function(lambda x: request_checks.bounded_frames(x, SHORT_SIDE), autograph=False)
     clip = tf.constant(np.broadcast_to(np.uint8(0), shape)) if np.prod(shape) < 1 << 28 else _empty(shape)
     assert re.search(part, refused(check, clip))
 
@@ -231,8 +231,8 @@ def test_many_questions_for_the_facts():
     """The answer is long: a million empty questions would have a million of it."""
     import tensorflow as tf
 
-    check = tf.function(preprocessing.few_rows, autograph=False)
-    assert check(tf.constant([b""] * preprocessing.MAX_ROWS))
+    check = tf.function(request_checks.few_rows, autograph=False)
+    assert check(tf.constant([b""] * request_checks.MAX_ROWS))
     line = refused(check, tf.constant([b""] * 1_000_000))
     assert line == "about may hold 64 values, each of which gets the same answer. Received: 1000000. One will do."
 

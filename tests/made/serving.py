@@ -2,9 +2,10 @@
 
   python tests/made/serving.py NAME=DIR...    prints {"grpc": port, "rest": port}, then serves until its input ends
 
-It loads DIR/VERSION as that server does, into a session by the tag "serve", and feeds what a request holds without
-looking at it: a bad request is refused by the graph, or not at all. Errors, their codes and the JSON are those of
-TensorFlow Serving (tensorflow_serving/servables/tensorflow/predict_util.cc, util/json_tensor.cc, g3doc/api_rest.md).
+Each line of its input is answered with the bytes that it uses. It loads DIR/VERSION as that server does, into a session
+by the tag "serve", and feeds what a request holds without looking at it: a bad request is refused by the graph, or not
+at all. Errors, their codes and the JSON are those of TensorFlow Serving
+(tensorflow_serving/servables/tensorflow/predict_util.cc, util/json_tensor.cc, g3doc/api_rest.md).
 Neither keras_i3d nor Keras can be imported here.
 """
 
@@ -16,6 +17,7 @@ sys.modules["keras_i3d"] = sys.modules["keras"] = None  # importing them raises
 
 import base64  # noqa: E402
 import concurrent.futures  # noqa: E402
+import ctypes  # noqa: E402
 import http.server  # noqa: E402
 import json  # noqa: E402
 import pathlib  # noqa: E402
@@ -262,6 +264,12 @@ def _plain(value):
     return value.tolist()
 
 
+def used():
+    """Bytes in memory after malloc gave back what was freed: the GNU C library keeps much of it otherwise."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) << 10
+
+
 def main(words):
     models = Models(words)
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
@@ -273,7 +281,8 @@ def main(words):
     ports["rest"] = rest.server_address[1]
     threading.Thread(target=rest.serve_forever, daemon=True).start()
     print(json.dumps(ports), flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        print(used(), flush=True)
     server.stop(None)
 
 

@@ -1,11 +1,13 @@
 """Runs of `tiny`'s network on its records: one recipe, and what a run wrote, read back."""
 
 import csv
+import shutil
 
 import numpy as np
 import tensorflow as tf
 
 from keras_i3d import training
+from keras_i3d.training.run_writer import RunWriter
 
 RECIPE = training.Recipe(
     steps=7, batch_size=4, learning_rate=0.05, depth_multiplier=0.125, clip_frames=9, size=32, save_every=2,
@@ -17,6 +19,23 @@ RECIPE = training.Recipe(
 def train(records, output, recipe=RECIPE, **settings):
     settings = {"weights": None, "validation": f"{records}/test-*", "seed": 3, "progress": False, **settings}
     return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
+
+
+def leave(monkeypatch, output, step):
+    """Has the run in `output` leave a copy of its folder after a step: what is on disk if it is killed then."""
+    whole = RunWriter.on_train_batch_end
+
+    def end(self, batch, logs=None):
+        whole(self, batch, logs)
+        if self.step == step:
+            shutil.copytree(output, left_at(output, step))
+
+    monkeypatch.setattr(RunWriter, "on_train_batch_end", end)
+
+
+def left_at(output, step):
+    """The copy that `leave` made."""
+    return output.with_name(f"{output.name}_left_at_{step}")
 
 
 def state(output):

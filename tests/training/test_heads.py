@@ -3,8 +3,7 @@
 import csv
 import dataclasses
 import json
-import os
-import signal
+import shutil
 
 import keras
 import numpy as np
@@ -19,7 +18,6 @@ from keras_i3d.records import manifest, sequence_example
 from keras_i3d.specs import scaled
 from keras_i3d.training import heads, run
 from keras_i3d.training.objective import SmoothedCrossentropy
-from keras_i3d.training.run_writer import RunWriter
 from keras_i3d.weights import by_name, h5_files
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -54,6 +52,7 @@ def finished(both, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
         output = tmp_path_factory.mktemp("finished") / "run"
+        tiny_runs.leave(patch, output, 6)
         words = [f"--records={pattern}" for pattern in patterns(both).values()]
         words += [f"--validation={pattern}" for pattern in patterns(both, "test").values()]
         recipe = dataclasses.asdict(RECIPE)
@@ -162,28 +161,18 @@ def test_what_one_head_answers_by_every_road(finished, both, capsys):
     )
 
 
-def test_a_stopped_run_ends_with_the_same_weights(finished, both, tmp_path, monkeypatch, capsys):
-    """By train, what the command line does; stopped in the middle of an epoch and resumed."""
-    whole = RunWriter.on_train_batch_end
-
-    def interrupt(self, batch, logs=None):
-        if self.step == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-        whole(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunWriter, "on_train_batch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(both, tmp_path)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir())[-1] == "step-000000005.npz"
-    models = train(both, tmp_path)
-    assert "resuming after step 5 of 7" in capsys.readouterr().err
+def test_a_killed_run_ends_with_the_same_weights(finished, both, tmp_path, capsys):
+    """By train, what the command line does; killed in the middle of an epoch and resumed."""
+    output = shutil.copytree(tiny_runs.left_at(finished, 6), tmp_path / "run")
+    assert sorted(path.name for path in (output / "checkpoints").iterdir())[-1] == "step-000000006.npz"
+    models = train(both, output)
+    assert "resuming after step 6 of 7" in capsys.readouterr().err
     expected = tiny_runs.state(finished)
-    for name, value in tiny_runs.state(tmp_path).items():
+    for name, value in tiny_runs.state(output).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert tiny_runs.losses(tmp_path) == tiny_runs.losses(finished)
+    assert tiny_runs.losses(output) == tiny_runs.losses(finished)
     for name in LABELS:
-        assert tiny_runs.losses(tmp_path / name) == tiny_runs.losses(finished / name)
+        assert tiny_runs.losses(output / name) == tiny_runs.losses(finished / name)
         for a, b in zip(models[name].get_weights(), runs.load_model(finished / name).get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 

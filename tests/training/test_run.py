@@ -9,16 +9,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from made import ROOT, tiny
-from made.tiny_runs import RECIPE, curves, logged, losses, state, train
+from made import tiny
+from made.tiny_runs import RECIPE, curves, leave, left_at, logged, losses, state, train
 
 from keras_i3d import recipes, runs, training
 from keras_i3d.errors import TrainingError
@@ -37,10 +35,17 @@ pytestmark = pytest.mark.usefixtures("short")
 @pytest.fixture(scope="module")
 def finished(records, tmp_path_factory):
     """A run that nothing interrupted, and its model."""
+    output = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
-        output = tmp_path_factory.mktemp("run")
+        leave(patch, output, 5)
         return output, train(records, output)
+
+
+@pytest.fixture(scope="module")
+def killed(finished):
+    """The folder as a kill after step 5 leaves it."""
+    return left_at(finished[0], 5)
 
 
 def test_what_a_run_writes(finished, records):
@@ -79,38 +84,17 @@ def test_tensorboard_has_the_curves_of_the_log(finished):
     assert [(step, rate) for step, rate, _ in found["train", "learning_rate"]] == [*zip((3, 6, 7), rates)]
 
 
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[3])
-from made import tiny
-tiny.shorten()
-from made import tiny_runs
-from keras_i3d.training.run_writer import RunWriter
-whole = RunWriter.on_train_batch_end
-def end(self, batch, logs=None):
-    whole(self, batch, logs)
-    if self.step == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-RunWriter.on_train_batch_end = end
-import pathlib
-tiny_runs.train(sys.argv[1], pathlib.Path(sys.argv[2]))
-"""
-
-
-def test_a_killed_run_ends_with_the_same_weights(finished, records, tmp_path, capsys):
-    """Killed in the middle of an epoch, one step after a checkpoint."""
-    command = [sys.executable, "-c", KILLED, str(records), str(tmp_path), str(ROOT / "tests")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
-    train(records, tmp_path)
+def test_a_killed_run_ends_with_the_same_weights(finished, killed, records, tmp_path, capsys):
+    """Killed in the middle of an epoch, one step after a checkpoint. By SIGKILL, at every stage: `test_kills.py`."""
+    output = shutil.copytree(killed, tmp_path / "run")
+    assert sorted(p.name for p in (output / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
+    train(records, output)
     assert "resuming after step 4 of 7" in capsys.readouterr().err
     expected = state(finished[0])
-    for name, value in state(tmp_path).items():
+    for name, value in state(output).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert losses(tmp_path) == losses(finished[0])
-    assert curves(tmp_path) == logged(tmp_path)  # the epoch before the kill is there, and once
+    assert losses(output) == losses(finished[0])
+    assert curves(output) == logged(output)  # the epoch before the kill is there, and once
 
 
 def test_a_run_killed_after_an_epoch_logs_the_same(finished, records, tmp_path):
@@ -162,7 +146,9 @@ def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_pa
     assert (tmp_path / "stopped/checkpoints/step-000000005.npz").exists()
 
 
-@pytest.mark.parametrize(("stream", "part"), [("rgb", "head"), ("flow", "head"), ("rgb", "all")])
+@pytest.mark.parametrize(
+    ("stream", "part"), [("rgb", "head"), pytest.param("flow", "head", marks=pytest.mark.slow), ("rgb", "all")]
+)
 def test_what_a_recipe_freezes_does_not_change(records, tmp_path, stream, part, finished):
     """Not one bit of it, moving statistics included; all of the rest does. At full width: test_finetuning."""
     source = finished[0] / "best.weights.h5" if stream == "rgb" else None
