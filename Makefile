@@ -11,7 +11,7 @@
 #                   RandAugment. Takes Python 3.11 or 3.12, 8 GB of disk, half an hour
 # make test-compat-io, make test-compat-official  one of the two; Python 3.10 to 3.12, and 3.11 to 3.13
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
-# make docs   the tables of networks in README.md and docs/networks.md, made again from the rows
+# make docs   the tables of networks in README.md and docs/networks.md, and of presets in docs/features.md, made again
 # make check  lint, format, import layers
 # make bench  every benchmark; the tables in benchmarks/README.md come from here
 # make bench-training  a training step next to the same network in torch, which it installs
@@ -74,6 +74,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/fvd.py
 	$(BIN)/python benchmarks/fvd.py --folder
 

@@ -59,7 +59,7 @@ setup(
         "opencv": [OPENCV],  # flow by method="opencv" and "dis"
         "io": IO,  # s3://, az:// and hdfs://
         "official": OFFICIAL,  # RandAugment; not in one environment with `io`
-        "beam": [BEAM],  # records at scale
+        "beam": [BEAM],  # records and features at scale
         "tensorboard": ["tensorboard>=2.16.2,<3"],  # to look at the logs of training, which are written without it
         "report": [REPORT],  # pictures and report.html of `evaluate`
         "svm": [SVM],  # `evaluate --fusion=svm`

@@ -33,6 +33,7 @@ _HOMES = {
     "C3D": "keras_i3d.applications",
     "InceptionV1": "keras_i3d.applications",
     "TwoStreamConvNet": "keras_i3d.applications",
+    "FeaturesError": "keras_i3d.errors",
     "FusedTwoStream": "keras_i3d.applications",
     "ConvNetLSTM": "keras_i3d.applications",
     "Prediction": "keras_i3d.inference",
@@ -47,7 +48,7 @@ _HOMES = {
     "optimize_for_inference": "keras_i3d.optimize",
     "preprocess_input": "keras_i3d.inputs",
 }
-_MODULES = ("data", "evaluation", "export", "facts", "flow", "records", "training", "video", "visualize")
+_MODULES = ("data", "evaluation", "export", "facts", "features", "flow", "records", "training", "video", "visualize")
 # What `keras.models.load_model` has to find after a plain `import keras_i3d`: every module that registers a class.
 _REGISTERED = (
     "keras_i3d.flow.layer",
@@ -76,6 +77,7 @@ __all__ = [
     "ConvNetLSTM",
     "EvaluationError",
     "ExportError",
+    "FeaturesError",
     "FusedTwoStream",
     "I3DResNet101",
     "I3DResNet50",
@@ -100,6 +102,7 @@ __all__ = [
     "evaluation",
     "export",
     "facts",
+    "features",
     "flow",
     "fvd",
     "inflate",

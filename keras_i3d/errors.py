@@ -44,6 +44,10 @@ class EvaluationError(KerasI3DError):
     """Records that cannot be evaluated."""
 
 
+class FeaturesError(KerasI3DError):
+    """Features that cannot be written where they were to go, or read: of other settings, of another video, damaged."""
+
+
 class ExportError(KerasI3DError):
     """An export that could not be written or verified; nothing was put in place."""
 

@@ -1,6 +1,7 @@
 """The one door for what a user may name as the weights of a stream, whatever the verb: a network and its facts."""
 
 import dataclasses
+import difflib
 import os
 
 import keras
@@ -10,6 +11,7 @@ from keras_i3d import facts, paths, runs
 from keras_i3d.errors import notice
 from keras_i3d.facts import SOFTMAX, Facts
 from keras_i3d.models import families
+from keras_i3d.models.blocks import HeadPool
 from keras_i3d.precision import PRECISIONS, policy
 from keras_i3d.runs import Run
 from keras_i3d.specs import STREAMS, ClipSpec
@@ -48,14 +50,14 @@ class Network:
 
     def to_logits(self):
         """Returns the model up to its logits: float32 (B, T, H, W, C) to (B, classes)."""
-        return self._up_to(self.family.logits)
+        return self.up_to(self.family.logits)
 
     def to_rows(self):
         """Returns the model up to its rows of logits: float32 (B, T, H, W, C) to (B, rows, ..., classes).
 
         Of a network whose answer is the last row, up to the features that its recurrence reads, (B, steps, ..., C).
         """
-        return self._up_to(self.family.features or self.family.head)
+        return self.up_to(self.family.features or self.family.head)
 
     def to_answer(self):
         """Returns the model from such features of a whole video to its logits; None if those are the mean of rows."""
@@ -64,7 +66,44 @@ class Network:
         ends = (self.model.get_layer(name).output for name in (self.family.features, self.family.logits))
         return keras.Model(*ends, name=self.model.name)
 
-    def _up_to(self, layer):
+    def to_endpoint(self, name):
+        """Returns the model up to a layer: float32 (B, T, H, W, C) to (B, T', H', W', C'), or (B, T', C') of an LSTM.
+
+        Args:
+            name: one of the row's `endpoints` but the last two, `body` or `pool`.
+
+        Raises:
+            ValueError: no such layer.
+        """
+        names = tuple(dict.fromkeys((*self.family.endpoints[:-2], self.body, self.pool)))
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, 3, 0.5)
+            hint = f"; near are {', '.join(near)}" if near else ""
+            raise ValueError(
+                f"An endpoint of {self.family.name} is one of {', '.join(names)}{hint}. Received: {name!r}"
+            )
+        return self.up_to(name)
+
+    def to_head(self):
+        """Returns the model up to what its head reads: float32 (B, T, H, W, C) to (B, rows, ..., C').
+
+        The head is linear: the mean of these over rows and positions, through the head, is the clip's logits; of a
+        network whose answer is its last row, the mean over the positions of that one.
+        """
+        return keras.Model(self.model.input, self.model.get_layer(self.family.head).input, name=self.model.name)
+
+    @property
+    def pool(self):
+        """The name of the average pool that ends the body, from which each row of logits is made."""
+        return next(layer.name for layer in self.model.layers if isinstance(layer, HeadPool))
+
+    @property
+    def body(self):
+        """The name of the layer that the average pool reads: "Mixed_5c" of I3D."""
+        return self.model.get_layer(self.pool).input._keras_history.operation.name
+
+    def up_to(self, layer):
+        """Returns the model up to a layer, by its name."""
         return keras.Model(self.model.input, self.model.get_layer(layer).output, name=self.model.name)
 
     def say_what_is_assumed(self, spec=None):

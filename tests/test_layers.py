@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 FLOORS = (
     {"version", "errors", "paths", "backend", "precision", "probabilities", "markup"},
     {"on_first_use", "jpeg"},
-    {"specs", "locks", "stored", "atomic", "progress"},
+    {"specs", "locks", "stored", "atomic", "progress", "pipelines"},
     {"models", "recipes"},
     {"facts"},
     {"weights", "video", "flow", "visualize"},
@@ -30,12 +30,13 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 # What only some modules may import at all, wherever the import stands.
 RESERVED = {
-    "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "client"},
+    # `features` for its tf.data loader alone.
+    "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "features", "client"},
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
     "PIL": {"jpeg", "visualize", "frechet"},
-    "apache_beam": {"records"},
+    "apache_beam": {"pipelines"},
     "requests": {"weights", "client"},
     "matplotlib": {"evaluation"},
     "sklearn": {"evaluation"},
@@ -95,8 +96,10 @@ def test_models_know_keras_alone():
             assert module.split(".")[0] in allowed, f"{path.name} imports {module}"
 
 
-# Where a network may be named: its public builder, the original codes whose files are read, what was published.
+# Where a network may be named: its public builder, the original codes whose files are read, what was published, and
+# what the features were made with that others' code reads.
 NAMES_NETWORKS = {"__init__.py", "applications.py", "weights/originals", "weights/published.py", "weights/registry.py"}
+NAMES_NETWORKS |= {"features/presets.py"}
 
 
 def test_nothing_above_models_decides_by_a_networks_name():
@@ -284,6 +287,8 @@ COVERED_BY = {
     "weights/pickles": "weights/test_torch_files.py",
     "weights/remote": "weights/test_download.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
+    "features/feeding": "features/test_extraction.py",
+    "features/stream_clips": "features/test_extraction.py",
     "features/video_features": "features/test_layouts.py",
 }
 

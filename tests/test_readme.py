@@ -13,7 +13,8 @@ import pytest
 from made import ROOT, tiny
 
 import keras_i3d
-from keras_i3d import facts, network_cards
+from keras_i3d import facts, features, network_cards
+from keras_i3d.features import feature_files
 from keras_i3d.models import families
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -200,3 +201,19 @@ def test_fifteen_lines_train(tmp_path, monkeypatch, capsys):
     assert model.output_shape == (None, 3)
     noted = facts.of(model)
     assert (noted.labels, noted.clip.short_side, noted.clip.frames) == (tiny.LABELS, 32, 9)
+
+
+def test_ten_lines_feed_a_temporal_model(tmp_path, monkeypatch, capsys):
+    """Videos of different lengths, whose features are there."""
+    draw = np.random.default_rng(0)
+    layout = features.Layout(streams=("rgb",))
+    for video, rows in (("one", 3), ("two", 5), ("three", 4)):
+        times = {"rgb": 0.64 * np.arange(rows)}
+        arrays = {"rgb": draw.uniform(0, 1, (1, rows, 8)).astype("float32")}
+        found = features.VideoFeatures(video, arrays, times, times, times, 16 * rows, 25.0, notes={})
+        feature_files.write(tmp_path / "features", video, layout, found, {"name": video, "bytes": 0})
+    monkeypatch.chdir(tmp_path)
+    (script,) = [text for page in DOCS for text in blocks(page, "python") if "temporal.fit" in text]
+    assert len([line for line in script.splitlines() if line]) <= 10
+    exec(script.replace("epochs=10", "epochs=1"), {})
+    assert "accuracy" in capsys.readouterr().out

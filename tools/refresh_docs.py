@@ -1,4 +1,4 @@
-"""Makes the tables of networks in README.md and docs/networks.md again, from the rows of the networks.
+"""Makes the tables of networks in README.md and docs/networks.md again, and that of presets in docs/features.md.
 
 python tools/refresh_docs.py
 """
@@ -9,15 +9,20 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from keras_i3d import atomic, network_cards  # noqa: E402
+from keras_i3d.features import presets  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/networks.md")
+PAGES = {
+    "README.md": network_cards.refreshed,
+    "docs/networks.md": network_cards.refreshed,
+    "docs/features.md": presets.refreshed,
+}
 
 
 def main():
-    for name in PAGES:
+    for name, refreshed in PAGES.items():
         before = (ROOT / name).read_text(encoding="utf-8")
-        after = network_cards.refreshed(before)
+        after = refreshed(before)
         if after != before:
             atomic.write_text(ROOT / name, after)
         print(f"{name}: {'as it was' if after == before else 'made again'}")

@@ -21,6 +21,7 @@ FAULT = "This looks like a fault of keras_i3d: --verbose shows the traceback, wh
 # What takes less memory, by verb.
 LESS_MEMORY = {
     "classify": "Lower --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
+    "features": "Lower --batch_size=, --chunk_frames= or --workers=, or take one stream (--streams=rgb).",
     "records": "Lower --workers= or --short_side=.",
     "ask": "Lower --short_side=, or ask about a shorter video.",
     "show": "Lower --seconds=, or show another record.",

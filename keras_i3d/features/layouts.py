@@ -6,6 +6,7 @@ import re
 
 from keras_i3d.errors import check_rules
 from keras_i3d.specs import FLOW_SCHEMES
+from keras_i3d.video.pixels import is_resize
 
 ALL = "all"  # the whole video is one window, and has a row for each step of the endpoint
 TAILS = ("drop", "pad", "repeat", "shift")
@@ -19,7 +20,6 @@ AXES = ("TC", "CT", "TNC", "NTC")
 PLACES = ("tl", "tr", "c", "bl", "br")
 MIRRORED = tuple(f"{place}_mirrored" for place in PLACES)
 CROP_ORDERS = {1: ("c",), 5: PLACES, 10: (*PLACES, *MIRRORED)}
-RESIZE = re.compile(r"(?P<how>short|least):(?P<side>[1-9]\d*)|(?P<width>[1-9]\d*)x(?P<height>[1-9]\d*)|stored")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,33 +32,37 @@ class Layout:
     Attributes:
         streams: "rgb", "flow", or both in the order in which their channels stand in one row.
         endpoint: a layer that the paper names, such as "Mixed_5c"; "logits"; or None for what the head reads, the mean
-            of the last average pool: 1024 channels of I3D, of which the head's 1x1x1 convolution makes the logits.
-        window: frames that a window covers, or "all".
+            of the last average pool: 1024 channels of I3D, of which the head's 1x1x1 convolution makes the logits. Of
+            window "all", None is what that average pool reads, and "logits" are rows of logits.
+        window: frames that a window covers, seen or not, or "all".
         step: frames from a window to the next one; None for `window`.
         stride: frames from a frame of a window to the next one that the network sees; None for that of the weights.
         first: the frame at which the first window begins, 0 or below. The video is as much longer at both ends: the
             first and the last frame repeated, zeros in the place of flow.
         tail: what becomes of frames behind the last whole window. "drop": left out. "pad": a window filled up with
-            grey frames, and no motion. "repeat": with the last frame, and no motion. "shift": a window that ends with
-            the video, and begins as much earlier.
+            grey frames, which the network takes as zero, and no motion. "repeat": with the last frame, and no motion.
+            "shift": a window that ends with the video, and begins as much earlier; a video shorter than a window is
+            seen over and over. Of window "all", the same for a video with fewer frames than the network takes.
         drop_last: whether the last window that the rule above gives is left out too.
         one_more: whether a window of rgb needs, and does not see, the frame behind it, as where flow needs it.
         flow_end: flow has a field less than there are frames, and may have a row less. "own": each stream has its own
             rows. "common": rows that not all streams have are left out. "repeat": the last field stands for the one
-            that lacks.
+            that lacks; with `first` below 0 that is one between two copies of the last frame, which is zero.
         fps: frames per second; None for each frame as it is stored; "weights" for those of the weights.
         resize: "short:256", the shorter side, the aspect kept; "340x256", width and height, whatever the aspect;
             "least:226", the shorter side, only if it is below; "stored"; or None for that of the weights.
-        crop: pixels of a side of the square that the network sees; None for that of the weights.
+        crop: pixels of a side of the square that the network sees; None for that of the weights. Where a side of the
+            frame is shorter, all of it is seen, as `classify` does.
         crops: which parts, in the order of their axis: of "tl", "tr", "c", "bl", "br", and of the same names with
-            "_mirrored" at the end (dx changes its sign then); or 1, 5 or 10 for the centre, these, or these and the
-            same mirrored.
+            "_mirrored" at the end: that part of the frame, mirrored afterwards (dx changes its sign). So the top left
+            of a mirrored frame is "tr_mirrored". Or 1, 5 or 10 for the centre, these, or these and the same mirrored.
         mean, std: of rgb, as of `ClipSpec`; None for those of the weights.
         flow_method: as for `classify`; None for that of the weights.
         flow_from: "resized": flow is computed on frames after the resize. "stored": before it; then the fields are
-            resized, and their values stay as they are.
+            resized, and their values stay as they are: bilinear, half-pixel centres, no averaging where they shrink.
         flow_levels: None, or how flow goes through 8-bit levels first: one of `specs.FLOW_SCHEMES`.
-        pool: "avg": a row is the mean over height and width, and over the time of a window. "none": all positions.
+        pool: "avg": a row is the mean over height and width, and over the time of a window. "none": all positions, or
+            those that the head reads where the endpoint is None.
         format: of files: "npy", "npz" or "h5".
         files: "one" a video, its streams side by side on the channel axis; "per_stream"; or "per_crop", and per stream
             if there are several.
@@ -123,7 +127,7 @@ class Layout:
         yield "fps", fps, 'above 0, None for native, or "weights"'
         yield (
             "resize",
-            self.resize is None or bool(RESIZE.fullmatch(str(self.resize))),
+            self.resize is None or is_resize(self.resize),
             ("short:SIDE, least:SIDE, WIDTHxHEIGHT, stored, or None"),
         )
         yield "crop", self.crop is None or _is_whole(self.crop, 1), "pixels, or None"
@@ -151,6 +155,8 @@ class Layout:
             set(re.findall(r"\{(\w*)\}", self.name)) >= wanted,
             f"made of {', '.join(sorted(wanted))} in braces",
         )
+        single = not self.gathered or (self.files == "one" and "/" not in self.gathered)
+        yield "gathered", single, 'a file\'s name, and of files="one"'
         yield "beside", set(self.beside) <= {"fps", "timestamps_ms"}, "of fps and timestamps_ms"
 
     @property

@@ -12,7 +12,7 @@ SCHEMES = {
 }
 
 
-def quantize_flow(flow, bound=FLOW_BOUND):
+def quantize_flow(flow, bound=FLOW_BOUND, scheme="exact"):
     """Turns flow into 8-bit levels, round(flow * 127 / bound) + 127, clamped to +-bound.
 
     Zero is the level 127 and comes back as exactly zero, which the usual map of [-bound, bound] to [0, 255] cannot
@@ -22,15 +22,21 @@ def quantize_flow(flow, bound=FLOW_BOUND):
     Args:
         flow: float (..., 2), dx and dy in pixels per frame; finite.
         bound: pixels per frame that become the ends of the range.
+        scheme: "exact"; or, for what was made otherwise, "rounded", round((v + bound) * 255 / (2 * bound)), halves
+            upwards, and "mediapipe", the same truncated.
 
     Returns:
-        uint8 of the same shape, in [0, 254].
+        uint8 of the same shape, in [0, 254], or [0, 255] by another scheme.
     """
     _check_bound(bound)
+    _check_scheme(scheme)
     flow = np.asarray(flow)
     if not np.isfinite(flow).all():
         raise ValueError("Flow to quantise must be finite. Received: NaN or infinity.")
-    return (np.rint(np.clip(flow / bound, -1, 1) * 127) + 127).astype(np.uint8)
+    share = np.clip(flow / bound, -1, 1)
+    if scheme == "exact":
+        return (np.rint(share * 127) + 127).astype(np.uint8)
+    return np.floor((share + 1) * 127.5 + (0.5 if scheme == "rounded" else 0)).astype(np.uint8)
 
 
 def dequantize_flow(levels, bound=FLOW_BOUND, scheme="exact"):
@@ -46,14 +52,18 @@ def dequantize_flow(levels, bound=FLOW_BOUND, scheme="exact"):
     Returns:
         float32 of the same shape: dx, dy in pixels per frame.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme must be one of {', '.join(map(repr, SCHEMES))}. Received: scheme={scheme!r}")
+    _check_scheme(scheme)
     _check_bound(bound)
     steps, offset = SCHEMES[scheme]
     if isinstance(levels, (np.ndarray, np.generic, list, tuple)):
         levels = np.asarray(levels, np.float32)
     # In this order zero stays exactly zero in float32.
     return (levels + (offset - steps / 2)) * (2 * bound / steps)
+
+
+def _check_scheme(scheme):
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme must be one of {', '.join(map(repr, SCHEMES))}. Received: scheme={scheme!r}")
 
 
 def _check_bound(bound):

@@ -1,7 +1,5 @@
 """The network whose answers to clips a Frechet video distance compares, and the hash of its weights."""
 
-import hashlib
-
 import numpy as np
 
 from keras_i3d import networks
@@ -39,7 +37,7 @@ class LogitNetwork:
         self._model = optimize_for_inference(network.to_logits())
         self._batch = 0
         self.size = network.facts.classes
-        self.card = {"weights": network.origin, "logits": self.size, "sha256": digest(network.model)}
+        self.card = {"weights": network.origin, "logits": self.size, "sha256": by_name.digest(network.model)}
         usual = f'published weights "{WEIGHTS}"'
         self.other = (
             "" if network.facts.source == usual and network.run is None else f"{network.origin} ({network.family.name})"
@@ -78,14 +76,3 @@ class LogitNetwork:
             clips = np.concatenate([clips, np.broadcast_to(clips[-1:], (self._batch - count, *clips.shape[1:]))])
         self._batch = len(clips)
         return np.float32(self._model.predict_on_batch(fvd_protocols.scaled(clips)))[:count]
-
-
-def digest(model):
-    """Returns the sha256 of a model's weights: of the name, shapes and bytes of each layer's arrays, by its name."""
-    found = hashlib.sha256()
-    for name, arrays in sorted(by_name.layer_weights(model).items()):
-        for array in arrays:
-            array = np.ascontiguousarray(array, np.float32)
-            found.update(f"{name} {array.shape}\n".encode())
-            found.update(array.tobytes())
-    return found.hexdigest()

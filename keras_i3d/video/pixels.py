@@ -5,6 +5,7 @@ and averages over the covered area when it shrinks.
 """
 
 import collections
+import re
 
 import numpy as np
 
@@ -18,12 +19,34 @@ RESERVED, UNSPECIFIED = 3, 2
 CONVERTED = {0, 1, UNSPECIFIED, 4, 5, 6, 7, 9}
 MATRICES = {8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp", 15: "IPT-C2"}
 MATRICES |= {12: "chromaticity-derived", 13: "chromaticity-derived constant luminance", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
+RESIZE = re.compile(r"(?P<how>short|least):(?P<side>[1-9]\d*)|(?P<width>[1-9]\d*)x(?P<height>[1-9]\d*)|stored")
 
 
 def scaled_size(width, height, short_side):
     """Returns (width, height) with the shorter one `short_side` and the aspect kept, rounded to whole pixels."""
     short = min(width, height)
     return tuple(short_side if side == short else round(side * short_side / short) for side in (width, height))
+
+
+def is_resize(rule):
+    """Whether a value says how frames are scaled, as `resized` takes it."""
+    return isinstance(rule, str) and RESIZE.fullmatch(rule) is not None
+
+
+def resized(width, height, rule):
+    """Returns the (width, height), in whole pixels, that a rule makes of an upright frame of square pixels.
+
+    Args:
+        width, height: of the frame.
+        rule: "short:256", the shorter side, the aspect kept; "least:226", the same where the shorter side is below, and
+            the frame as it is elsewhere; "340x256", width and height, whatever the aspect; or "stored".
+    """
+    found = RESIZE.fullmatch(rule)
+    if found["width"]:
+        return int(found["width"]), int(found["height"])
+    if found["how"] == "short" or (found["how"] == "least" and min(width, height) < int(found["side"])):
+        return scaled_size(width, height, int(found["side"]))
+    return round(width), round(height)
 
 
 def check_stored_size(name, width, height):
@@ -37,15 +60,15 @@ class Converter:
 
     Args:
         name: what messages call the video.
-        short_side: pixels of the shorter side, or None for the stored size; if pixels are not square, None stretches
-            their shorter side.
+        rule: how frames are scaled, as for `resized`. Where pixels are not square, their shorter side is stretched
+            before.
         aspect: width over height of a stored pixel, a Fraction.
     """
 
-    def __init__(self, name, short_side, aspect):
+    def __init__(self, name, rule, aspect):
         import av
 
-        self.name, self.short_side, self.aspect = name, short_side, aspect
+        self.name, self.rule, self.aspect = name, rule, aspect
         self.size = None  # (width, height) of what is given
         self.reformatter = av.video.reformatter.VideoReformatter()
         # From version 17 on PyAV scales on all cores, which takes small frames up to twice as long.
@@ -60,8 +83,7 @@ class Converter:
         """
         transposed, rows, columns = orientation(frame)
         if self.size is None:
-            size = self._size(frame)
-            self.size = size[::-1] if transposed else size
+            self.size = self._size(frame, transposed)
         width, height = self.size[::-1] if transposed else self.size
         matrix = frame.colorspace
         if matrix == RESERVED:
@@ -88,24 +110,25 @@ class Converter:
             image = image.swapaxes(0, 1)
         return np.ascontiguousarray(image[::rows, ::columns])
 
-    def _size(self, frame):
-        """(width, height) that a frame as it is stored is scaled to."""
+    def _size(self, frame, transposed):
+        """(width, height) of what is made of a frame, whose rows become columns if it is `transposed`."""
         check_stored_size(self.name, frame.width, frame.height)
         width, height = frame.width, frame.height
         if self.aspect > 1:
             width = width * self.aspect
         else:
             height = height / self.aspect
-        if self.short_side is None:
-            width, height = round(width), round(height)
-            check_stored_size(self.name, width, height)
-            return width, height
-        if max(width, height) > MAX_ASPECT * min(width, height):
+        if transposed:
+            width, height = height, width
+        size = resized(width, height, self.rule)
+        keeps = size == (round(width), round(height))
+        if not keeps and "x" not in self.rule and max(width, height) > MAX_ASPECT * min(width, height):
             raise VideoError(
                 self.name,
                 f"its frames are {round(width)} x {round(height)} pixels, and the limit is an aspect of {MAX_ASPECT}:1",
             )
-        return scaled_size(width, height, self.short_side)
+        check_stored_size(self.name, *size)
+        return size
 
 
 def orientation(frame):

@@ -40,6 +40,20 @@ def fingerprint(shapes):
     ).hexdigest()
 
 
+def digest(model):
+    """Returns the sha256 of a model's weights: of each layer's name and of the shapes and values of its arrays.
+
+    Layers are taken in the order of their names and values as float32, little-endian, so that the same weights have the
+    same digest whatever file they came in and whatever precision the model computes in.
+    """
+    found = hashlib.sha256()
+    for name, arrays in sorted(layer_weights(model).items()):
+        found.update(repr((name, [array.shape for array in arrays])).encode())
+        for array in arrays:
+            found.update(np.ascontiguousarray(array, "<f4").data)
+    return found.hexdigest()
+
+
 def check_match(weights, shapes, source, skip=()):
     """Raises WeightsError listing every layer of `weights` and of the model's `shapes` without its equal."""
     missing = [name for name in shapes if name not in weights and name not in skip]

@@ -20,6 +20,11 @@ from keras_i3d.features import Layout, layouts
         ({"crops": 10}, "axes must be TNC or NTC"),
         ({"files": "per_stream"}, "name must be made of stem, stream in braces"),
         ({"files": "per_crop", "crops": 5, "name": "{stem}__{crop}"}, "made of crop, stem, stream in braces"),
+        (
+            {"gathered": "all", "files": "per_stream", "name": "{stem}_{stream}"},
+            "gathered must be a file's name, and of",
+        ),
+        ({"gathered": "a/b"}, "gathered must be a file's name"),
         ({"fps": 0}, "fps must be above 0"),
     ],
 )

@@ -39,6 +39,16 @@ def test_foreign_data():
     assert dequantize_flow(np.uint8([127]), scheme="mediapipe")[0] == 0
 
 
+@pytest.mark.parametrize(("scheme", "most"), [("exact", 20 / 254), ("rounded", 20 / 255), ("mediapipe", 20 / 255)])
+def test_there_and_back_by_each_scheme(scheme, most):
+    flow = np.random.RandomState(0).uniform(-22, 22, 10_000)
+    levels = quantize_flow(flow, scheme=scheme)
+    assert abs(dequantize_flow(levels, scheme=scheme) - np.clip(flow, -20, 20)).max() <= most * 1.001
+    assert (levels.min(), levels.max()) == (0, 254 if scheme == "exact" else 255)
+    zero = {"exact": 127, "rounded": 128, "mediapipe": 127}[scheme]
+    assert quantize_flow(np.zeros(2), scheme=scheme).tolist() == [zero, zero]
+
+
 def test_inside_a_graph():
     import tensorflow as tf
 
@@ -52,6 +62,8 @@ def test_refusals():
         quantize_flow(np.float32([np.nan]))
     with pytest.raises(ValueError, match="'exact', 'rounded', 'mediapipe'"):
         dequantize_flow(np.uint8([1]), scheme="other")
+    with pytest.raises(ValueError, match="'exact', 'rounded', 'mediapipe'"):
+        quantize_flow(np.float32([1]), scheme="other")
     for bound in (0, -20, np.nan, np.inf):
         with pytest.raises(ValueError, match="bound must be positive"):
             quantize_flow(np.float32([1]), bound)

@@ -16,6 +16,7 @@ from keras_i3d.errors import EvaluationError
 from keras_i3d.frechet import distances, fvd_protocols, logit_network
 from keras_i3d.frechet.gaussians import Gaussian
 from keras_i3d.models import families
+from keras_i3d.weights import by_name
 
 SIZE = 32  # of the network's clips here
 CLASSES = 12
@@ -158,7 +159,7 @@ def test_the_card(network, ready, tmp_path):
         keras_i3d.__version__,
     )
     assert card["network"]["logits"] == CLASSES
-    assert card["network"]["sha256"] == logit_network.digest(network)
+    assert card["network"]["sha256"] == by_name.digest(network)
     real, mine = card["real"], card["generated"]
     assert (real["source"], real["clips"], real["begins"], real["frames"]) == (
         str(tmp_path / "real"),
@@ -241,7 +242,7 @@ def test_statistics_that_were_made_otherwise_are_refused(network, ready, tmp_pat
             measured(path, real, ready, **settings)
     other = keras.models.clone_model(network)
     other.set_weights([0.5 * array for array in network.get_weights()])
-    with pytest.raises(ValueError, match=rf"through the same network.*\(sha256 {logit_network.digest(network)}\)"):
+    with pytest.raises(ValueError, match=rf"through the same network.*\(sha256 {by_name.digest(network)}\)"):
         measured(path, real, other)
     Gaussian(5).update(np.eye(5)).save(tmp_path / "five.npz")
     with pytest.raises(ValueError, match="statistics of 5 features, and 12 logits"):
@@ -338,14 +339,14 @@ def test_settings_out_of_range(settings, message, ready):
 
 def test_the_hash_is_that_of_the_weights(network, tmp_path):
     network.save(tmp_path / "n.keras")
-    assert logit_network.digest(keras.models.load_model(tmp_path / "n.keras")) == logit_network.digest(network)
+    assert by_name.digest(keras.models.load_model(tmp_path / "n.keras")) == by_name.digest(network)
     other = keras.models.clone_model(network)
     other.set_weights(network.get_weights())
-    assert logit_network.digest(other) == logit_network.digest(network)
+    assert by_name.digest(other) == by_name.digest(network)
     arrays = network.get_weights()
     arrays[0][0, 0, 0, 0, 0] += 1e-3
     other.set_weights(arrays)
-    assert logit_network.digest(other) != logit_network.digest(network)
+    assert by_name.digest(other) != by_name.digest(network)
 
 
 def test_public_names():

@@ -4,13 +4,14 @@ import numpy as np
 
 from keras_i3d import networks
 from keras_i3d.frechet import fvd_protocols, logit_network
+from keras_i3d.weights import by_name
 
 
 def test_the_published_weights_are_those_of_published_numbers(repository, capsys):
     logits = logit_network.LogitNetwork()
     assert (logits.size, logits.other) == (400, "")
     network = networks.load("kinetics-scratch", "rgb")
-    digest = logit_network.digest(network.model)
+    digest = by_name.digest(network.model)
     assert logits.card == {"weights": "kinetics-scratch", "logits": 400, "sha256": digest}
     clips = np.random.default_rng(0).uniform(0, 255, (3, 9, 32, 32, 3)).astype(np.float32)
     named = network.to_logits().predict(fvd_protocols.scaled(clips), verbose=0)

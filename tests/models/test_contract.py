@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
@@ -389,6 +390,24 @@ def test_the_same_on_jax(names, tmp_path, monkeypatch):
 
 
 # Files
+
+
+def test_the_digest_is_that_of_the_weights():
+    """One value changed is another digest; the precision and the order of the layers are not."""
+    row = SHORT["I3D"]
+    model, wanted = narrow(row), by_name.digest(narrow(row))
+    with policy("mixed_bfloat16"):
+        other = build(row)
+    assert by_name.digest(other) != wanted
+    other.set_weights(model.get_weights())
+    assert by_name.digest(other) == wanted
+    bias = other.get_layer(row.head).weights[-1]
+    bias.assign(bias + np.eye(CLASSES)[0] * 1e-6)
+    assert by_name.digest(other) != wanted
+    values = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="one")])
+    values.set_weights([np.float32([[1], [2]]), np.float32([3])])
+    expected = hashlib.sha256(b"('one', [(2, 1), (1,)])" + np.array([1, 2, 3], "<f4").tobytes()).hexdigest()
+    assert by_name.digest(values) == expected
 
 
 @each_short_row

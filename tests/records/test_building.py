@@ -493,14 +493,3 @@ def test_the_home_folder(listing, tmp_path, in_process, monkeypatch):
     assert built(listing, "~/out").written == 7
     assert check("~/out").problems == ()
     assert not (tmp_path / "~").exists()
-
-
-def test_what_a_worker_says_is_the_reason_alone():
-    said = (
-        "RuntimeError: tensorflow.python.framework.errors_impl.ResourceExhaustedError: a.part; No space left on device"
-    )
-    clean = "ResourceExhaustedError: a.part; No space left on device"
-    assert distribute._without_origin(f"{said} [while running 'Map(_write)']") == clean
-    assert distribute._without_origin("OSError: it is [1]") == "OSError: it is [1]"
-    assert distribute._without_origin("keras_i3d.errors.BuildError: out/x: full. [while running 'x']") == "out/x: full."
-    assert distribute._without_origin("a worker was lost") == "a worker was lost"

@@ -77,6 +77,53 @@ def test_scaled_size(size, expected):
     assert video.scaled_size(*size, 256) == expected
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("stored", (48, 64)),
+        ("short:24", (24, 32)),
+        ("340x256", (256, 340)),
+        ("least:48", (48, 64)),
+        ("least:96", (96, 128)),
+        ("20x33", (33, 20)),
+    ],
+)
+def test_resize(mp4, rule, expected):
+    assert video.read(mp4, resize=rule).shape == (30, *expected, 3)
+    turned = films.turned(mp4, (0, 1, -1, 0))  # the rule is of what is seen, not of what is stored
+    assert video.read(turned, resize=rule).shape == (30, *(expected if "x" in rule else expected[::-1]), 3)
+
+
+def test_two_sizes_of_one_decoding(mp4):
+    pairs = list(video.Reader(mp4, resize=("stored", "340x256")))
+    for index, rule in enumerate(("stored", "340x256")):
+        np.testing.assert_array_equal(np.stack([pair[index] for pair in pairs]), video.read(mp4, resize=rule))
+
+
+@pytest.mark.parametrize("rule", ["340", "short:0", "0x4", "most:4", (), ("stored", 3)])
+def test_a_resize_that_is_none(mp4, rule):
+    with pytest.raises(ValueError, match="resize must be short:SIDE, least:SIDE, WIDTHxHEIGHT or stored. Received"):
+        video.Reader(mp4, resize=rule)
+
+
+def test_when_frames_are():
+    """At a constant rate by their number; as they are stored, by their own times."""
+    times = [0, 40, 100, 360, 400]
+    film = films.film(PICTURES[:5], "matroska", times=times)
+    stored, constant = video.Reader(film, fps=None), video.Reader(film, fps=25)
+    assert (stored.times, stored.seconds) == ([], None)
+    assert len(list(stored)) == 5
+    np.testing.assert_allclose(stored.times, np.divide(times, 1000))
+    assert stored.seconds == pytest.approx(0.44, abs=0.03)  # the last frame's own length is the container's
+    assert len(list(constant)) == constant.frames
+    np.testing.assert_allclose(constant.times, np.arange(constant.frames) / 25)
+    assert constant.seconds == constant.frames / 25
+    part = video.Reader(film, fps=None, start=0.05, end=0.38)
+    assert len(list(part)) == 2
+    np.testing.assert_allclose(part.times, [0.05, 0.31])  # from the start of the part
+    assert part.seconds == pytest.approx(0.33)
+
+
 def test_paths_bytes_and_file_objects(mp4, tmp_path):
     (tmp_path / "x.mp4").write_bytes(mp4)
     expected = video.read(mp4)
