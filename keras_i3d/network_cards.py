@@ -114,11 +114,12 @@ def markdown(pick="all"):
     """Returns the table of networks as Markdown.
 
     Args:
-        pick: "all" for every network; "defaults" for what each builder makes by default, with a line a stream.
+        pick: "all" for every network; "defaults" for what each builder makes by default, with a line a stream,
+            where an accuracy was published.
     """
     if pick == "defaults":
         heads = ("network", "builder", "input", "trainable parameters", "top-1 / top-5")
-        lines = [line for rows in by_builder() for line in _streams(rows[0])]
+        lines = [line for rows in by_builder() for line in _streams(rows[0]) if line[-1] != NONE]
     else:
         heads = ("network", "builder", "input", "trainable parameters", "multiply-adds", "top-1 / top-5", "weights")
         lines = [_line(row) for rows in by_builder() for row in rows]

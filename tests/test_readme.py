@@ -190,7 +190,7 @@ def test_fifteen_lines_train(tmp_path, monkeypatch, capsys):
     for split in ("train", "test"):
         tiny.write(tmp_path / "records", split, videos=6)
     monkeypatch.chdir(tmp_path)
-    (script,) = [text for page in DOCS for text in blocks(page, "python") if "model.fit" in text]
+    (script,) = [text for page in DOCS for text in blocks(page, "python") if "model.fit(train" in text]
     assert len([line for line in script.splitlines() if line]) <= 15
     for full, small in SMALLER:
         assert full in script
