@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from keras_i3d import facts
+from keras_i3d import errors, facts
 from keras_i3d.facts import Facts
 from keras_i3d.models import families
 from keras_i3d.weights import registry
@@ -99,7 +99,12 @@ def _published(name, classes):
     entries = (*registry.CHECKPOINTS.values(), *registry.PUBLISHED.values())
     if registry.is_name(name):
         return [entry.facts for entry in entries if entry.weights == name]
-    row = families.find(name)
+    try:
+        row = families.find(name)
+    except ValueError as error:
+        raise ValueError(
+            f'{error}. Published weights are named as in "I3D:charades"; of a run or a file network= takes the model.'
+        ) from None
     unsaid = Facts(next(iter(row.clips)), activation=row.activation, family=row.name)
     own = [entry.facts for entry in entries if entry.family in (row.name, row.shares)]
     return [unsaid] if unsaid.is_embedding else [each for each in own if each.classes == classes]
@@ -109,7 +114,9 @@ def _in(model):
     """The Facts of each stream of a model; where nothing is noted, what shows in the stream itself."""
     streams = [each for each in (model, *getattr(model, "layers", ())) if hasattr(each, "layers") and families.of(each)]
     if not streams:
-        raise ValueError(f"network is a model that this package made, or a name. Received: {model!r}")
+        raise ValueError(
+            f"network is a model that this package made, or a name. Received: {errors.one_line(repr(model))}"
+        )
     found = []
     for each in streams:
         row = families.of(each)

@@ -186,9 +186,10 @@ def _weights(entry):
 
     of = [entry["stream"], entry["classes"] and f"{entry['classes']} classes", f"trained on {entry['trained_on']}"]
     licence = [f"licence {entry['licence']}"] if entry["licence"] else []
-    lines = [f"  {entry['name']}: {'; '.join([*filter(None, of), *licence])}"]
+    lines = columns.wrapped(f"  {entry['name']}: {'; '.join([*filter(None, of), *licence])}", WIDTH, "    ")
     if entry["accuracy"]:
-        lines.append(f"    {network_cards.accuracy_words(entry['accuracy'])} %: {entry['protocol']}")
+        measured = f"    {network_cards.accuracy_words(entry['accuracy'])} %: {entry['protocol']}"
+        lines += columns.wrapped(measured, WIDTH, "      ")
     for file in entry["files"]:
         lines.append(f"    {file['url']}")
         lines += [f"      git blob {file['git_blob']}"] if file["git_blob"] else []

@@ -164,6 +164,7 @@ def test_a_card_says_what_the_network_is_inflated_from_and_how_it_takes_long_vid
     text = printed(capsys, name)
     for part in parts:
         assert part in text
+    assert all(len(line) <= 120 or "https://" in line for line in text.splitlines())
 
 
 def test_a_card_of_a_network_of_which_little_is_said(more, capsys):

@@ -450,7 +450,10 @@ def test_decode_predictions_by_the_number_of_classes(repository):
         ("imagenet", 400, "of which no weights of 400 classes are published"),
         ("S3DG-milnce", 512, 'An embedding has no classes to name. Received: network="S3DG-milnce", which gives one'),
         ("S4D", 400, "near are S3D.* Received: 'S4D'"),
+        ("charades", 157, "Received: 'charades'. Published weights are named as in \"I3D:charades\""),
+        ("runs/mine", 400, "Received: 'runs/mine'. .* of a run or a file network= takes the model"),
         (keras.Sequential(name="mine"), 400, "network is a model that this package made, or a name"),
+        ([0.25] * 1000, 400, r"or a name. Received: \[0.25, .{190,200}\.\.\.$"),
     ],
 )
 def test_labels_of_a_network_by_name(repository, network, classes, message):
