@@ -70,11 +70,12 @@ def fit_check(
         x, y = _few(asked, records, clips)
         model = build(asked, initial_weights(asked, source), accept_licence=accept_licence)
         compile_model(model, asked.recipe)
-        for _ in range(steps):
-            logs = model.train_on_batch(x, y, return_dict=True)
-            model.reset_metrics()
-            if logs["top1"] == 1:
-                break
+        with workers.without_remapping():
+            for _ in range(steps):
+                logs = model.train_on_batch(x, y, return_dict=True)
+                model.reset_metrics()
+                if logs["top1"] == 1:
+                    break
     return FitCheck(len(y), int(model.optimizer.iterations), float(logs["loss"]), float(logs["top1"]))
 
 

@@ -1,5 +1,6 @@
 """Which devices a run uses, in which precision, and how several machines train together."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -109,6 +110,25 @@ def best_precision():
     return "mixed_bfloat16" if re.search(r"^flags\b.*\bamx_bf16\b", features, re.MULTILINE) else "float32"
 
 
+@contextlib.contextmanager
+def without_remapping():
+    """Within it, on CPUs, TensorFlow optimizes graphs without the pass that it calls remapper.
+
+    It fuses a convolution with what follows. In the gradient of a convolution over padded frames, as S3D and
+    FusedTwoStream have it, it fails and prints "remapper failed ... missing node". Without it a step of those two takes
+    as long, in float32 and bfloat16, and has the same loss. On a GPU, where nobody measured that, it is left alone.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        yield
+        return
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
+
+
 def fit(model, clips, callbacks, validation_data=None, **epochs):
     """`model.fit`, and the same for several workers, where Keras's own fails (keras-team/keras issue 20585).
 
@@ -120,11 +140,12 @@ def fit(model, clips, callbacks, validation_data=None, **epochs):
         epochs: `steps_per_epoch`, `initial_epoch`, `epochs` of `fit`.
 
     """
-    if shard()[1] == 1:
-        _build_metrics(model)
-        model.fit(clips, validation_data=validation_data, callbacks=callbacks, shuffle=False, verbose=0, **epochs)
-        return
-    _fit_together(model, clips, keras.callbacks.CallbackList(callbacks, model=model), validation_data, **epochs)
+    with without_remapping():
+        if shard()[1] == 1:
+            _build_metrics(model)
+            model.fit(clips, validation_data=validation_data, callbacks=callbacks, shuffle=False, verbose=0, **epochs)
+            return
+        _fit_together(model, clips, keras.callbacks.CallbackList(callbacks, model=model), validation_data, **epochs)
 
 
 def _build_metrics(model):

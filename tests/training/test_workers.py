@@ -254,6 +254,31 @@ def test_each_device_of_a_worker_takes_its_part_of_the_batch():
     assert all((a == b).all() for a, b in found)
 
 
+@pytest.mark.parametrize(("devices", "within"), [([], False), (["a GPU"], True)])
+def test_graphs_are_not_remapped_in_training_on_a_cpu(devices, within, monkeypatch):
+    """Its remapper fails on the gradients of S3D, and says so. Afterwards it is as before, if training fails too."""
+
+    def remapping():
+        return tf.config.optimizer.get_experimental_options().get("remapping", True)
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    clips = tf.data.Dataset.from_tensors((np.ones((2, 3), "float32"), np.array([0, 1])))
+    seen = []
+
+    def look(batch, logs=None):
+        seen.append(remapping())
+        if len(seen) == 2:
+            raise RuntimeError("stopped")
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices)
+    with pytest.raises(RuntimeError, match="stopped"):
+        workers.fit(model, clips.repeat(), [callback], steps_per_epoch=2, initial_epoch=0, epochs=1)
+    assert seen == [within, within]
+    assert remapping()
+
+
 @pytest.mark.slow
 def test_a_chief_and_two_workers(records, tmp_path):
     """One batch of 6 among the three, and one writer: the losses are those of one process with that batch.
