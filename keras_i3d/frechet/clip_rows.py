@@ -58,6 +58,7 @@ class Seen:
         used: videos that a clip was taken of.
         fps, sizes, encodings: Counter of what they have: frames per second, "WIDTHxHEIGHT", and codecs.
         lossy: the encodings that lose something of the frames.
+        files: what the videos lie in, as `Protocol.first_step` takes it.
         shortest, longest: frames of the videos, as far as known; None if no one says.
         short: names of videos of fewer frames than a clip needs, which are left out.
         failed: {name: why} of videos that cannot be read, which are left out.
@@ -68,13 +69,14 @@ class Seen:
     def __init__(self):
         self.used = self.refilled = 0
         self.fps, self.sizes, self.encodings = (collections.Counter() for _ in range(3))
-        self.lossy = set()
+        self.lossy, self.files = set(), None
         self.shortest = self.longest = None
         self.short, self.failed, self.damaged = [], {}, {}
 
     def add(self, found):
         """Counts a video that a clip was taken of."""
         self.used += 1
+        self.files = found.files
         self.sizes["{1}x{0}".format(*found.size)] += 1
         self.encodings[found.origin.encoding] += 1
         if found.origin.lossy:
@@ -155,6 +157,7 @@ class Prepared:
     damage: str = ""
     failed: str = ""
     clips: tuple = ()
+    files: str | None = None
 
 
 def prepare(video, index, views, of_real, sampling, turn=0):
@@ -212,7 +215,8 @@ def _prepared(video, index, views, of_real, sampling, turn):
     order = {"": slice(None), "frozen": [0] * sampling.frames, "shuffled": draw.permutation(sampling.frames)}
     stacked = {key: np.stack(frames) for key, frames in taken.items()}
     clips = tuple((stacked[start, recipe][order[variant]], of) for (start, recipe, variant), of in whose.items())
-    return Prepared(video.name, origin, size, origin.frames if total is None else total, video.damage(), "", clips)
+    count = origin.frames if total is None else total
+    return Prepared(video.name, origin, size, count, video.damage(), "", clips, video.files)
 
 
 def _shared(views, starts, size, files, sampling):

@@ -17,6 +17,7 @@ from keras_i3d.progress import Bar
 FORMS = ("symmetric", "scipy")
 ESTIMATORS = ("unbiased", "biased")
 NOISE = 4 * np.finfo(np.float64).eps  # an eigenvalue below this share of the largest is a zero that was rounded
+SINGULAR = 1e-4  # a pivot below this share of the largest: the covariance is nearly singular, and takes eigenvectors
 NEGATIVE = 1e-6  # an eigenvalue below minus this share of the largest is none of a covariance
 ROWS = 1024  # of features that are held in float64 at once, and on each side of a tile of the kernel
 SIZES = 8  # points of an extrapolation, from half of the rows to all
@@ -156,8 +157,11 @@ def frechet_distance(a, b, ddof=1, form="symmetric"):
         notes += ("A side has a single row, and so no covariance by N - 1: the distance is that of the means alone.",)
     else:
         first, second = a.covariance(ddof), b.covariance(ddof)
-        if form == "symmetric":
-            root = _trace_of_root(_factor(first, a.count), _factor(second, b.count))
+        sides = (first, a.count), (second, b.count)
+        factors = [_triangle(*side) for side in sides]
+        # With full rank both forms are one number, and SciPy's road takes three times as long.
+        if form == "symmetric" or all(factor is not None for factor in factors):
+            root = _trace_of_root(*(_factor(*side) if made is None else made for made, side in zip(factors, sides)))
         else:
             root = np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum()
         covariance_term = float(np.trace(first) + np.trace(second) - 2 * root)
@@ -176,6 +180,21 @@ def few_rows(counts, size):
     if counts[0] != counts[1]:
         notes += (f"The sides have {counts[0]} and {counts[1]} rows, and the distance falls with both numbers.",)
     return notes
+
+
+def _triangle(covariance, count):
+    """Returns F, float64 (size, size), whose F.T @ F is a covariance that is far from singular; None of another one.
+
+    By Cholesky, in a tenth of the time of eigenvectors.
+    """
+    if count <= len(covariance):
+        return None
+    try:
+        lower = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return None
+    pivots = lower.diagonal()
+    return lower.T if pivots.min() > SINGULAR * pivots.max() else None
 
 
 def _factor(covariance, count):

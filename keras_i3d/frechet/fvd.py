@@ -104,7 +104,7 @@ def fvd(
         with _refusing(each, refused if all_protocols else None, chosen):
             each.check_frames(frames)
     saved = {side: getattr(given, f"save_{side}") for side in SIDES}
-    fvd_checks.check_places(saved, output)
+    fvd_checks.check_places(saved, output, (real, generated))
     sides = {side: video_sets.open_side(source, side, max_seconds) for side, source in zip(SIDES, (real, generated))}
     fvd_checks.check_sides(given, sides, saved)
     for each in tuple(chosen):
@@ -134,9 +134,13 @@ def fvd(
         with Bar(f"{side} videos", None, "clips", shown=progress) as bar:
             found = collect(each, views, side == "real", sampling, network, size, keep, bar)
         rows[side] = {view: of for view, (of, _) in found.items()}
-        cards[side] = {
-            p.name: fvd_card.side_of_videos(names[side], *found[View(p)], p.starts[SIDES.index(side)]) for p in chosen
-        }
+        cards[side] = {}
+        for p in chosen:
+            of, seen = found[View(p)]
+            first = p.first_step(seen.files, sampling.resolution)
+            cards[side][p.name] = fvd_card.side_of_videos(
+                names[side], of, seen, p.starts[SIDES.index(side)], first and list(first)
+            )
         if saved[side]:
             gaussian = rows[side][View(chosen[0])].gaussian
             gaussian.notes = saved_sides.notes(chosen[0], sampling, network.card, cards[side][chosen[0].name])
@@ -202,9 +206,13 @@ def _measured(protocol, given, sampling, rows, cards, network, unsaid):
         "network": about,
         "version": __version__,
     }
-    motion = None
-    if given.motion_check:
-        motion = _motion(protocol, rows, of[0], settings)
+    motion = _motion(protocol, rows, of[0], settings) if given.motion_check else None
+    extrapolation = distances.extrapolated(*drawn, **draws) if given.extrapolate else None
+    if extrapolation and extrapolation.points[0][0] <= of[0].size:
+        warnings += (
+            f"The extrapolation goes through subsets of {extrapolation.points[0][0]} videos and more; those of fewer "
+            f"than {of[0].size + 1} are on no line, so that its value is wrong. Take {2 * (of[0].size + 1)} videos.",
+        )
     return VideoDistance(
         value=distance.value,
         protocol=protocol.name,
@@ -213,7 +221,7 @@ def _measured(protocol, given, sampling, rows, cards, network, unsaid):
         distance=distance,
         kernel=_kernel(*drawn, given.seed) if given.kernel else None,
         interval=distances.bootstrap(*drawn, given.bootstrap, **draws) if given.bootstrap else None,
-        extrapolation=distances.extrapolated(*drawn, **draws) if given.extrapolate else None,
+        extrapolation=extrapolation,
         motion=motion,
     )
 

@@ -132,7 +132,7 @@ class VideoDistances:
         return {"protocols": found, "refused": self.refused}
 
 
-def side_of_videos(name, rows, seen, begins):
+def side_of_videos(name, rows, seen, begins, scaled_first=None):
     """Returns what a card says of a side whose videos were read.
 
     Args:
@@ -140,6 +140,8 @@ def side_of_videos(name, rows, seen, begins):
         rows: clip_rows.Rows.
         seen: clip_rows.Seen.
         begins: "first" or "random".
+        scaled_first: [what the files are, pixels] of the step before the protocol's resizing, as
+            `Protocol.first_step` has it; None if there is none.
     """
     return {
         "source": name,
@@ -155,6 +157,7 @@ def side_of_videos(name, rows, seen, begins):
         "failed": {"count": len(seen.failed), "names": dict(list(seen.failed.items())[:NAMED])},
         "damaged": {"count": len(seen.damaged), "names": dict(list(seen.damaged.items())[:NAMED])},
         "refilled": seen.refilled,
+        "scaled_first": scaled_first,
         "left_out": rows.left_out,
         "statistics": False,
     }
@@ -187,7 +190,8 @@ def _common_lines(card):
     return [
         *(f"  {side:<11}{side_text(card[side])}" for side in ("real", "generated")),
         f"  {'sampling':<11}{card['sampling']}",
-        f"  {'network':<11}{network['weights']}, {network['logits']} logits, sha256 {network['sha256']}",
+        f"  {'network':<11}{network['weights']}, {network['logits']} logits, {network['precision']}, "
+        f"sha256 {network['sha256']}",
         f"  {'keras_i3d':<11}{card['version']}",
     ]
 
@@ -238,6 +242,13 @@ def warnings_of(real, generated, frames, size, weights):
         if a and b and sorted(a) != sorted(b):
             sides = [f"{e[0]} to {e[1]} frames" if name == "frames" else _listed(e) for e in (a, b)]
             found.append(f"The videos of both sides differ in {what}: real {sides[0]}, generated {sides[1]}.")
+    steps = [side.get("scaled_first", False) for side in (real, generated)]
+    if False not in steps and steps[0] != steps[1]:
+        told = [f"scaled and cropped to {step[1]} as {step[0]}" if step else "as they are" for step in steps]
+        found.append(
+            f"The sides are not prepared alike before the protocol's resizing: real videos {told[0]}, generated videos "
+            f"{told[1]}. Pass both in folders of one kind, or both as arrays."
+        )
     found += _of_encodings(real, generated)
     for which, side in (("real", real), ("generated", generated)):
         for kind, what in (

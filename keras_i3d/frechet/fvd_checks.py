@@ -42,20 +42,36 @@ def check_settings(given, chosen):
         )
 
 
-def check_places(saved, output):
-    """Raises ValueError if what is to be written cannot be, or could not be read again.
+def check_places(saved, output, sources=()):
+    """Raises ValueError if what is to be written cannot be, could not be read again, or would replace what is read.
 
     Args:
         saved: {side: path that its statistics are written to, or None}.
         output: path of the card, or None.
+        sources: what both sides are, paths or not.
     """
     for side, path in saved.items():
         if path and not os.fspath(path).endswith(".npz"):
             raise ValueError(f"Statistics are written to a .npz. Received: save_{side}={path!r}")
+    taken = {_place(source): "is read as a side" for source in sources if isinstance(source, str | os.PathLike)}
     for path in filter(None, (*saved.values(), output)):
-        folder = os.path.dirname(os.path.abspath(paths.expand(path)))
+        place = _place(path)
+        folder = os.path.dirname(place)
         if not os.path.isdir(folder):
             raise ValueError(f"The folder of a file to write must be there. Received: {path}, and no folder {folder}")
+        if os.path.isdir(place):
+            raise ValueError(f"What is written is a file. Received: {path}, a folder")
+        if place in taken:
+            raise ValueError(
+                f"Pass another name: a file to write replaces nothing that is needed. Received: {path}, which "
+                f"{taken[place]}"
+            )
+        taken[place] = "is written already"
+
+
+def _place(path):
+    """A path, whatever it is called by."""
+    return os.path.realpath(paths.expand(path))
 
 
 def check_sides(given, sides, saved):

@@ -165,18 +165,22 @@ class FrechetCallback(keras.callbacks.Callback):
             array of rows (N, d); or a function that returns an iterable of batches, of rows or of videos.
         generate: a function of the model being trained that returns an iterable of batches of what it generates, rows
             or videos. Let it draw from a fixed seed: then epochs differ by the generator alone.
-        network: what makes rows (B, d) of a batch of videos: a Keras model, or any function; None if batches are rows.
+        network: what makes rows (B, d) of a batch of videos: a `fvd.LogitNetwork`, which resizes uint8 videos as the
+            protocol does; a Keras model, or any function, which take them as they are; None if batches are rows.
         every: epochs between measurements: 5 measures after epochs 1, 5, 10, 15.
-        protocol: name of the protocol by which the videos were prepared. It becomes part of the figure's name,
-            "val_fvd_stylegan-v", because the protocols' numbers do not compare.
-        ddof, form: as for `distances.frechet_distance`.
+        protocol: name of the protocol. It becomes part of the figure's name, "val_fvd_stylegan-v", because the
+            protocols' numbers do not compare. If it is one of the four of `fvd_protocols`, the distance is estimated by
+            it, and statistics of another one are refused.
+        ddof, form: as for `distances.frechet_distance`; None for what the protocol has, else 1 and "symmetric".
 
     Attributes:
         name: of the figure in the logs.
         distance: the last Distance; None before the first.
     """
 
-    def __init__(self, real, generate, network=None, every=1, protocol=None, ddof=1, form="symmetric"):
+    def __init__(self, real, generate, network=None, every=1, protocol=None, ddof=None, form=None):
+        from keras_i3d.frechet import fvd_protocols  # Keras may be half imported when this module is
+
         super().__init__()
         if not isinstance(every, int) or every < 1:
             raise ValueError(f"every must be a whole number of epochs, at least 1. Received: every={every!r}")
@@ -184,7 +188,18 @@ class FrechetCallback(keras.callbacks.Callback):
             if not callable(function) and (what == "generate" or function is not None):
                 raise ValueError(f"{what} must be a function. Received: {what}={function!r}")
         self.real, self.generate, self.network, self.every = real, generate, network, every
-        self.ddof, self.form = ddof, form
+        self.protocol = protocol
+        known = fvd_protocols.PROTOCOLS.get(protocol or "original")  # which has the defaults of all else
+        usual = known or fvd_protocols.PROTOCOLS["original"]
+        self.ddof = usual.ddof if ddof is None else ddof
+        self.form = usual.form if form is None else form
+        if hasattr(network, "rows"):
+            if known is None:
+                raise ValueError(
+                    f"A LogitNetwork resizes by one of {', '.join(fvd_protocols.PROTOCOLS)}. "
+                    f"Received: protocol={protocol!r}"
+                )
+            self.network = lambda batch: network.rows(ops.convert_to_numpy(batch), known)
         self.name = f"val_fvd_{protocol}" if protocol else "val_fvd"
         self.distance, self._known, self._said = None, None, False
 
@@ -195,6 +210,12 @@ class FrechetCallback(keras.callbacks.Callback):
         if self._known is None:
             real = self.real
             self._known = self._gaussian(real(), "real") if callable(real) else distances.gaussian_of(real)
+            noted = self._known.notes.get("protocol")
+            if noted is not None and self.protocol is not None and noted != self.protocol:
+                raise ValueError(
+                    f"Both sides are by one protocol. Received: real statistics by {noted!r}, and "
+                    f"protocol={self.protocol!r}"
+                )
 
     def on_epoch_end(self, epoch, logs=None):
         from keras_i3d.frechet import distances

@@ -25,8 +25,8 @@ class LogitNetwork:
 
     Attributes:
         size: logits of a row.
-        card: {"weights", "logits", "sha256"}: what they are called, how many logits, and the hash of all arrays by the
-            order of their layers' names.
+        card: {"weights", "logits", "sha256", "precision"}: what they are called, how many logits, the hash of all
+            arrays by the order of their layers' names, and what is computed in, such as "float32".
         other: what it is, if published numbers are not by it; else "".
     """
 
@@ -37,11 +37,17 @@ class LogitNetwork:
         self._model = optimize_for_inference(network.to_logits())
         self._batch = 0
         self.size = network.facts.classes
-        self.card = {"weights": network.origin, "logits": self.size, "sha256": by_name.digest(network.model)}
-        usual = f'published weights "{WEIGHTS}"'
-        self.other = (
-            "" if network.facts.source == usual and network.run is None else f"{network.origin} ({network.family.name})"
-        )
+        computed_in = next(layer for layer in network.model.layers if layer.weights).compute_dtype
+        self.card = {
+            "weights": network.origin,
+            "logits": self.size,
+            "sha256": by_name.digest(network.model),
+            "precision": computed_in,
+        }
+        usual = network.facts.source == f'published weights "{WEIGHTS}"' and network.run is None
+        self.other = "" if usual else f"{network.origin} ({network.family.name})"
+        if computed_in != "float32":
+            self.other = f"{network.origin} ({network.family.name}) in {computed_in}"
         if (network.clip.mean, network.clip.std) != (HALF, HALF):
             notice(f"{network.origin} was trained on frames of another range than [-1, 1], which all protocols take")
 
@@ -53,7 +59,7 @@ class LogitNetwork:
     def rows(self, videos, protocol="original"):
         """Returns the logits of videos that are clips as they are, float32 (N, size).
 
-        So a metric or a callback sees what `fvd` sees: `FrechetCallback(..., network=LogitNetwork().rows)`.
+        So a metric or a callback sees what `fvd` sees: `FrechetCallback(..., network=LogitNetwork(), protocol=...)`.
 
         Args:
             videos: uint8 (N, T, H, W, 3), RGB.

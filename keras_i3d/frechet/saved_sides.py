@@ -66,6 +66,11 @@ def check(gaussian, what, protocol, sampling, network=None):
             f"Both sides go through the same network. Received: {what} statistics by {made_by['weights']} (sha256 "
             f"{made_by['sha256']}), and {network['weights']} (sha256 {network['sha256']}) for the other side."
         )
+    if network is not None and made_by["precision"] != network["precision"]:
+        raise ValueError(
+            f"Both sides are computed alike. Received: {what} statistics in {made_by['precision']}, and "
+            f"{network['precision']} for the other side. Pass precision=."
+        )
     _check_size(gaussian, what, network)
     return ()
 
@@ -74,8 +79,11 @@ def network_of(gaussian):
     """Returns what statistics say of their network, as a card says it; None for what they do not say."""
     noted = gaussian.notes.get("network")
     noted = noted if isinstance(noted, dict) else {}
-    said = {name: noted.get(name) if isinstance(noted.get(name), str) else None for name in ("weights", "sha256")}
-    return {"weights": said["weights"], "logits": gaussian.size, "sha256": said["sha256"]}
+    said = {
+        name: noted.get(name) if isinstance(noted.get(name), str) else None
+        for name in ("weights", "sha256", "precision")
+    }
+    return {**said, "logits": gaussian.size}
 
 
 def side(gaussian, name):
@@ -84,6 +92,9 @@ def side(gaussian, name):
     noted = noted if isinstance(noted, dict) else {}
     counted = {key: _counts(noted.get(key)) for key in ("fps", "sizes", "encodings")}
     lossy, frames = noted.get("lossy"), noted.get("frames")
+    first = noted.get("scaled_first", False)
+    if first is not None and not (isinstance(first, list) and [type(each) for each in first] == [str, int]):
+        first = False  # nothing says it
     whole = isinstance(frames, list) and len(frames) == 2 and all(type(number) is int for number in frames)
     return {
         "source": name,
@@ -92,6 +103,7 @@ def side(gaussian, name):
         "frames": frames if whole else None,
         **counted,
         "lossy": [each for each in lossy if each in counted["encodings"]] if isinstance(lossy, list) else [],
+        "scaled_first": first,
         "statistics": True,
     }
 

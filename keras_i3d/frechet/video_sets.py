@@ -331,6 +331,8 @@ def _picture(path):
     image = _pillow()
     try:
         with open(path, "rb", opener=video_files.regular) as file, image.open(file) as opened:
+            if opened.mode in ("I", "F") or opened.mode.startswith("I;"):  # Pillow would cut all above 255 off
+                raise ValueError(f"grey levels of 8 bits are read, and it has more: Pillow's mode {opened.mode}")
             return np.asarray(opened.convert("RGB"))
     except Exception as error:  # of a damaged picture: any of a dozen of types
         raise VideoError(video_files.printable(path), f"not a picture ({stored.reason(path, error)})") from error

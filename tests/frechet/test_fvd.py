@@ -236,7 +236,7 @@ def test_statistics_that_were_made_otherwise_are_refused(network, ready, tmp_pat
         ({"frames": 10}, "frames=9, and frames=10"),
         ({"all_protocols": True}, "Saved statistics are of one protocol"),
         ({"kernel": True}, "kernel= needs the rows of both sides"),
-        ({"save_real": path}, "save_real= is of videos"),
+        ({"save_real": f"{path}.npz"}, "save_real= is of videos"),
     ):
         with pytest.raises(ValueError, match=message):
             measured(path, real, ready, **settings)
@@ -285,6 +285,7 @@ def test_kernel_interval_extrapolation_and_motion(ready):
     assert found.kernel.standard_error > 0
     assert record["interval"]["low"] < found.value < record["interval"]["high"]
     assert record["extrapolated"]["value"] < found.value
+    assert "subsets of 10 videos and more; those of fewer than 13 are on no line" in found.warnings[-1]
     assert set(record["motion"]) == {"real", "generated"}
     assert min(found.motion["real"].values()) > 0.05
     frozen = measured(real, np.repeat(generated[:, :1], 9, axis=1), ready, protocol="stylegan-v")
@@ -335,6 +336,69 @@ def test_settings_out_of_range(settings, message, ready):
     arguments = {"real": np.zeros((16, 9, 32, 32, 3), np.uint8), "generated": np.zeros((16, 9, 32, 32, 3), np.uint8)}
     with pytest.raises(ValueError, match=message):
         fvd(**{"frames": 9, "weights": ready, **arguments, **settings})
+
+
+def test_nothing_that_is_read_or_written_is_replaced(ready, tmp_path):
+    videos, files = np.zeros((2, 9, 32, 32, 3), np.uint8), tmp_path / "videos.npz"
+    np.savez(files, videos)
+    before = files.read_bytes()
+    one = tmp_path / "one.npz"
+    for settings, message in (
+        ({"save_generated": tmp_path / "." / "videos.npz"}, "is read as a side"),
+        ({"save_real": one, "save_generated": one}, "is written already"),
+        ({"save_real": one, "output": one}, "is written already"),
+        ({"output": tmp_path}, "What is written is a file. Received: .*, a folder"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measured(files, videos, ready, protocol="cd-fvd", **settings)
+    assert files.read_bytes() == before
+    assert not one.exists()
+
+
+def test_sides_that_are_not_scaled_alike(ready, tmp_path):
+    """cd-fvd's code scales what lies in folders, and arrays not."""
+    videos = scenes(3, frames=9)
+    for i, video in enumerate(videos):
+        (tmp_path / f"mine/{i}").mkdir(parents=True)
+        for t, frame in enumerate(video):
+            Image.fromarray(frame).save(tmp_path / f"mine/{i}/{t}.png")
+
+    def said(real, **settings):
+        found = measured(real, tmp_path / "mine", ready, protocol="cd-fvd", videos=3, **settings)
+        return [warning for warning in found.warnings if "not prepared alike" in warning]
+
+    assert "real videos as they are, generated videos scaled and cropped to 256 as pictures" in said(videos)[0]
+    assert said(tmp_path / "mine", save_real=tmp_path / "s.npz") == said(tmp_path / "s.npz") == []
+    measured(videos, videos, ready, protocol="cd-fvd", save_real=tmp_path / "s.npz")
+    assert len(said(tmp_path / "s.npz")) == 1
+
+
+def test_another_precision_is_said_and_is_no_side(network, ready, tmp_path):
+    real = scenes(2, frames=9)
+    settings = {"protocol": "cd-fvd", "precision": "bfloat16", "save_real": tmp_path / "s.npz"}
+    found = measured(real, real, network, **settings)
+    assert found.card["network"]["precision"] == "bfloat16"
+    assert any("(I3D) in bfloat16; published" in warning for warning in found.warnings)
+    assert ready.card["precision"] == "float32"
+    with pytest.raises(ValueError, match="real statistics in bfloat16, and float32 for the other side"):
+        measured(tmp_path / "s.npz", real, ready, protocol="cd-fvd")
+
+
+def test_a_callback_measures_as_the_protocol_does(ready, tmp_path):
+    from keras_i3d.frechet import FrechetCallback
+
+    real, generated = scenes(6, frames=9), noisy(scenes(6, frames=9, seed=1), 40)
+    settings = {"protocol": "stylegan-v", "save_real": tmp_path / "s.npz"}
+    expected = measured(real, generated, ready, **settings)
+    for side in (lambda: [real[:4], real[4:]], tmp_path / "s.npz"):
+        follow, logs = FrechetCallback(side, lambda model: [generated], ready, protocol="stylegan-v"), {}
+        follow.on_train_begin()
+        follow.on_epoch_end(0, logs)
+        assert logs == {"val_fvd_stylegan-v": pytest.approx(expected.value, rel=1e-5)}
+    with pytest.raises(ValueError, match="by 'stylegan-v', and protocol='original'"):
+        FrechetCallback(tmp_path / "s.npz", lambda model: [], ready, protocol="original").on_train_begin()
+    with pytest.raises(ValueError, match="one of original, stylegan-v.*Received: protocol='mine'"):
+        FrechetCallback(tmp_path / "s.npz", lambda model: [], ready, protocol="mine")
 
 
 def test_the_hash_is_that_of_the_weights(network, tmp_path):

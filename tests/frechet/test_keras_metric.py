@@ -174,7 +174,7 @@ def test_the_callback(tmp_path):
     )
     model, history, *_ = trained(callbacks=[figure, kept], epochs=4)
     assert figure.name == "val_fvd_stylegan-v"
-    expected = from_features(x[:45], model.predict(y, verbose=0)).value
+    expected = from_features(x[:45], model.predict(y, verbose=0), ddof=0).value  # the protocol's covariance is by N
     found = history["val_fvd_stylegan-v"]
     assert found[0] != found[1] == found[2]  # after epochs 1, 2 and 4
     assert found[3] == pytest.approx(expected, rel=1e-5)
@@ -214,6 +214,7 @@ def test_the_callback_refuses():
         trained(callbacks=[FrechetCallback(list, lambda model: [])])
 
 
+@pytest.mark.slow
 def test_on_jax():
     """Whose numbers are float32 unless told otherwise: refused, because the statistics would be."""
     program = """

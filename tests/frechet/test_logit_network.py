@@ -1,12 +1,14 @@
 """The published weights by name, from a mirror in small; all else of it is in test_fvd.py."""
 
 import numpy as np
+import pytest
 
 from keras_i3d import networks
 from keras_i3d.frechet import fvd_protocols, logit_network
 from keras_i3d.weights import by_name
 
 
+@pytest.mark.slow
 def test_the_published_weights_are_those_of_published_numbers(repository, capsys):
     logits = logit_network.LogitNetwork()
     assert (logits.size, logits.other) == (400, "")

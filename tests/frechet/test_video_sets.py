@@ -75,6 +75,14 @@ def test_pictures_that_are_none_or_of_several_sizes(frame_folders):
     assert read(first, 5).shape == (5, 24, 32, 3)
 
 
+def test_pictures_of_16_bits_are_refused(tmp_path):
+    """Pillow would make white of all above 255."""
+    (tmp_path / "v").mkdir()
+    Image.fromarray(np.full((8, 8), 30000, np.uint16)).save(tmp_path / "v/0.png")
+    with pytest.raises(VideoError, match="grey levels of 8 bits are read, and it has more: Pillow's mode I;16"):
+        next(video_sets.open_side(tmp_path, "real").at(0).frames(1))
+
+
 def test_arrays(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (3, 4, 6, 8, 3)).astype(np.uint8)
     np.save(tmp_path / "a.npy", array)
