@@ -13,7 +13,8 @@ What makes them:
   --rgb=WEIGHTS               weights of each stream: kinetics, kinetics-scratch, a .weights.h5, a .keras, a TensorFlow
   --flow=WEIGHTS              checkpoint, or the folder of a training run; default: kinetics
   --both=WEIGHTS              of a network that takes both in one tensor
-  --streams=both|rgb|flow     or flow,rgb in this order; default: those whose weights are given, else both
+  --streams=both|rgb|flow     or flow,rgb in this order; default: those whose weights are given, else those that weights
+                              of the network are published for
   --endpoint=NAME             a layer that the paper names, such as Mixed_5c, or logits; default: what the head reads
   --window=N|all              frames that a row sees alone; or one pass over all frames, with a row for each step of the
                               endpoint; default: 16
@@ -28,6 +29,7 @@ What makes them:
   --pool=avg|none             the mean over positions, or all of them; default: avg
   --flow_method=tvl1|opencv|dis    default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
+  --accept_licence            takes weights whose licence forbids commercial use; default: off
 
 How they are stored:
   --format=npy|npz|h5         default: npy
@@ -79,6 +81,7 @@ flags.DEFINE_list("crop_order", None, "", FLAGS)
 flags.DEFINE_enum("pool", None, ["avg", "none"], "", FLAGS)
 flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_enum("format", None, ["npy", "npz", "h5"], "", FLAGS)
 flags.DEFINE_enum("files", None, ["one", "per_stream", "per_crop"], "", FLAGS)
 flags.DEFINE_enum("axes", None, ["TC", "CT", "TNC", "NTC"], "", FLAGS)
@@ -150,6 +153,7 @@ def main(arguments):
         batch_size=FLAGS.batch_size,
         chunk_frames=FLAGS.chunk_frames,
         max_seconds=FLAGS.max_seconds,
+        accept_licence=FLAGS.accept_licence,
         **settings,
     )
     for video, reason in report.failed:

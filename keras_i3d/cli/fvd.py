@@ -17,6 +17,7 @@ REAL and GENERATED are each a folder of videos, a folder with a folder of frames
   --motion_check              the same videos frozen, and with their frames shuffled; default: off
   --weights=WEIGHTS           of the network: what classify takes for --rgb; default: kinetics-scratch, which published
                               numbers are by
+  --accept_licence            takes weights whose licence forbids commercial use; default: off
   --output=FILE.json          takes the number with its protocol card; default: none
   --save_real=FILE.npz --save_generated=FILE.npz    take a side's statistics, which may be that side the next time;
                               default: none
@@ -52,6 +53,7 @@ flags.DEFINE_integer("bootstrap", 0, "", 0, flag_values=FLAGS)
 flags.DEFINE_bool("extrapolate", False, "", FLAGS)
 flags.DEFINE_bool("motion_check", False, "", FLAGS)
 flags.DEFINE_string("weights", "kinetics-scratch", "", FLAGS)
+flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_string("save_real", None, "", FLAGS)
 flags.DEFINE_string("save_generated", None, "", FLAGS)
@@ -78,6 +80,7 @@ def main(arguments):
         videos=FLAGS.videos or None,
         seed=FLAGS.seed,
         weights=FLAGS.weights,
+        accept_licence=FLAGS.accept_licence,
         stride=FLAGS.stride,
         resolution=FLAGS.resolution,
         all_protocols=FLAGS.all_protocols,

@@ -53,6 +53,7 @@ class Extractor:
         chunk_frames: the most frames of one pass, with window "all"; memory grows with it.
         attempts: connections to try if weights have to be fetched.
         max_seconds: seconds that a video may last, as for `video.Reader`.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 
     Attributes:
         layout: as it was given.
@@ -79,6 +80,7 @@ class Extractor:
         chunk_frames=chunks.CHUNK_FRAMES,
         attempts=download.ATTEMPTS,
         max_seconds=MAX_SECONDS,
+        accept_licence=None,
     ):
         self.layout, self.batch_size, self.chunk_frames, self.max_seconds = (
             layout,
@@ -87,12 +89,14 @@ class Extractor:
             max_seconds,
         )
         _check_settings(layout, precision, batch_size)
-        chosen = _chosen(layout.streams, model, {"rgb": rgb, "flow": flow, BOTH: both})
+        chosen = _chosen(layout.streams, model, {"rgb": rgb, "flow": flow, BOTH: both}, accept_licence)
         if layout.flow_method not in (None, "tvl1") and set(layout.streams) - {"rgb"}:
             METHODS[layout.flow_method](TVL1Params())  # a missing package is found before weights are fetched
         for stream, weights in chosen.items():
-            beforehand.classes(weights, stream)  # raises what is not there
-        self.networks = {s: networks.load(weights, s, precision, attempts) for s, weights in chosen.items()}
+            beforehand.classes(weights, stream, accept_licence)  # raises what is not there
+        self.networks = {
+            s: networks.load(weights, s, precision, attempts, accept_licence) for s, weights in chosen.items()
+        }
         _check_model(model, self.networks)
         for network in self.networks.values():
             _say_what_is_assumed(layout, network)
@@ -272,6 +276,7 @@ class Extractor:
                     "network": network.family.name,
                     "layer": self._layers[stream],
                     "weights": network.origin,
+                    "licence": network.facts.licence,
                     "sha256": by_name.digest(network.model),
                     "precision": network.model.get_layer(network.family.first).compute_dtype,
                     "stride": self._intakes[stream].stride,
@@ -303,7 +308,7 @@ def _check_settings(layout, precision, batch_size):
         raise ValueError(f"batch_size must be a number of windows, at least 1. Received: batch_size={batch_size!r}")
 
 
-def _chosen(streams, model, given):
+def _chosen(streams, model, given, accept_licence=None):
     """{stream: its weights, as `networks.load` takes them}."""
     others = [stream for stream, weights in given.items() if weights is not None and stream not in streams]
     if others:
@@ -313,10 +318,10 @@ def _chosen(streams, model, given):
     missing = [stream for stream in streams if given[stream] is None]
     if missing and len(missing) < len(streams):
         notice(f"{missing[0]}= is not given, so its published weights are taken; streams={streams[0]!r} leaves it out")
-    return {stream: _weights(model, stream, given[stream]) for stream in streams}
+    return {stream: _weights(model, stream, given[stream], accept_licence) for stream in streams}
 
 
-def _weights(model, stream, given):
+def _weights(model, stream, given, accept_licence=None):
     """What `networks.load` takes of a network's name and of weights, each of which may be None."""
     if model is None:
         if given is None and stream == BOTH:
@@ -324,9 +329,7 @@ def _weights(model, stream, given):
         return registry.DEFAULT if given is None else given
     rows = _rows(model, stream)
     if given is None:
-        networks_of = dict.fromkeys(name for row in rows for name in (row.name, row.shares))
-        names = dict.fromkeys(entry.weights for name in networks_of for entry in registry.of_network(name))
-        here = [name for name in names if (name, stream) in {*registry.CHECKPOINTS, *registry.PUBLISHED}]
+        here = _published(rows, stream)
         if not here:
             _without(model, stream)
         own = [name for name in here if name.rpartition(":")[2] == registry.DEFAULT]
@@ -338,8 +341,21 @@ def _weights(model, stream, given):
     whole = registry.whole_name(given, [row.name for row in rows])
     if registry.is_name(whole) and rows[0].shares:  # which a name alone would load into the other network
         shape = (None, None, None, INPUT_CHANNELS[stream])
-        return builders.build(rows[0].name, weights=whole, input_shape=shape, stream=stream)
+        settings = {"input_shape": shape, "stream": stream, "accept_licence": accept_licence}
+        return builders.build(rows[0].name, weights=whole, **settings)
     return whole
+
+
+def published_streams(model):
+    """Returns the streams, of rgb and flow, that weights of a network are published for, by its name."""
+    return tuple(stream for stream in ("rgb", "flow") if _published(_rows(model, stream), stream))
+
+
+def _published(rows, stream):
+    """The names of weights of networks that are published for a stream."""
+    networks_of = dict.fromkeys(name for row in rows for name in (row.name, row.shares))
+    names = dict.fromkeys(entry.weights for name in networks_of for entry in registry.of_network(name))
+    return [name for name in names if (name, stream) in {*registry.CHECKPOINTS, *registry.PUBLISHED}]
 
 
 def _without(model, stream):

@@ -68,12 +68,12 @@ def differences(here, there, scope=""):
     """Returns ["layout.step is 4 there, and 8 here", ...] of two dictionaries of notes.
 
     What is only `there` does not count; nor does the version of the package, nor, where the sha256 of weights is noted,
-    what they are called.
+    what they are called and what is said of their licence.
     """
     found = []
     for key, value in here.items():
         other = there.get(key)
-        named = key == "weights" and "sha256" in here
+        named = key in ("weights", "licence") and "sha256" in here
         if key == VERSION or named or _plain(value) == _plain(other):
             continue
         if isinstance(value, dict) and isinstance(other, dict):

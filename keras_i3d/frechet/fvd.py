@@ -49,6 +49,7 @@ def fvd(
     precision=None,
     max_seconds=MAX_SECONDS,
     attempts=download.ATTEMPTS,
+    accept_licence=None,
     progress=False,
 ):
     """Frechet video distance (Unterthiner et al., arXiv 1812.01717): how far generated videos are from real ones.
@@ -82,6 +83,7 @@ def fvd(
         precision: as for `Classifier`.
         max_seconds: as for `video.Reader`.
         attempts: connections to try if weights have to be fetched.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
         progress: whether bars are shown.
 
     Returns:
@@ -116,7 +118,7 @@ def fvd(
     network = None
     if not all(isinstance(each, Gaussian) for each in sides.values()):
         ready = isinstance(weights, LogitNetwork)
-        network = weights if ready else LogitNetwork(weights, precision, attempts)
+        network = weights if ready else LogitNetwork(weights, precision, attempts, accept_licence)
         network.check_frames(frames)
     unsaid = []
     for side, each in sides.items():

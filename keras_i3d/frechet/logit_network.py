@@ -22,16 +22,18 @@ class LogitNetwork:
         weights: what `classify` takes for its rgb stream.
         precision: as for `Classifier`.
         attempts: connections to try if weights have to be fetched.
+        accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 
     Attributes:
         size: logits of a row.
-        card: {"weights", "logits", "sha256", "precision"}: what they are called, how many logits, the hash of all
-            arrays by the order of their layers' names, and what is computed in, such as "float32".
+        card: {"weights", "licence", "logits", "sha256", "precision"}: what they are called, their licence (None if nobody
+            said), how many logits, the hash of all arrays by the order of their layers' names, and what is computed in,
+            such as "float32".
         other: what it is, if published numbers are not by it; else "".
     """
 
-    def __init__(self, weights=WEIGHTS, precision=None, attempts=download.ATTEMPTS):
-        network = networks.load(weights, "rgb", precision, attempts)
+    def __init__(self, weights=WEIGHTS, precision=None, attempts=download.ATTEMPTS, accept_licence=None):
+        network = networks.load(weights, "rgb", precision, attempts, accept_licence)
         network.require_trained()
         self._least, self._origin = network.family.min_frames, network.origin
         self._model = optimize_for_inference(network.to_logits())
@@ -40,6 +42,7 @@ class LogitNetwork:
         computed_in = next(layer for layer in network.model.layers if layer.weights).compute_dtype
         self.card = {
             "weights": network.origin,
+            "licence": network.facts.licence,
             "logits": self.size,
             "sha256": by_name.digest(network.model),
             "precision": computed_in,

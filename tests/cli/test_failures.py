@@ -313,12 +313,17 @@ def test_a_licence_that_forbids_commerce_is_accepted_by_a_flag(folder, tmp_path,
     """By every verb that takes weights, before any network is made."""
     monkeypatch.setattr("keras_i3d.models.family.Family.build", raises(AssertionError("made")))
     name, records = "I3DResNet50-nonlocal:kinetics", f"--records={folder}/records/train-*"
+    side = tmp_path / "side.npy"
+    np.save(side, np.zeros((16, 16, 16, 16, 3), "uint8"))
     for words, then in (
         (["classify", folder / "a.mp4", f"--rgb={name}"], "made"),
         (["evaluate", f"--records={folder}/records/test-*", f"--rgb={name}"], "Received: " + name + ", for 400"),
         (["export", f"--output={tmp_path}/e", "--version=1", f"--rgb={name}"], "made"),
         (["train", records, f"--weights={name}", f"--output={tmp_path}/run"], "made"),
         (["train", records, f"--weights={name}", "--fit-check"], "made"),
+        (["features", folder / "a.mp4", f"--output={tmp_path}/f", f"--rgb={name}"], "made"),
+        (["features", folder / "a.mp4", f"--output={tmp_path}/f", f"--model={name.partition(':')[0]}"], "made"),
+        (["fvd", side, side, f"--weights={name}"], "made"),
     ):
         assert here(*words) == 1
         said = capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_flags_are_settings(tmp_path, monkeypatch):
     video.touch()
     assert here("features", video, f"--output={tmp_path}") == 0
     usual = {"shard": None, "runner": None, "workers": None, "beam_args": []}
-    usual |= {"batch_size": 8, "chunk_frames": 512, "max_seconds": 14400}
+    usual |= {"batch_size": 8, "chunk_frames": 512, "max_seconds": 14400, "accept_licence": False}
     assert given[-1] == (([str(video)], str(tmp_path), None), usual)
     words = "--window=all --fps=native --streams=flow,rgb --crops=5 --crop_order=c,tl,tr,bl,br --set=mean=0.5,0.4,0.3"
     words += " --set=drop-last=true --set=stride=1 --set=name={stem}_i3d --axes=TNC --preset=rtfm --shard=2/3 --step=7"

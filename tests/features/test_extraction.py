@@ -66,7 +66,7 @@ def model(name, stream):
             value = 0.1 * draw.standard_normal(weight.shape) + (weight.name == "gamma")
         weight.assign(value)
     spec = dataclasses.replace(row.clips[stream], short_side=40, crop=32)
-    return facts.note(made, Facts(stream, CLASSES, tuple("abcd"), "softmax", WIDTH, "float32", spec, "", name))
+    return facts.note(made, Facts(stream, CLASSES, tuple("abcd"), "softmax", WIDTH, "float32", spec, "", name, "MIT"))
 
 
 def extractor(layout, name="I3D", **settings):
@@ -502,6 +502,7 @@ def test_notes():
     assert set(notes["networks"]) == {"rgb", "flow"}
     rgb = notes["networks"]["rgb"]
     assert (rgb["network"], rgb["layer"], rgb["precision"]) == ("I3D", "Logits_AvgPool3d_0a_7x7", "float32")
+    assert rgb["licence"] == "MIT"
     assert rgb["sha256"] == by_name.digest(model("I3D", "rgb"))
     assert notes["networks"]["flow"]["sha256"] == by_name.digest(model("I3D", "flow")) != rgb["sha256"]
     assert (notes["fps"], notes["resize"], notes["crop"], notes["crops"]) == (25, "40x36", 32, ["c"])

@@ -113,6 +113,7 @@ def test_other_settings_are_named(videos, tmp_path):
     run(tmp_path / "out", videos)
     before = contents(tmp_path / "out")
     notes = {"layout": {"window": 16, "step": 8}, "networks": {"rgb": {"weights": "y.keras", "sha256": "cd"}}}
+    notes["networks"]["rgb"]["licence"] = "MIT"  # of the same weights by another name it may be said or not
     with pytest.raises(FeaturesError) as raised:
         run(tmp_path / "out", videos, notes)
     said = 'layout.step is 4 there, and 8 here; networks.rgb.sha256 is "ab" there, and "cd" here. Choose'

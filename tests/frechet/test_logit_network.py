@@ -14,7 +14,12 @@ def test_the_published_weights_are_those_of_published_numbers(repository, capsys
     assert (logits.size, logits.other) == (400, "")
     network = networks.load("kinetics-scratch", "rgb")
     digest = by_name.digest(network.model)
-    assert logits.card == {"weights": "kinetics-scratch", "logits": 400, "sha256": digest}
+    assert logits.card == {
+        "weights": "kinetics-scratch",
+        "licence": "Apache-2.0",
+        "logits": 400,
+        "sha256": digest,
+    }
     clips = np.random.default_rng(0).uniform(0, 255, (3, 9, 32, 32, 3)).astype(np.float32)
     named = network.to_logits().predict(fvd_protocols.scaled(clips), verbose=0)
     np.testing.assert_allclose(logits(clips), named, rtol=1e-3, atol=1e-3)
