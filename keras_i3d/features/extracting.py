@@ -8,7 +8,7 @@ import os
 import time
 
 from keras_i3d import paths
-from keras_i3d.features import feature_files, feature_workers, layouts
+from keras_i3d.features import extraction, feature_files, feature_workers, layouts
 from keras_i3d.features.extraction import Extractor
 from keras_i3d.features.layouts import Layout
 from keras_i3d.features.output_folder import OutputFolder
@@ -168,8 +168,9 @@ def settings_of(preset, settings):
     """Returns (Layout, what else `Extractor` takes) of a preset's name and settings that replace parts of it.
 
     Some follow others unless they are given: a `step` that was the window is the new window; a `name` that does not
-    tell files apart is `feature_files.default_name`; the streams, without a preset, are those whose weights are given;
-    and the network of a preset is that of the weights, if these are files.
+    tell files apart is `feature_files.default_name`; the streams, without a preset, are those whose weights are given,
+    or those that weights of `model` are published for; and the network of a preset is that of the weights, if these are
+    files.
 
     Raises:
         ValueError: a preset or setting that is not known, or out of its range.
@@ -181,8 +182,9 @@ def settings_of(preset, settings):
     given = {name: _of_layout(name, value, settings) for name, value in settings.items() if name in of_layout}
     others = {name: value for name, value in settings.items() if name in of_extractor}
     weights = tuple(stream for stream in (*STREAM_ORDER, BOTH) if others.get(stream) is not None)
-    if weights and preset is None:
-        given.setdefault("streams", weights)
+    if preset is None and "streams" not in given:
+        weights = weights or (others.get("model") and extraction.published_streams(others["model"]))
+        given |= {"streams": weights} if weights else {}
     base = {}
     if preset is not None:
         _check_known("Presets", preset, PRESETS)

@@ -192,6 +192,10 @@ def test_settings():
     assert extracting.settings_of(None, {})[0] == Layout()
     assert extracting.settings_of(None, {"streams": "both"})[0].streams == ("rgb", "flow")
     assert extracting.settings_of(None, {"both": "x.keras"})[0].streams == ("both",)
+    for model, streams in (("I3D", ("rgb", "flow")), ("S3D", ("rgb",)), ("I3DResNet50-nonlocal", ("rgb",))):
+        assert extracting.settings_of(None, {"model": model})[0].streams == streams  # those that are published
+    assert extracting.settings_of(None, {"model": "S3D", "flow": "x.keras"})[0].streams == ("flow",)
+    assert extracting.settings_of(None, {"model": "S3D", "streams": "both"})[0].streams == ("rgb", "flow")
     assert extracting.settings_of(None, {"streams": ["flow", "rgb"]})[0].streams == ("flow", "rgb")
     names = {"one": "{stem}", "per_stream": "{stem}_{stream}", "per_crop": "{stem}_{stream}__{crop}"}
     for files, name in names.items():
