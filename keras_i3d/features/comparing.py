@@ -37,7 +37,7 @@ class Comparison:
         streams: "same", "swapped", or "ours 1", "ours 2", "theirs 1", "theirs 2": the half of that file's channels that
             the other file has alone.
         halves: the correlation of each half of the channels; None if there are none.
-        crops: which crop of the file with more, or of ours, each of the other's is.
+        crops: which crop of the file with more, or of ours, each of the other's is; empty if it is the mean of all.
         scale: ours over theirs.
         differences: which conventions differ, in words; empty if none does.
         alike: whether they are the same features once the conventions are taken into account.
@@ -59,7 +59,7 @@ class Comparison:
     alike: bool
 
     def __str__(self):
-        rows = "their axes differ" if self.cosine is None else _spread(self.cosine)
+        rows = "their axes, channels or crops differ" if self.cosine is None else _spread(self.cosine)
         halves = "" if self.halves is None else " (halves {:.4f}, {:.4f})".format(*self.halves)
         lines = [
             f"theirs {self.shapes['theirs']}, ours {self.shapes['ours']}",
@@ -87,8 +87,8 @@ def compare(theirs, ours):
     """Finds the conventions by which two files of features of the same video differ.
 
     It tries axes transposed, rows later or farther apart, another frame rate, the two halves of the channels swapped or
-    one of them alone, crops in another order, and another scale; and it tells a network's inputs in another range from
-    other differences by channels that are scaled and shifted each in its own way.
+    one of them alone, crops in another order or their mean, and another scale; and it tells a network's inputs in
+    another range from other differences by channels that are scaled and shifted each in its own way.
 
     Args:
         theirs, ours: a .npy file, or an array: (T, C) or (C, T), and of several crops (N, T, C) in any order of its
@@ -289,8 +289,11 @@ def _described(fit, given):
     a, b = fit.theirs[:, i], fit.ours[:, j]
     counts = len(a), len(b)
     n, m = _matched_crops(a, b)
-    a, b = a[n], b[m]
     crops = tuple(map(int, m if counts[0] <= counts[1] else n))
+    means = [array.mean(axis=0, keepdims=True) for array in (a, b)]
+    a, b = a[n], b[m]
+    if min(counts) == 1 < max(counts) and _correlation(*means) > _correlation(a, b) + ROUNDING:
+        (a, b), crops = means, ()
     correlation, halves, half = _correlation(a, b), None, a.shape[-1] // 2
     if a.shape[-1] == 2 * half and fit.streams in ("same", "swapped"):
         halves = _correlation(a[..., :half], b[..., :half]), _correlation(a[..., half:], b[..., half:])
@@ -374,7 +377,8 @@ def _crop_words(crops, counts):
     if counts[0] != counts[1]:
         fewer, more = ("theirs", "ours") if counts[0] < counts[1] else ("ours", "theirs")
         listed = ", ".join(map(str, crops))
-        yield f"{fewer} has {min(counts)} of the {max(counts)} crops of {more}: {listed}, counted from 0"
+        one = f"{fewer} has {min(counts)} of the {max(counts)} crops of {more}: {listed}, counted from 0"
+        yield one if crops else f"{fewer} is the mean over the {max(counts)} crops of {more}"
     elif crops != tuple(range(len(crops))):
         yield f"the order of crops differs: theirs are, in their order, ours {', '.join(map(str, crops))}, from 0"
 

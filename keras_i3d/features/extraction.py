@@ -185,10 +185,7 @@ class Extractor:
     def _found(self, end, rows):
         """The VideoFeatures of a video; a VideoError if they are not finite."""
         layout = self.layout
-        arrays = {
-            stream: np.stack([np.stack(rows[stream, crop]) for crop in range(len(layout.crops))])
-            for stream in layout.streams
-        }
+        arrays = {stream: self._stacked(stream, rows) for stream in layout.streams}
         wrong = {stream: int(np.sum(~np.isfinite(array))) for stream, array in arrays.items()}
         if any(wrong.values()):
             return VideoError(
@@ -213,6 +210,14 @@ class Extractor:
             cut_short=end.cut_short,
             notes=self.notes,
         )
+
+    def _stacked(self, stream, rows):
+        """The rows of one stream, (crops, rows, ...), kept no longer: those of a long video are large."""
+        crops = [rows.pop((stream, crop)) for crop in range(len(self.layout.crops))]
+        array = np.empty((len(crops), len(crops[0]), *crops[0][0].shape), np.float32)
+        for place, of_crop in zip(array, crops):
+            np.stack(of_crop, out=place)
+        return array
 
     def _times(self, end, stream, rows):
         """(start, end, centre) of each row in seconds."""

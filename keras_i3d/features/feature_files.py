@@ -214,7 +214,7 @@ def packed(start, end, centre):
     before, after = (centre - start).max(), (end - centre).max()
     few = {"first": centre[0] - before, "step": step, "window": before + after, "centre": before, "last": end.max()}
     for digits in (9, 12, 17):  # 0.16 rather than 0.16000000000000003
-        line = {name: round(float(value), digits) for name, value in few.items()}
+        line = {name: round(float(value), digits) + 0.0 for name, value in few.items()}  # and 0 rather than -0
         again = unpacked(line, rows)
         if all(np.abs(again[what] - each).max() <= CLOSE for what, each in zip(TIMES, (start, end, centre))):
             return line

@@ -124,6 +124,9 @@ def test_crops():
     found = compare(ours.transpose(1, 0, 2), ours)
     assert only(found) == "the axes differ: theirs are TNC, ours NTC"
     assert only(compare(ours[4], ours)) == "theirs has 1 of the 10 crops of ours: 4, counted from 0"
+    found = compare(ours, ours.mean(axis=0))  # what nobody said of THUMOS14's released files
+    assert only(found) == "ours is the mean over the 10 crops of theirs"
+    assert (found.crops, found.alike) == ((), True)
 
 
 def test_a_step():

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+import types
 
 import keras
 import numpy as np
@@ -488,6 +489,16 @@ def test_times_of_a_video_without_a_constant_rate():
     np.testing.assert_allclose(found.end["rgb"], [0.61, 0.74], atol=1e-6)
     np.testing.assert_allclose(found.centre["rgb"], [0.42, 0.505])  # the middle of the fifth frame, and of the seventh
     assert found.fps == pytest.approx(12 / 0.78, rel=0.05)
+
+
+def test_rows_are_there_once():
+    """Of an hour at ten crops of 2048 channels they are half a gigabyte."""
+    made = types.SimpleNamespace(layout=Layout(crops=("c", "tl"), axes="NTC"))
+    rows = {("rgb", crop): [np.full(3, 10 * crop + row, np.float32) for row in range(4)] for crop in range(2)}
+    array = Extractor._stacked(made, "rgb", rows)
+    assert rows == {}
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array[..., 1], [[0, 1, 2, 3], [10, 11, 12, 13]])
 
 
 # What stands next to the numbers
