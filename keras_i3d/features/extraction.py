@@ -21,7 +21,7 @@ from keras_i3d.models import families, receptive_fields
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.specs import BOTH, FLOW_METHODS, INPUT_CHANNELS
-from keras_i3d.video import MAX_SECONDS
+from keras_i3d.video import MAX_SECONDS, damage
 from keras_i3d.weights import by_name, download, registry
 
 LOGITS = "logits"  # in the place of an endpoint
@@ -124,7 +124,7 @@ class Extractor:
             video: a path, the bytes of a file, or a binary file object that can seek.
 
         Returns:
-            A VideoFeatures.
+            A VideoFeatures. A line says if the video is damaged or cut short.
 
         Raises:
             VideoError: no frame can be decoded, the video is too short for the layout, or its features are not finite.
@@ -198,6 +198,8 @@ class Extractor:
             least = min(array.shape[1] for array in arrays.values())
             arrays = {stream: array[:, :least] for stream, array in arrays.items()}
             when = {stream: tuple(each[:least] for each in times) for stream, times in when.items()}
+        if end.damaged or end.cut_short:
+            notice(f"{end.name}: {damage(end)}")
         return VideoFeatures(
             video=end.name,
             arrays=arrays,

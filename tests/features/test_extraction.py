@@ -491,6 +491,16 @@ def test_times_of_a_video_without_a_constant_rate():
     assert found.fps == pytest.approx(12 / 0.78, rel=0.05)
 
 
+def test_a_video_that_is_cut_short_is_said(capsys):
+    film = moving(FRAMES)
+    layout = Layout(window=9, streams=("rgb",), **SMALL)
+    found = extractor(layout)(film[: len(film) * 2 // 3])
+    assert (found.cut_short, found.arrays["rgb"].shape) == (True, (1, found.frames // 9, 32))
+    assert "<bytes>: cut short" in capsys.readouterr().err
+    extractor(layout)(film)
+    assert capsys.readouterr().err == ""
+
+
 def test_rows_are_there_once():
     """Of an hour at ten crops of 2048 channels they are half a gigabyte."""
     made = types.SimpleNamespace(layout=Layout(crops=("c", "tl"), axes="NTC"))
