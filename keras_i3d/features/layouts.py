@@ -113,7 +113,8 @@ class Layout:
         listed = isinstance(self.crops, tuple) and len(set(self.crops)) == len(self.crops) > 0
         yield "streams", self.streams in (("rgb",), ("flow",), ("rgb", "flow"), ("flow", "rgb"), ("both",)), "rgb, flow"
         yield "window", dense or _is_whole(self.window, 1), 'a number of frames, or "all"'
-        yield "step", self.step is None if dense else _is_whole(self.step, 1), "a number of frames; none with all"
+        step = 'left out with window="all", whose rows are steps of the endpoint' if dense else "a number of frames"
+        yield "step", self.step is None if dense else _is_whole(self.step, 1), step
         yield "stride", self.stride is None or _is_whole(self.stride, 1), "a number of frames, or None"
         yield "first", _is_whole(self.first, None) and self.first <= 0, "a frame, 0 or below"
         yield "first", not dense or self.first == 0, "0 with window all"

@@ -12,7 +12,7 @@ from keras_i3d.features import Layout, layouts
     [
         ({"streams": ("rgb", "rgb")}, "streams must be"),
         ({"window": 0}, 'window must be a number of frames, or "all"'),
-        ({"window": "all", "step": 8}, "step must be a number of frames; none with all"),
+        ({"window": "all", "step": 8}, 'step must be left out with window="all", whose rows are steps'),
         ({"first": 3}, "first must be a frame, 0 or below"),
         ({"flow_end": "own"}, "flow_end must be common or repeat"),
         ({"resize": "256"}, "resize must be short:SIDE"),
