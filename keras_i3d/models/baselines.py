@@ -286,13 +286,15 @@ def rows(table=LAYERS):
     """The rows of the 2D networks; with a shorter or narrower table, those of small ones for tests."""
     ends = ("Logits", "Predictions")
     names = tuple(row[0] for row in table)
+    first, kernel = f"{names[0]}_conv_3d", (1, *table[0][3][1:])
     in_turn = tuple(f"{stream}_{name}" for name in names for stream in ("rgb", "flow"))
     common = {"head": HEAD, "logits": "Logits", "predictions": "Predictions", "min_size": 32, "halo": 0, "window": 1}
     inception = Family(
         name="InceptionV1",
         title="Inception-V1 frame by frame (Ioffe and Szegedy 2015, arXiv 1502.03167, as in TF-Slim)",
         builder=functools.partial(inception_v1, table=table),
-        first=f"{names[0]}_conv_3d",
+        first=first,
+        kernels={first: kernel},
         endpoints=(*names, *ends),
         cuts=cuts(table),
         min_frames=1,
@@ -314,7 +316,8 @@ def rows(table=LAYERS):
         of="TwoStreamConvNet",
         title="Two-Stream ConvNet, (c) of Carreira and Zisserman 2017 (arXiv 1705.07750)",
         builder=functools.partial(two_stream_conv_net, table=table),
-        first=f"rgb_{names[0]}_conv_3d",
+        first=f"rgb_{first}",
+        kernels={f"rgb_{first}": kernel},
         endpoints=(*in_turn, *ends),
         cuts=(),
         min_frames=FIELDS,

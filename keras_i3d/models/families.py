@@ -70,16 +70,45 @@ def all_of_layers(shapes):
     Args:
         shapes: {layer: [shapes]} of what a file holds, at any width.
     """
-    bodies = {row: row.layout(include_top=False) for row in FAMILIES.values() if row.first in shapes}
-    fitting = [row for row, body in bodies.items() if body.keys() <= shapes.keys()]
-    fitting.sort(key=lambda row: -len(bodies[row]))
+    there = [row for row in FAMILIES.values() if _may_be_there(row, shapes)]
+    fitting = _fitting([row for row in there if _may_be_alike(row, shapes)], shapes)
+    return _alike(fitting, shapes) or list(_fitting(there, shapes))[:1] or [FAMILIES[DEFAULT]]
+
+
+def _may_be_there(row, shapes):
+    """False only of a network that has layers which are not in `shapes`; without building it."""
+    with_weights = [f"{endpoint}_" for endpoint in row.endpoints[:-2] if not _is_pool(endpoint)]
+    return {row.first, *row.kernels} <= shapes.keys() and all(
+        any(f"{layer}_".startswith(name) for layer in shapes) for name in with_weights
+    )
+
+
+def _is_pool(endpoint):
+    """Whether an endpoint is a pool, by its name: it has no weights."""
+    return "pool" in endpoint.lower()
+
+
+def _may_be_alike(row, shapes):
+    """False only of a network that has kernels of other sizes than those in `shapes`; without building it."""
+    return all(not shapes[name] or tuple(shapes[name][0])[:-2] == kernel for name, kernel in row.kernels.items())
+
+
+def _fitting(rows, shapes):
+    """Returns {row: its body's layout} of those all of whose layers are in `shapes`, those with the most first."""
+    bodies = {row: row.layout(include_top=False) for row in rows}
+    bodies = {row: body for row, body in bodies.items() if body.keys() <= shapes.keys()}
+    return dict(sorted(bodies.items(), key=lambda each: -len(each[1])))
+
+
+def _alike(bodies, shapes):
+    """Returns the first of these rows whose kernels and widths are those in `shapes`, and all with as many layers."""
     alike = []
-    for row in fitting:
+    for row in bodies:
         if alike and len(bodies[row]) < len(bodies[alike[0]]):
             break
         if _same_kernels(row, bodies[row], shapes) and row.depth_multiplier_of(shapes):
             alike.append(row)
-    return alike or fitting[:1] or [FAMILIES[DEFAULT]]
+    return alike
 
 
 def _same_kernels(row, body, shapes):

@@ -42,7 +42,8 @@ class Family:
         head: the layer whose weights depend on the classes. Its output (B, rows, ..., classes) has a row of logits for
             each window of steps in time.
         logits, predictions: the layers that give the averaged logits, and what the activation makes of them.
-        endpoints: the layers that the paper names, in order.
+        endpoints: the layers that the paper names, in order. All but pools have weights, in layers whose names begin
+            with theirs.
         cuts: the endpoints at which rematerialisation may cut the graph.
         min_frames, min_size: the smallest clip that it takes with its top: frames, and pixels of height and width.
         step: frames a step of the last endpoint.
@@ -53,6 +54,8 @@ class Family:
             first frame to its last, and is trained on all rows.
         features: for such a network, the layer whose output, (B, steps, ..., C), its recurrence reads. `steps`, `halo`
             and `window` are those of this layer. None for all others.
+        kernels: {layer: (t, h, w) of its kernel} of some layers, by which weights that are of another network are told
+            without building this one.
         clips: {stream: ClipSpec} of what it takes where weights do not say it themselves. It takes no other stream.
         classes: of the class layer, where neither weights nor the user say it.
         activation: what makes probabilities of the logits then; "linear" where they are an embedding.
@@ -84,6 +87,7 @@ class Family:
     window: int
     answer: str = "mean"
     features: str | None = None
+    kernels: dict = dataclasses.field(default_factory=dict)
     clips: dict = dataclasses.field(default_factory=lambda: CLIPS)
     classes: int = 400
     activation: str = "softmax"

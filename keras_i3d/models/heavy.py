@@ -20,6 +20,7 @@ from keras_i3d.models.inception import (
     TEMPORAL_STRIDES,
     fewest_frames,
     inception_i3d,
+    kernels,
     layer_names,
     strided,
     timing,
@@ -130,6 +131,7 @@ def _row(
         options=options,
         inflated_from=INCEPTION_V1,
         shares=shares,
+        kernels=kernels(table),
         **timing(strided(table, temporal_strides)),
         **layer_names(table),
     )

@@ -271,6 +271,17 @@ def layer_names(table, first="conv_3d"):
     }
 
 
+def kernels(table):
+    """Returns `Family.kernels` of such a table: of each row that has any, those that may reach over time."""
+    found = {}
+    for name, kind, *settings in table:
+        if kind == CONV:
+            found[f"{name}_conv_3d"] = settings[1]
+        elif kind == MIXED:
+            found[f"{name}_Branch_1_Conv3d_0b_3x3_conv_3d"] = ((settings[6:] or (3,))[0], 3, 3)
+    return found
+
+
 # Multiply-adds, in 1e9, of I3D without down-sampling in time, by its temporal strides.
 FINER = {(2, 2, 1): 113.02, (2, 1, 1): 135.24, (1, 1, 1): 270.48}
 
@@ -292,6 +303,7 @@ def rows(table=LAYERS):
         protocol="Kinetics-400 test set, whole videos, ImageNet and Kinetics (arXiv 1705.07750, table 5)",
         inflated_from=INCEPTION_V1,
         options={"temporal_strides": TEMPORAL_STRIDES},
+        kernels=kernels(table),
         **timing(table),
         **layer_names(table),
     )

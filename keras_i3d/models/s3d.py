@@ -388,6 +388,8 @@ def _clips(fps, frames, **scaling):
 
 def _row(name, title, table, *, clips=CLIPS, **facts):
     kind = VARIANTS[name]
+    first = "spatial_conv_3d" if kind.separable_stem else "conv_3d"
+    stem = (1, *kind.stem[1:]) if kind.separable_stem else kind.stem
     return Family(
         name=name,
         title=title,
@@ -400,5 +402,6 @@ def _row(name, title, table, *, clips=CLIPS, **facts):
         clips=clips,
         of=name.partition("-")[0],
         **facts,
-        **layer_names(table, "spatial_conv_3d" if kind.separable_stem else "conv_3d"),
+        kernels={f"{table[0][0]}_{first}": stem},
+        **layer_names(table, first),
     )

@@ -22,7 +22,7 @@ from keras_i3d.errors import WeightsError
 from keras_i3d.evaluation import scores
 from keras_i3d.facts import Facts
 from keras_i3d.inference import chunks
-from keras_i3d.models import counting, families, receptive_fields
+from keras_i3d.models import counting, families, family, receptive_fields
 from keras_i3d.models.family import without_memory
 from keras_i3d.models.inception import INCEPTION_V1
 from keras_i3d.optimize import optimize_for_inference
@@ -184,9 +184,62 @@ def test_the_row_describes_the_model(row):
     assert list(row.layout(include_top=False, **settings)) == [name for name in shapes if name != row.head]
     assert row.groups(**settings) == {name: row.groups(stream=stream_of(row))[name] for name in shapes}
     assert families.of_layers(shapes).layout(**settings) == shapes
+    # By these it is ruled out for weights that are not its own.
+    assert {name: tuple(shapes[name][0])[:-2] for name in row.kernels} == row.kernels
+    bare = [end for end in row.endpoints[:-2] if not any(f"{name}_".startswith(f"{end}_") for name in shapes)]
+    assert all("pool" in endpoint.lower() for endpoint in bare)
     # The head alone depends on the classes.
     other = row.layout(**settings | {"classes": CLASSES + 1})
     assert [name for name in shapes if other[name] != shapes[name]] == [row.head]
+
+
+def alike_by_building(shapes):
+    """What `families.all_of_layers` gives, by the layouts of all networks."""
+    bodies = {row: row.layout(include_top=False) for row in families.FAMILIES.values()}
+    fitting = sorted((row for row in bodies if bodies[row].keys() <= shapes.keys()), key=lambda row: -len(bodies[row]))
+    alike = [
+        row
+        for row in fitting
+        if row.stream_of(shapes[row.first][0][-2])
+        and all(len(each) == len(shapes[name]) for name, each in bodies[row].items())
+        and all(each[0][:-2] == shapes[name][0][:-2] for name, each in bodies[row].items())
+        and row.depth_multiplier_of(shapes)
+    ]
+    most = [row for row in alike if len(bodies[row]) == len(bodies[alike[0]])]
+    return most or fitting[:1] or [families.find("I3D")]
+
+
+def variants(row):
+    """Layers of a network as files may hold them: narrow, with a head, with layers more or less, other kernels."""
+    for stream in row.clips:
+        yield row.layout(stream=stream, depth_multiplier=WIDTH)
+    shapes = row.layout(include_top=False)
+    yield {**shapes, "other": [(3,)]}
+    yield {name: each for name, each in shapes.items() if name != list(shapes)[-2]}
+    first, *others = shapes[row.first]
+    yield {**shapes, row.first: [(5, 5, 5, *first[-2:]), *others]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [SHORT, ROWS], ids=["short", "whole"])
+def test_networks_are_found_by_their_layers_as_if_all_were_built(rows, monkeypatch):
+    for name, row in rows.items():
+        monkeypatch.setitem(families.FAMILIES, name, row)
+    for row in rows.values():
+        for shapes in variants(row):
+            found, wanted = ([each.name for each in of(shapes)] for of in (families.all_of_layers, alike_by_building))
+            assert found == wanted, row.name
+
+
+def test_networks_that_cannot_have_such_layers_are_not_built(monkeypatch):
+    built, layout = set(), family.Family.layout
+    shapes = {name: ROWS[name].layout() for name in ("I3D", "I3DResNet50")}
+    monkeypatch.setattr(family.Family, "layout", lambda row, *a, **b: built.add(row.name) or layout(row, *a, **b))
+    assert families.of_layers(shapes["I3D"]).name == "I3D"
+    assert built == {name for name, row in ROWS.items() if "I3D" in (row.name, row.shares)}
+    built.clear()
+    assert families.of_layers(shapes["I3DResNet50"]).name == "I3DResNet50"
+    assert {ROWS[name].of for name in built} == {"I3DResNet50"}
 
 
 @each_row
