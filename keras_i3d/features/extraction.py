@@ -56,7 +56,7 @@ class Extractor:
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
 
     Attributes:
-        layout: as it was given.
+        layout: the Layout.
         networks: {stream: networks.Network}.
         clips: {stream: the ClipSpec of what its network is given}.
         flow_method: how flow is computed; None without flow.
@@ -82,12 +82,9 @@ class Extractor:
         max_seconds=MAX_SECONDS,
         accept_licence=None,
     ):
-        self.layout, self.batch_size, self.chunk_frames, self.max_seconds = (
-            layout,
-            batch_size,
-            chunk_frames,
-            max_seconds,
-        )
+        layout = Layout() if layout is None else layout
+        self.layout, self.batch_size = layout, batch_size
+        self.chunk_frames, self.max_seconds = chunk_frames, max_seconds
         _check_settings(layout, precision, batch_size)
         chosen = _chosen(layout.streams, model, {"rgb": rgb, "flow": flow, BOTH: both}, accept_licence)
         if layout.flow_method not in (None, "tvl1") and set(layout.streams) - {"rgb"}:

@@ -98,13 +98,18 @@ class Feed:
                     group = waiting[window.stream, window.shape]
                     group.append(window)
                     if len(group) == self.batch_size:
-                        yield self._batch(window.stream, group)
+                        yield self._batch(group)
                         group.clear()
             except (VideoError, OSError) as error:
                 yield End(number, source, reader.name, error)
-        for (stream, _), group in waiting.items():
+            # A shape that few videos have would not fill a batch for long, and all videos behind it would wait.
+            for group in waiting.values():
+                if group and group[0].number <= number - self.batch_size:
+                    yield self._batch(group)
+                    group.clear()
+        for group in waiting.values():
             if group:
-                yield self._batch(stream, group)
+                yield self._batch(group)
 
     def _reader(self, source):
         resize = ("stored", self.resize) if self._is_stored else self.resize
@@ -189,12 +194,12 @@ class Feed:
         levels = quantize_flow(field, bound, self.layout.flow_levels)
         return dequantize_flow(levels, bound, self.layout.flow_levels)
 
-    def _batch(self, stream, windows):
+    def _batch(self, windows):
         """A Batch, as large as all are: what a network makes of a window does not depend on how many there are."""
         clips = np.zeros((self.batch_size, *windows[0].shape), np.float32)
         for clip, window in zip(clips, windows):
             clip[:] = window.prepared()
-        return Batch(stream, clips, [(window.number, window.crop) for window in windows])
+        return Batch(windows[0].stream, clips, [(window.number, window.crop) for window in windows])
 
 
 def _opened(content, name):
@@ -222,13 +227,12 @@ def ahead(items, size):
     def run():
         error = None
         try:
-            for item in items:
-                if stopped.is_set() or (item is not None and not put((item, None))):
-                    break
+            with contextlib.closing(items):
+                for item in items:
+                    if stopped.is_set() or (item is not None and not put((item, None))):
+                        break
         except BaseException as raised:  # whoever reads raises it
             error = raised
-        finally:
-            items.close()
         put((None, error or StopIteration()))
 
     thread = threading.Thread(target=run, name="keras_i3d-features", daemon=True)

@@ -329,6 +329,38 @@ def test_work_runs_ahead_and_ends_with_its_reader():
     with pytest.raises(KeyError, match="broken"):
         next(given)
 
+    def failing_at_its_end():
+        try:
+            yield 1
+            yield 2
+        finally:
+            raise KeyError("not closed")
+
+    given = feeding.ahead(failing_at_its_end(), 2)
+    assert [next(given), next(given)] == [1, 2]
+    with pytest.raises(KeyError, match="not closed"):
+        next(given)
+
+
+def test_a_video_of_a_size_of_its_own_does_not_hold_back_the_others():
+    """Its windows would fill a batch with those of a video of the same size alone."""
+    asked = []
+
+    def films_of_two_sizes():
+        for number in range(20):
+            asked.append(number)
+            yield moving(9, 36, 40) if number == 0 else moving(9)
+
+    one = extractor(Layout(window=9, streams=("rgb",), crop=64, resize="stored"), batch_size=3)
+    found = one.many(films_of_two_sizes())
+    assert next(found)[1].arrays["rgb"].shape == (1, 1, 32)
+    assert len(asked) < 10
+    assert len(list(found)) == 19
+
+
+def test_the_default_is_a_layout():
+    assert Extractor(rgb=model("I3D", "rgb"), flow=model("I3D", "flow")).layout == Layout()
+
 
 # One pass over the whole video
 
