@@ -100,7 +100,8 @@ class Network:
     @property
     def body(self):
         """The name of the layer that the average pool reads: "Mixed_5c" of I3D."""
-        return self.model.get_layer(self.pool).input._keras_history.operation.name
+        read = self.model.get_layer(self.pool).input
+        return next(layer.name for layer in self.model.layers if layer.output is read)
 
     def up_to(self, layer):
         """Returns the model up to a layer, by its name."""

@@ -94,21 +94,8 @@ flags.DEFINE_string("runner", None, "", FLAGS)
 flags.DEFINE_integer("workers", None, "", 1, flag_values=FLAGS)
 
 # Flags that are called like the argument that they are; only those that are given are passed on.
-SAME = (
-    "model",
-    "rgb",
-    "flow",
-    "both",
-    "endpoint",
-    "step",
-    "tail",
-    "resize",
-    "crop",
-    "pool",
-    "flow_method",
-    "precision",
-)
-SAME += ("format", "files", "axes")
+SAME = ("model", "rgb", "flow", "both", "endpoint", "step", "tail", "resize", "crop", "pool", "flow_method")
+SAME += ("precision", "format", "files", "axes")
 
 
 def main(arguments):

@@ -75,11 +75,8 @@ class Comparison:
 
     def record(self):
         """Returns plain values, as JSON holds them; of the cosines their mean."""
-        values = {name: getattr(self, name) for name in ("shapes", "correlation", "axes", "lag", "step", "ratio")}
-        values |= {
-            name: getattr(self, name) for name in ("streams", "halves", "crops", "scale", "differences", "alike")
-        }
-        means = {name: getattr(self, name) for name in ("cosine", "aligned")}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        means = {name: values[name] for name in ("cosine", "aligned")}
         return values | {name: None if rows is None else float(np.mean(rows)) for name, rows in means.items()}
 
 

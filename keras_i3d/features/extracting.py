@@ -196,9 +196,8 @@ def settings_of(preset, settings):
     changed = {**base, **given}
     if "name" not in given:
         files, streams = (changed.get(name, getattr(Layout(), name)) for name in ("files", "streams"))
-        usual = feature_files.default_name(files, streams) if files in layouts.FILES else "{stem}"
-        if not base or any(part not in base["name"] for part in ("{stream}", "{crop}") if part in usual):
-            changed["name"] = usual
+        if not base or not layouts.tells_apart(base["name"], files, streams):
+            changed["name"] = feature_files.default_name(files, streams) if files in layouts.FILES else "{stem}"
     return Layout(**changed), others
 
 
@@ -211,9 +210,11 @@ def _is_there(weights):
 
 
 def _of_layout(name, value, settings):
-    """A value as `Layout` takes it: "rgb" for ("rgb",), "both" for the two streams, and lists for tuples."""
-    if name == "streams" and isinstance(value, str):
-        return STREAM_ORDER if value == BOTH and settings.get(BOTH) is None else (value,)
+    """A value as `Layout` takes it: "both" for the two streams, a word for a tuple of it, and lists for tuples."""
+    if name == "streams" and value == BOTH and settings.get(BOTH) is None:
+        return STREAM_ORDER
+    if name in ("streams", "crops", "beside") and isinstance(value, str):
+        return (value,)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -92,6 +92,7 @@ def write(folder, video, layout, features, source):
     """
     folder, files = pathlib.Path(folder), {}
     (folder / sidecar(video)).parent.mkdir(parents=True, exist_ok=True)
+    (folder / sidecar(video)).unlink(missing_ok=True)  # while its files are made again, it does not describe them
     for name, (streams, crop) in names(layout, video).items():
         arrays = {stream: arranged(features.arrays[stream], layout.axes, crop) for stream in streams}
         times = {stream: {what: getattr(features, what)[stream] for what in TIMES} for stream in streams}

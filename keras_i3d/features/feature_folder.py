@@ -55,8 +55,9 @@ class FeatureFolder(collections.abc.Mapping):
             raise FeaturesError(f"{folder}: no such folder. Features are made by keras_i3d.features.extract.")
         found = (file.relative_to(self.folder).as_posix() for file in self.folder.rglob("*.json"))
         visible = (name for name in found if not any(part.startswith(".") for part in name.split("/")))
-        records = {name: feature_files.read_json(self.folder / name) for name in sorted(visible)}
-        self._names = {name.removesuffix(".json"): None for name, record in records.items() if record is not None}
+        names = sorted(name.removesuffix(".json") for name in visible)
+        records = {name: feature_files.read_json(self.folder / feature_files.sidecar(name)) for name in names}
+        self._names = {name: None for name, record in records.items() if record is not None}
 
     def __getitem__(self, name):
         if name not in self._names:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-import re
+import string
 
 from keras_i3d.errors import check_rules
 from keras_i3d.specs import FLOW_SCHEMES
@@ -119,56 +119,39 @@ class Layout:
         yield "first", _is_whole(self.first, None) and self.first <= 0, "a frame, 0 or below"
         yield "first", not dense or self.first == 0, "0 with window all"
         yield "tail", self.tail in TAILS, f"one of {', '.join(TAILS)}"
+        yield "drop_last", isinstance(self.drop_last, bool), "True or False"
+        yield "one_more", isinstance(self.one_more, bool), "True or False"
         yield "flow_end", self.flow_end in FLOW_ENDS, f"one of {', '.join(FLOW_ENDS)}"
-        yield (
-            "flow_end",
-            self.flow_end != "own" or self.files != "one" or len(self.streams) == 1,
-            ("common or repeat where both streams stand in one row"),
-        )
+        apart = self.flow_end != "own" or self.files != "one" or len(self.streams) == 1
+        yield "flow_end", apart, "common or repeat where both streams stand in one row"
         yield "fps", fps, 'above 0, None for native, or "weights"'
-        yield (
-            "resize",
-            self.resize is None or is_resize(self.resize),
-            ("short:SIDE, least:SIDE, WIDTHxHEIGHT, stored, or None"),
-        )
+        resize = self.resize is None or is_resize(self.resize)
+        yield "resize", resize, "short:SIDE, least:SIDE, WIDTHxHEIGHT, stored, or None"
         yield "crop", self.crop is None or _is_whole(self.crop, 1), "pixels, or None"
         yield "crops", listed and set(self.crops) <= set(places), f"1, 5, 10, or different ones of {', '.join(places)}"
+        yield "mean", self.mean is None or _are_three(self.mean), "three numbers, or None"
+        positive = self.std is None or (_are_three(self.std) and min(self.std) > 0)
+        yield "std", positive, "three numbers above 0, or None"
         yield "flow_from", self.flow_from in FLOW_FROM, f"one of {', '.join(FLOW_FROM)}"
         yield "flow_levels", self.flow_levels in (None, *FLOW_SCHEMES), f"None or one of {', '.join(FLOW_SCHEMES)}"
         yield "pool", self.pool in POOLS, f"one of {', '.join(POOLS)}"
         yield "format", self.format in FORMATS, f"one of {', '.join(FORMATS)}"
         yield "files", self.files in FILES, f"one of {', '.join(FILES)}"
         yield "axes", self.axes in AXES, f"one of {', '.join(AXES)}"
-        yield (
-            "axes",
-            "N" in self.axes or not several or self.files == "per_crop",
-            ("TNC or NTC for several crops in one file"),
-        )
+        together = several and self.files != "per_crop"
+        yield "axes", "N" in self.axes or not together, "TNC or NTC for several crops in one file"
         yield "axes", "N" not in self.axes or self.files != "per_crop", "TC or CT for a file a crop"
         yield "pool", self.pool == "avg" or self.axes in ("TC", "TNC", "NTC"), "avg for CT"
-        wanted = {"one": {"stem"}, "per_stream": {"stem", "stream"}, "per_crop": {"stem", "crop"}}.get(
-            self.files, set()
-        )
-        if self.files == "per_crop" and len(self.streams) > 1:
-            wanted = {"stem", "stream", "crop"}
-        yield (
-            "name",
-            set(re.findall(r"\{(\w*)\}", self.name)) >= wanted,
-            f"made of {', '.join(sorted(wanted))} in braces",
-        )
-        single = not self.gathered or (self.files == "one" and "/" not in self.gathered)
-        yield "gathered", single, 'a file\'s name, and of files="one"'
-        yield "beside", set(self.beside) <= {"fps", "timestamps_ms"}, "of fps and timestamps_ms"
+        yield "name", tells_apart(self.name, self.files, self.streams), _name_rule(self.files, self.streams)
+        single = isinstance(self.gathered, str) and "/" not in self.gathered
+        yield "gathered", single and (not self.gathered or self.files == "one"), 'a file\'s name, and of files="one"'
+        known = isinstance(self.beside, tuple) and set(self.beside) <= {"fps", "timestamps_ms"}
+        yield "beside", known, "a tuple of fps and timestamps_ms"
 
     @property
     def dense(self):
         """Whether the whole video is one window."""
         return self.window == ALL
-
-    @property
-    def mirrored(self):
-        """Whether any crop is mirrored."""
-        return any(place in MIRRORED for place in self.crops)
 
     def record(self):
         """Returns plain values, as JSON holds them."""
@@ -183,6 +166,35 @@ def parse(record):
     """
     names = {field.name for field in dataclasses.fields(Layout)}
     return Layout(**{n: tuple(v) if isinstance(v, list) else v for n, v in record.items() if n in names})
+
+
+def tells_apart(name, files, streams):
+    """Whether a `Layout.name` has in braces what tells the files of a video apart, and nothing that they have not."""
+    try:
+        name.format(stem="clip", stream="rgb", crop=0)
+        found = {field for _, field, *_ in string.Formatter().parse(name) if field is not None}
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return False
+    needed, allowed = _parts(files, streams)
+    return needed <= found <= allowed
+
+
+def _parts(files, streams):
+    """(what a name must have in braces, what it may have) of files of these streams."""
+    needed = {"stem"} | {"per_stream": {"stream"}, "per_crop": {"crop"}}.get(files, set())
+    if files == "per_crop" and len(streams) > 1:
+        needed |= {"stream"}
+    return needed, needed | ({"stream"} if files != "one" or len(streams) == 1 else set())
+
+
+def _name_rule(files, streams):
+    needed, allowed = ([f"{{{part}}}" for part in sorted(each)] for each in _parts(files, streams))
+    more = f", and of {', '.join(sorted({*allowed} - {*needed}))} if wanted" if len(allowed) > len(needed) else ""
+    return f"made of {', '.join(needed)}{more} for files={files!r}"
+
+
+def _are_three(values):
+    return isinstance(values, tuple) and len(values) == 3 and all(_is_number(v) and math.isfinite(v) for v in values)
 
 
 def _is_number(value):

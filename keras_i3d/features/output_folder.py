@@ -8,6 +8,7 @@ Next to what the layout asks for there are:
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import pathlib
 import numpy as np
 
 from keras_i3d import atomic, locks
-from keras_i3d.errors import FeaturesError, notice
+from keras_i3d.errors import FeaturesError, VideoError, notice, system_line
 from keras_i3d.features import feature_files
 
 STATE = ".features.json"
@@ -191,8 +192,17 @@ class OutputFolder:
                 if isinstance(features, Exception):
                     self.fail(video, features)
                 else:
-                    self.write(video, features)
+                    self._write_or_fail(video, features)
                 done()
+
+    def _write_or_fail(self, video, features):
+        try:
+            self.write(video, features)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            reason = f"its features cannot be written: {system_line(error)} Rename the video"
+            self.fail(video, VideoError(video, reason))
 
     def done(self, videos):
         """Returns how many of some videos have a JSON or a line in failed.jsonl, without looking into them."""

@@ -197,6 +197,8 @@ def test_settings():
     assert extracting.settings_of(None, {"model": "S3D", "flow": "x.keras"})[0].streams == ("flow",)
     assert extracting.settings_of(None, {"model": "S3D", "streams": "both"})[0].streams == ("rgb", "flow")
     assert extracting.settings_of(None, {"streams": ["flow", "rgb"]})[0].streams == ("flow", "rgb")
+    alone = extracting.settings_of(None, {"beside": "fps", "crops": "tl_mirrored"})[0]
+    assert (alone.beside, alone.crops) == (("fps",), ("tl_mirrored",))
     names = {"one": "{stem}", "per_stream": "{stem}_{stream}", "per_crop": "{stem}_{stream}__{crop}"}
     for files, name in names.items():
         assert extracting.settings_of(None, {"files": files})[0].name == name
@@ -211,7 +213,8 @@ def test_settings_of_presets(tmp_path):
     assert extracting.settings_of("activitynet", {"window": 32})[0].step == 32
     assert extracting.settings_of("activitynet", {"window": "all", "step": None})[0].step is None
     assert extracting.settings_of("thumos14-actionformer", {"window": "all", "drop_last": False})[0].step is None
-    assert extracting.settings_of("video-features", {"files": "one"})[0].name == "{stem}_{stream}"
+    assert extracting.settings_of("video-features", {"files": "one"})[0].name == "{stem}"  # both streams are in it
+    assert extracting.settings_of("xd-violence", {"crops": 1, "files": "per_stream"})[0].name == "{stem}_{stream}"
     assert extracting.settings_of("activitynet", {"files": "per_stream"})[0].name == "{stem}_{stream}"
     (tmp_path / "mine.keras").touch()
     mine = str(tmp_path / "mine.keras")

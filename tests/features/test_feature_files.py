@@ -197,3 +197,17 @@ def test_names_stay_in_the_output():
         feature_files.names(Layout(name="../{stem}"), "x")
     assert feature_files.default_name("per_crop", ("rgb", "flow")) == "{stem}_{stream}__{crop}"
     assert feature_files.default_name("per_crop", ("rgb",)) == "{stem}__{crop}"
+
+
+def test_a_json_does_not_stand_next_to_files_that_are_made_again(tmp_path, monkeypatch):
+    """Stopped in the middle, such a video is not finished: other files than the JSON's may be there."""
+    written(tmp_path, Layout(), small_features.features())
+    assert (tmp_path / "x.json").exists()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(feature_files, "lines", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path, Layout(), small_features.features())
+    assert not (tmp_path / "x.json").exists()

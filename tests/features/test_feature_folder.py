@@ -36,6 +36,12 @@ def test_a_folder_is_a_mapping(folder):
     assert "FeatureFolder of 3 videos" in repr(found)
 
 
+def test_the_order_is_that_of_the_names(tmp_path):
+    for name in ("a-b", "a", "a b"):
+        feature_files.write(tmp_path, name, Layout(), small_features.features(), {"name": name, "bytes": 3})
+    assert list(read(tmp_path)) == ["a", "a b", "a-b"]
+
+
 def test_arrays_stay_on_disk_and_are_read_when_asked_for(folder):
     found = read(folder)
     array = found["a"].arrays["flow"]

@@ -1,5 +1,6 @@
 """A folder of features of many videos: what is finished, what failed, and what is not this run's own."""
 
+import errno
 import json
 import os
 import pickle
@@ -26,6 +27,27 @@ class Made:
             self.asked.append(os.path.basename(video))
             bad = VideoError(video, "no frame\ncan be decoded") if "bad" in video else None
             yield video, bad or small_features.features(rows=2 + len(os.path.basename(video)), **self.settings)
+
+
+def test_a_name_that_is_too_long_is_that_videos_failure(tmp_path, monkeypatch):
+    """It fits as the video's, and not with what a temporary file has in front of it."""
+    (tmp_path / "v").mkdir()
+    videos = [str(tmp_path / "v" / name) for name in ("a.mp4", f"{'n' * 245}.mp4", "z.mp4")]
+    for path in videos:
+        with open(path, "wb"):
+            pass
+    _, folder = run(tmp_path / "out", videos)
+    ((path, reason),) = folder.failed(videos)
+    assert path == videos[1]
+    assert reason.endswith(".npy: the name is too long. Rename the video")
+    assert (tmp_path / "out/z.json").exists()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(OutputFolder, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "out2", videos)
 
 
 @pytest.fixture
