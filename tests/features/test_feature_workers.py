@@ -31,7 +31,8 @@ def in_process(monkeypatch):
     return given
 
 
-def test_the_same_bytes_as_one_process(in_process, tmp_path):
+def test_the_same_bytes_as_one_process(in_process, tmp_path, monkeypatch):
+    small_features.op_by_op(monkeypatch)
     rgb = small_features.network(tmp_path / "rgb.keras", "rgb")
     paths = small_features.videos(tmp_path / "videos", 9, frames=12)
     pathlib.Path(paths[3]).write_bytes(b"broken")

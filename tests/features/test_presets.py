@@ -9,12 +9,14 @@ import contextlib
 import keras
 import numpy as np
 import pytest
-from made import ROOT, films, tiny
+from made import ROOT, films, small_features, tiny
 
-from keras_i3d import features
+from keras_i3d import facts, features
+from keras_i3d.facts import Facts
 from keras_i3d.features import presets, windowing
 from keras_i3d.features.presets import PRESETS
 from keras_i3d.models import families, family
+from keras_i3d.specs import INPUT_CHANNELS
 
 NAMES = (
     "thumos14-actionformer",
@@ -110,10 +112,10 @@ def made(tmp_path_factory):
     weights = {}
     for model, stream in (("I3D", "rgb"), ("I3D", "flow"), ("I3DResNet50-nonlocal", "rgb")):
         keras.utils.set_random_seed(len(weights))
-        weights[model, stream] = folder / f"{model}_{stream}.keras"
+        shape = (None, None, None, INPUT_CHANNELS[stream])
         with short_networks():
-            built = families.find(model).build(stream=stream, classes=3, depth_multiplier=0.1)
-        built.save(weights[model, stream])
+            built = families.find(model).build(stream=stream, classes=3, depth_multiplier=0.1, input_shape=shape)
+        weights[model, stream] = facts.note(built, Facts(stream, 3, family=model, depth_multiplier=0.1))
     draw = np.random.default_rng(0)
     scene = np.kron(draw.integers(0, 255, (12, 40, 3)), np.ones((4, 4, 1))).astype("uint8")
     frames = [scene[:, i // 2 : i // 2 + 64] for i in range(FRAMES)]
@@ -137,6 +139,7 @@ def made(tmp_path_factory):
 def short_networks():
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
+        small_features.op_by_op(patch)
         yield
 
 
