@@ -26,9 +26,9 @@ class LogitNetwork:
 
     Attributes:
         size: logits of a row.
-        card: {"weights", "licence", "logits", "sha256", "precision"}: what they are called, their licence (None if nobody
-            said), how many logits, the hash of all arrays by the order of their layers' names, and what is computed in,
-            such as "float32".
+        card: {"weights", "licence", "logits", "sha256", "precision"}: what they are called, their licence (None if
+            nobody said), how many logits, the hash of all arrays by the order of their layers' names, and what is
+            computed in, such as "float32".
         other: what it is, if published numbers are not by it; else "".
     """
 
