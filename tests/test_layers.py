@@ -287,8 +287,8 @@ COVERED_BY = {
     "weights/pickles": "weights/test_torch_files.py",
     "weights/remote": "weights/test_download.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
-    "features/feeding": "features/test_extraction.py",
-    "features/stream_clips": "features/test_extraction.py",
+    "features/feeding": "features/test_video_extractor.py",
+    "features/stream_clips": "features/test_video_extractor.py",
     "features/video_features": "features/test_layouts.py",
 }
 

@@ -5,7 +5,7 @@ from keras_i3d import on_first_use
 _HOMES = {
     "PRESETS": "keras_i3d.features.presets",
     "Extraction": "keras_i3d.features.extracting",
-    "Extractor": "keras_i3d.features.extraction",
+    "Extractor": "keras_i3d.features.video_extractor",
     "FeatureFolder": "keras_i3d.features.feature_folder",
     "FeaturesError": "keras_i3d.errors",
     "Layout": "keras_i3d.features.layouts",

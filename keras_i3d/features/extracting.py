@@ -8,11 +8,11 @@ import os
 import time
 
 from keras_i3d import paths
-from keras_i3d.features import extraction, feature_files, feature_workers, layouts
-from keras_i3d.features.extraction import Extractor
+from keras_i3d.features import feature_files, feature_workers, layouts, video_extractor
 from keras_i3d.features.layouts import Layout
 from keras_i3d.features.output_folder import OutputFolder
 from keras_i3d.features.presets import PRESETS
+from keras_i3d.features.video_extractor import Extractor
 from keras_i3d.progress import Bar
 from keras_i3d.specs import BOTH
 
@@ -183,7 +183,7 @@ def settings_of(preset, settings):
     others = {name: value for name, value in settings.items() if name in of_extractor}
     weights = tuple(stream for stream in (*STREAM_ORDER, BOTH) if others.get(stream) is not None)
     if preset is None and "streams" not in given:
-        weights = weights or (others.get("model") and extraction.published_streams(others["model"]))
+        weights = weights or (others.get("model") and video_extractor.published_streams(others["model"]))
         given |= {"streams": weights} if weights else {}
     base = {}
     if preset is not None:

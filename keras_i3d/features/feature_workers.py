@@ -10,9 +10,9 @@ import threading
 from keras_i3d import pipelines
 from keras_i3d.errors import FeaturesError, system_line
 from keras_i3d.features import layouts
-from keras_i3d.features.extraction import Extractor
 from keras_i3d.features.layouts import Layout
 from keras_i3d.features.output_folder import OutputFolder
+from keras_i3d.features.video_extractor import Extractor
 
 DIRECT = "DirectRunner"
 WORKERS = 2

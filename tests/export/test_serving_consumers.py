@@ -86,6 +86,7 @@ def program(words, folder, **environment):
     return result.stdout
 
 
+@pytest.mark.slow  # OpenVINO and a C program load the same export at once
 def test_saved_model_cli_shows_and_runs_every_signature(exported, inputs, labels, tmp_path):
     """TensorFlow's own tool, all its commands in one process, where importing keras_i3d or Keras raises."""
     commands, tag = [["show", "--dir", str(exported.folder / "1"), "--all"]], ["--tag_set", "serve"]

@@ -10,8 +10,8 @@ from made import films, small_features, tiny
 
 from keras_i3d.features import comparing
 from keras_i3d.features.comparing import compare
-from keras_i3d.features.extraction import Extractor
 from keras_i3d.features.layouts import Layout
+from keras_i3d.features.video_extractor import Extractor
 
 
 def made(rows=40, channels=64, seed=0, crops=None):

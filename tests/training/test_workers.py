@@ -157,6 +157,7 @@ def difference(output, expected):
     return max(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-6) for a, b in pairs)
 
 
+@pytest.mark.slow  # two devices of one process are held to the same at once
 def test_two_workers_are_one_process_with_the_whole_batch(alone, records, tmp_path):
     """Up to the order of float32 sums: batch norm and gradients are added up in two parts."""
     processes, _ = start(records, tmp_path)

@@ -17,9 +17,9 @@ import keras_i3d
 from keras_i3d import facts, flow, inference, networks, video
 from keras_i3d.errors import VideoError
 from keras_i3d.facts import Facts
-from keras_i3d.features import cropping, extraction, feeding, layouts, stream_clips, windowing
-from keras_i3d.features.extraction import Extractor
+from keras_i3d.features import cropping, feeding, layouts, stream_clips, video_extractor, windowing
 from keras_i3d.features.layouts import CROP_ORDERS, Layout
+from keras_i3d.features.video_extractor import Extractor
 from keras_i3d.inference import chunks
 from keras_i3d.models import families, inception
 from keras_i3d.models.receptive_fields import of_layers
@@ -211,7 +211,7 @@ def test_a_feature_through_the_head_is_the_clips_logits(name):
     """Endpoint None and a window: for every network, an answer that is its last row included."""
     row, net = SHORT[name], networks.load(family_model(name))
     layout = Layout(streams=(net.stream,), window=row.min_frames + 3 * row.step)
-    rows = extraction._rows_model(layout, net, extraction._layer(layout, net))
+    rows = video_extractor._rows_model(layout, net, video_extractor._layer(layout, net))
     shape = (2, layout.window, row.min_size + 8, row.min_size + 16, INPUT_CHANNELS[net.stream])
     clip = np.random.default_rng(3).uniform(-1, 1, shape).astype("float32")
     features = np.asarray(rows(clip, training=False))
@@ -220,11 +220,11 @@ def test_a_feature_through_the_head_is_the_clips_logits(name):
     found = np.asarray(head(features[:, None, None, None]))[:, 0, 0, 0]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     logits = dataclasses.replace(layout, endpoint="logits")
-    rows = extraction._rows_model(logits, net, extraction._layer(logits, net))
+    rows = video_extractor._rows_model(logits, net, video_extractor._layer(logits, net))
     np.testing.assert_allclose(np.asarray(rows(clip, training=False)), wanted, rtol=1e-4, atol=1e-5)
     # Of one pass, each row of logits is one of the head's; their mean, or the last, is the answer.
     dense = dataclasses.replace(logits, window="all", step=None)
-    rows = np.asarray(extraction._rows_model(dense, net, extraction._layer(dense, net))(clip, training=False))
+    rows = np.asarray(video_extractor._rows_model(dense, net, video_extractor._layer(dense, net))(clip, training=False))
     answer = rows[:, -1] if row.answer == "last" else rows.mean(axis=1)
     np.testing.assert_allclose(answer, wanted, rtol=1e-4, atol=1e-5)
 
@@ -629,13 +629,13 @@ def test_features_that_are_not_finite():
     ],
 )
 def test_whose_weights(network, stream, given, wanted):
-    assert extraction._weights(network, stream, given) == wanted
+    assert video_extractor._weights(network, stream, given) == wanted
 
 
 def test_networks_without_weights():
     for network, stream in (("S3D", "flow"), ("FusedTwoStream", "both"), (None, "both")):
         with pytest.raises(ValueError, match=f"published for {stream}. Pass {stream}= with weights of your own"):
-            extraction._weights(network, stream, None)
+            video_extractor._weights(network, stream, None)
 
 
 @pytest.mark.slow
