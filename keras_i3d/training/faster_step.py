@@ -153,15 +153,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
 class Conv3D(keras.layers.Conv3D):
     """A convolution of stride 2 over few channels, which trains in bfloat16 on a CPU on a rearranged input.
 
-    Eight neighbours become channels: stride 1 over 8 C channels. It keeps Keras's class name, by which weight files are
-    laid out.
+    Eight neighbours become channels: stride 1 over 8 C channels. In other precisions a clip of no more frames than the
+    kernel gets its zeros in an operation of their own: of such clips oneDNN's gradient by the kernel crashes (5 frames)
+    or is garbage (7; TensorFlow 2.21). It keeps Keras's class name, by which weight files are laid out.
     """
 
     def call(self, inputs, training=None):
-        if not (training and self._rearranges()):
+        sizes = inputs.shape[1:4]
+        if training and self._rearranges():
+            kernel = blocks.space_to_depth_kernel(self.kernel)
+            outputs = ops.conv(blocks.space_to_depth(inputs), kernel, 1, "same", data_format="channels_last")
+        elif training and None not in sizes and sizes[0] <= self.kernel_size[0]:
+            zeros = [size - 2 + length % 2 for size, length in zip(self.kernel_size, sizes)]  # as of SAME
+            around = [(0, 0), *((each // 2, each - each // 2) for each in zeros), (0, 0)]
+            outputs = ops.conv(ops.pad(inputs, around), self.kernel, self.strides, "valid", data_format="channels_last")
+        else:
             return super().call(inputs)
-        kernel = blocks.space_to_depth_kernel(self.kernel)
-        outputs = ops.conv(blocks.space_to_depth(inputs), kernel, 1, "same", data_format="channels_last")
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)

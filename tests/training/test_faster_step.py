@@ -130,6 +130,29 @@ def test_first_convolution_on_rearranged_input(shape):
         np.testing.assert_allclose(a, b, rtol=2**-7, atol=2**-8 * np.abs(b).max())
 
 
+@pytest.mark.parametrize("shape", [(5, 32, 32), (7, 32, 34), (6, 33, 32), (3, 32, 31)])
+def test_first_convolution_of_a_clip_shorter_than_its_kernel(shape):
+    """Next to the same clip and frames of zeros behind it, which bring it to a length whose gradient is sound."""
+    size, length = 7, 9 if shape[0] % 2 else 10
+    x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype("float32")
+    longer = np.concatenate([x, np.zeros((2, length - shape[0], *shape[1:], 3), "float32")], axis=1)
+    plain = keras.layers.Conv3D(8, size, 2, "same", use_bias=False)
+    plain.build((None, None, None, None, 3))
+    fast = faster_step.Conv3D.from_config(plain.get_config())
+    fast.build((None, None, None, None, 3))
+    fast.set_weights(plain.get_weights())
+    steps = -(-shape[0] // 2)
+
+    @tf.function
+    def gradient(layer, clip):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(clip, training=True)[:, :steps] ** 2)
+        return loss, tape.gradient(loss, layer.kernel)
+
+    for found, wanted in zip(gradient(fast, tf.constant(x)), gradient(plain, tf.constant(longer))):
+        assert distance([found], [wanted]) < 1e-5
+
+
 def test_same_names_weights_and_outputs(monkeypatch):
     tiny.shorten(monkeypatch, SHORT)
     model = build()
