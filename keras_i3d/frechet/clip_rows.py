@@ -5,16 +5,16 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
-import os
 
 import numpy as np
 
 from keras_i3d.errors import EvaluationError, VideoError, notice
+from keras_i3d.flow import pairs
 from keras_i3d.frechet import fvd_protocols
 from keras_i3d.frechet.fvd_protocols import Protocol
 from keras_i3d.frechet.gaussians import Gaussian
 
-WORKERS = max(1, min(4, os.cpu_count() or 1))  # threads that decode and resize
+WORKERS = min(4, pairs.cores())  # threads that decode and resize
 BLOCK = 64  # rows that wait for each other, a multiple of any protocol's
 NAMED = 5  # videos that lines name of those that are left out
 

@@ -11,7 +11,7 @@ import types
 import keras
 import numpy as np
 import pytest
-from made import films, small_features, tiny
+from made import drawn, films, small_features, tiny
 
 import keras_i3d
 from keras_i3d import facts, flow, inference, networks, video
@@ -57,15 +57,7 @@ def model(name, stream):
     made = row.build(
         stream=stream, classes=CLASSES, depth_multiplier=WIDTH, input_shape=shape, classifier_activation="softmax"
     )
-    draw = np.random.default_rng(7)
-    for weight in made.weights:
-        if "variance" in weight.name:
-            value = 0.5 + draw.random(weight.shape)
-        elif len(weight.shape) > 1:
-            value = draw.standard_normal(weight.shape) * np.sqrt(2 / np.prod(weight.shape[:-1]))
-        else:
-            value = 0.1 * draw.standard_normal(weight.shape) + (weight.name == "gamma")
-        weight.assign(value)
+    drawn.seeded(made, 7)
     spec = dataclasses.replace(row.clips[stream], short_side=40, crop=32)
     return facts.note(made, Facts(stream, CLASSES, tuple("abcd"), "softmax", WIDTH, "float32", spec, "", name, "MIT"))
 

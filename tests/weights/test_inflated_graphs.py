@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from made import ROOT, goldens
+from made import ROOT, drawn, goldens
 
 from keras_i3d import builders
 from keras_i3d.errors import WeightsError
@@ -17,24 +17,10 @@ from keras_i3d.weights.originals.catalogue import ORIGINALS
 ANY = (None, None, None, 3)
 
 
-def seeded(model, seed=0):
-    """Gives a 2D network values that show a fault: no bias is 0, no variance 1, and no layer saturates."""
-    draw = np.random.default_rng(seed)
-    for weight in model.weights:
-        if "variance" in weight.name:
-            value = 0.5 + draw.random(weight.shape)
-        elif len(weight.shape) > 1:
-            value = draw.standard_normal(weight.shape) * np.sqrt(2 / np.prod(weight.shape[:-1]))
-        else:
-            value = 0.1 * draw.standard_normal(weight.shape) + (weight.name == "gamma")
-        weight.assign(value)
-    return model
-
-
 @pytest.fixture(scope="module")
 def resnet50():
     """`keras.applications.ResNet50` for images of any size, without its top."""
-    return seeded(keras.applications.ResNet50(weights=None, include_top=False, input_shape=(None, None, 3)))
+    return drawn.seeded(keras.applications.ResNet50(weights=None, include_top=False, input_shape=(None, None, 3)))
 
 
 # Against gluon-cv's own
@@ -109,7 +95,7 @@ def test_a_boring_video_is_keras_applications_resnet50(resnet50):
 
 @pytest.mark.slow
 def test_a_boring_video_is_keras_applications_resnet101():
-    flat = seeded(keras.applications.ResNet101(weights=None, include_top=False, input_shape=(None, None, 3)))
+    flat = drawn.seeded(keras.applications.ResNet101(weights=None, include_top=False, input_shape=(None, None, 3)))
     row = families.find("I3DResNet101-keras")
     model = inflation.inflate(flat, row.build(include_top=False, input_shape=ANY))
     image = np.random.default_rng(1).uniform(-100, 100, (32, 32, 3)).astype("float32")
@@ -155,7 +141,7 @@ def middle(model, image, frames):
 
 
 def test_vgg16_inflated():
-    flat = seeded(keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 48, 3)))
+    flat = drawn.seeded(keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 48, 3)))
     model = inflated_graphs.inflate_graph(flat)
     assert (model.input_shape, model.output_shape) == ((None, None, 32, 48, 3), (None, None, 1, 1, 512))
     assert [layer.name for layer in model.layers] == [layer.name for layer in flat.layers]
