@@ -311,7 +311,7 @@ def test_bad_arguments(row):
     for arguments, message in (
         (
             {"input_shape": (frames - 1, side, side, channels)},
-            f"{row.name} takes clips of at least {frames} frames.*Pass",
+            f"^({row.name}|{row.of}) takes clips of at least {frames} frames.*Pass",  # the row, or the builder
         ),
         ({"input_shape": (frames, side - 1, side, channels)}, f"{side - 1} high"),
         ({"input_shape": (frames, side, side - 2, channels)}, f"{side - 2} wide"),
@@ -494,11 +494,11 @@ def test_weights_of_another_network_are_refused(short, tmp_path):
     found = families.of_layers(by_name.layer_shapes(narrow(short)))
     assert found.layout() == short.layout()
     others = [each for each in SHORT.values() if each.of not in (short.of, found.of) and each.shares != found.name]
-    others = [each for each in others if set(each.clips) & set(short.clips)]
+    stream = stream_of(short)
+    others = [each for each in others if stream in each.clips]
     if not others:
         return
     other = others[list(SHORT).index(short.name) % len(others)]
-    stream = stream_of(short)
     with pytest.raises(WeightsError, match=f"holds weights of {found.name}; this model is {other.name}. Pass"):
         builders.build(other.name, weights=path, stream=stream, input_shape=(None, None, None, INPUT_CHANNELS[stream]))
 
