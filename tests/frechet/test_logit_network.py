@@ -19,6 +19,7 @@ def test_the_published_weights_are_those_of_published_numbers(repository, capsys
         "licence": "Apache-2.0",
         "logits": 400,
         "sha256": digest,
+        "precision": "float32",
     }
     clips = np.random.default_rng(0).uniform(0, 255, (3, 9, 32, 32, 3)).astype(np.float32)
     named = network.to_logits().predict(fvd_protocols.scaled(clips), verbose=0)
