@@ -43,6 +43,8 @@ OPENCV = "opencv-contrib-python-headless>=4.8.0.74,<6"
 REPORT = "matplotlib>=3.6.0,<4"
 SVM = "scikit-learn>=1.2.0,<2"
 SERVING = "tensorflow-serving-api>=2.16.1,<3"
+WANDB = "wandb>=0.20.1,<1"
+MLFLOW = "mlflow>=3.9.0,<4"
 
 setup(
     name="keras-i3d",
@@ -61,7 +63,9 @@ setup(
         "official": OFFICIAL,  # RandAugment; not in one environment with `io`
         "beam": [BEAM],  # records and features at scale
         "tensorboard": ["tensorboard>=2.16.2,<3"],  # to look at the logs of training, which are written without it
-        "report": [REPORT],  # pictures and report.html of `evaluate`
+        "wandb": [WANDB],  # `train --log=wandb`
+        "mlflow": [MLFLOW],  # `train --log=mlflow`
+        "report": [REPORT],  # pictures and report.html of `evaluate`, and those of the confusions in training
         "svm": [SVM],  # `evaluate --fusion=svm`
         "serving": [SERVING],  # `ask` by gRPC; its messages, and grpcio
         "test": [

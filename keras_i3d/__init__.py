@@ -57,8 +57,11 @@ _REGISTERED = (
     "keras_i3d.models.nonlocal_block",
     "keras_i3d.models.recurrent",
     "keras_i3d.models.stacking",
+    "keras_i3d.training.confusions",
     "keras_i3d.training.faster_step",
+    "keras_i3d.training.losses",
     "keras_i3d.training.objective",
+    "keras_i3d.training.optimizing",
 )
 
 __all__ = [

@@ -16,6 +16,8 @@ from keras_i3d.errors import ServerError, notice
 from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import QUALITY
 
+TOP = 5  # classes that are named of networks for one label a video
+
 
 class Grpc:
     """A model behind `tensorflow.serving.PredictionService`."""
@@ -254,10 +256,17 @@ class Model:
             mean = [value / clips for value in sums]
             yield Answer(len(jpegs), clips, 0.0, len(jpegs) / self.fps, False, self.length, mean)
 
-    def best(self, logits, top):
-        """Returns [(label, probability)] of the `top` best classes, best first."""
+    def best(self, logits, top=None):
+        """Returns [(label, probability)] of the `top` best classes, best first.
+
+        None takes 5; of networks for several labels a video all above their thresholds, of which there may be none.
+        """
         shares = probabilities(logits, self.facts["activation"])
-        order = sorted(range(len(logits)), key=lambda i: -logits[i])[:top]
+        order, least = sorted(range(len(logits)), key=lambda i: -logits[i]), self.facts.get("thresholds")
+        if top is None and least is not None:
+            order = [i for i in order if shares[i] >= least[i]]
+        else:
+            order = order[: TOP if top is None else top]
         return [(self.facts["labels"][i], float(shares[i])) for i in order]
 
 

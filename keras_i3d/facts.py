@@ -11,6 +11,7 @@ import numbers
 
 import numpy as np
 
+from keras_i3d import threshold_files
 from keras_i3d.errors import notice
 from keras_i3d.models import families, two_stream
 from keras_i3d.models.family import clip_check
@@ -18,7 +19,7 @@ from keras_i3d.specs import INPUT_CHANNELS, LABEL_LISTS, ClipSpec
 
 HEAD_DIGEST = "head"  # in a model, next to the record: digest of the head that it was noted of
 KEY = "keras_i3d"  # of the notes in a `.weights.h5`
-SOFTMAX = "softmax"
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Facts:
         family: which network it is: the name of a row of `models.families`.
         licence: that of the published weights that they are, or that their training began with: an SPDX identifier,
             with words after it where it depends on something; None if nobody said.
+        thresholds: of a network that ends in a sigmoid, from which probability on each class counts as there, in the
+            order of the classes; None if none were chosen.
     """
 
     stream: str
@@ -50,12 +53,15 @@ class Facts:
     source: str = ""
     family: str = families.DEFAULT
     licence: str | None = None
+    thresholds: tuple | None = None
 
     def record(self):
         """Returns plain numbers, strings, lists and dictionaries, as JSON and Keras's configurations hold them."""
         content = dataclasses.asdict(self)
         if isinstance(self.labels, tuple):
             content["labels"] = list(self.labels)
+        if self.thresholds is not None:
+            content["thresholds"] = list(self.thresholds)
         if self.clip is not None:
             content["clip"] |= {"mean": list(self.clip.mean), "std": list(self.clip.std)}
         return content
@@ -126,9 +132,13 @@ def parse(record, stream=None):
                 name: tuple(v) if isinstance(v, list) else v for name, v in _known(content["clip"], ClipSpec).items()
             }
             content["clip"] = ClipSpec(**_checked(clip, "clip."))
-        if isinstance(content.get("labels"), list):
-            content["labels"] = tuple(content["labels"])
-        return Facts(**_checked(content))
+        for name in ("labels", "thresholds"):
+            if isinstance(content.get(name), list):
+                content[name] = tuple(content[name])
+        found = Facts(**_checked(content))
+        if None not in (found.thresholds, found.classes) and len(found.thresholds) != found.classes:
+            raise ValueError(f"{len(found.thresholds)} thresholds for {found.classes} classes")
+        return found
     except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"what it notes about itself cannot be read ({error})") from error
 
@@ -177,6 +187,7 @@ RULES = {  # what each fact is if it is said, in words and as a test
     "source": ("text", _is_text),
     "family": ("the name of a network", lambda value: isinstance(value, str) and value in families.FAMILIES),
     "licence": (f"one line of at most {LINE} characters", _is_line),
+    "thresholds": ("a number in [0, 1] for each class", threshold_files.is_thresholds),
     "fps": ("frames per second, at most 1000", _number(1e-3, 1000)),
     "short_side": (f"pixels, at most {SIZE}", _whole(SIZE)),
     "crop": (f"pixels, at most {SIZE}", _whole(SIZE)),
@@ -220,8 +231,8 @@ def of(model):
         return None
     found = dataclasses.replace(found, family=families.of(model).name)
     if classes(model) is None:
-        return dataclasses.replace(found, classes=None, labels=None, activation=None)
-    if layer.facts.get(HEAD_DIGEST) != _head_digest(model):
+        return dataclasses.replace(found, classes=None, labels=None, activation=None, thresholds=None)
+    if layer.facts.get(HEAD_DIGEST) != head_digest(model):
         return None
     return dataclasses.replace(found, classes=classes(model), activation=_own_activation(model) or found.activation)
 
@@ -248,12 +259,12 @@ def note(model, facts):
         own["family"] = families.of(model).name
         record = dataclasses.replace(facts, **own).record()
         parse(record)
-        layer.facts = {**record, HEAD_DIGEST: _head_digest(model)}
+        layer.facts = {**record, HEAD_DIGEST: head_digest(model)}
     return model
 
 
-def _head_digest(model):
-    """The sha256 of a head's arrays; None without a head."""
+def head_digest(model):
+    """Returns the sha256 of the arrays of a model's head; None without a head."""
     if classes(model) is None:
         return None
     digest = hashlib.sha256()

@@ -7,9 +7,9 @@ import os
 import keras
 import numpy as np
 
-from keras_i3d import facts, paths, runs
+from keras_i3d import facts, paths, runs, threshold_files
 from keras_i3d.errors import notice
-from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d.facts import SIGMOID, SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.models.blocks import HeadPool
 from keras_i3d.precision import PRECISIONS, policy
@@ -136,7 +136,8 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS, accep
     """Loads the network of one stream.
 
     Args:
-        weights: a published name; the folder of a training run, or a weights file in it; a `.weights.h5`, `.keras`,
+        weights: a published name; the folder of a training run, which stands for its best weights, and for the last
+            where there are no others, or a weights file in it; a `.weights.h5`, `.keras`,
             TensorFlow checkpoint or file of the original's code anywhere else; a model that this package made, of any
             fixed size or none; or None for a network that was never trained.
         stream: "rgb" or "flow"; None takes what `weights` is of.
@@ -159,8 +160,10 @@ def load(weights, stream=None, precision=None, attempts=download.ATTEMPTS, accep
     elif runs.is_run(weights):
         run = runs.read(weights)
         _check_stream(run.stream, stream, f"{weights}, a run")  # before its model is read
-        model = runs.load_model(weights, precision=wanted)
-        network = dataclasses.replace(_of_model(model, run.facts, os.fspath(weights), None), run=run)
+        file = runs.weights_file(weights)
+        model = runs.load_model(file, precision=wanted)
+        known = dataclasses.replace(run.facts, thresholds=facts.of(model).thresholds)
+        network = dataclasses.replace(_of_model(model, known, os.fspath(file), None), run=run)
     elif _is_keras(weights):
         model = keras_files.load(weights)
         network = _of_model(model, facts.of(model), os.fspath(weights), wanted)
@@ -287,6 +290,39 @@ def activation(networks):
         notice("the network ends in its logits and does not say what it was trained with; softmax is taken")
         return SOFTMAX
     return found
+
+
+def thresholds(given, networks, labels, activation):
+    """Returns from which probability on each class counts as there; None of networks that do not end in a sigmoid.
+
+    Args:
+        given: what a user gives, as of `threshold_files.given`; None for what was chosen for the network. Where nothing
+            was, or where several networks answer together, it is 0.5, and a line says so.
+        networks: {stream: Network}.
+        labels: class names.
+        activation: of the networks, as `activation` gives it.
+
+    Raises:
+        ValueError: thresholds that cannot be, or of networks of one label a video.
+    """
+    if activation != SIGMOID:
+        if given is not None:
+            raise ValueError(
+                f"thresholds= is of networks that end in a sigmoid, whose classes do not exclude each other. Received: "
+                f"thresholds={given!r} and {activation}"
+            )
+        return None
+    if given is not None:
+        return threshold_files.given(given, labels)
+    own = [network.facts.thresholds for network in networks.values()]
+    if len(own) == 1 and own[0] is not None:
+        return own[0]
+    why = "no thresholds were chosen" if not any(own) else "thresholds were chosen for each stream alone"
+    notice(
+        f"{why}, so a class counts as there from {threshold_files.DEFAULT:g} on; evaluate --choose_thresholds chooses "
+        "them on a validation split"
+    )
+    return (threshold_files.DEFAULT,) * len(labels)
 
 
 def one_value(by_stream, what):

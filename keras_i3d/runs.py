@@ -12,15 +12,15 @@ import os
 import pathlib
 import re
 
-from keras_i3d import facts, paths
-from keras_i3d.errors import WeightsError, one_line
-from keras_i3d.facts import SOFTMAX, Facts
+from keras_i3d import facts, paths, threshold_files
+from keras_i3d.errors import WeightsError, notice, one_line
+from keras_i3d.facts import SIGMOID, SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.precision import policy
 from keras_i3d.recipes import Recipe
-from keras_i3d.specs import HALF, INPUT_CHANNELS, RecordSpec, check_stream
+from keras_i3d.specs import HALF, INPUT_CHANNELS, LABELLINGS, RecordSpec, check_stream
 from keras_i3d.version import __version__
-from keras_i3d.weights import by_name, keras_files, sources
+from keras_i3d.weights import by_name, h5_files, keras_files, sources
 
 FACTS, MODEL, BEST = "run.json", "model.keras", "best.weights.h5"
 HEADS = "heads"  # in the `run.json` of a run of several data sets: their names, and nothing of the heads themselves
@@ -51,7 +51,9 @@ class Run:
         weights_licence: the licence of what it started from, as of `Facts`; None for fresh weights, or if nobody said.
         weights_source: where those weights are from, for people.
         shared_with: names of the other data sets that its body was trained on at the same time, each with its own head.
+        labelling: of its records, "single", "multi" or "timed", as of `specs.LABELLINGS`.
         folder: where it lies; None before it was written.
+        chosen: the `threshold_files.Chosen` that lies in it; None if none were chosen.
     """
 
     stream: str
@@ -73,7 +75,9 @@ class Run:
     weights_licence: str | None = None
     weights_source: str = ""
     shared_with: tuple = ()
+    labelling: str = "single"
     folder: pathlib.Path | None = dataclasses.field(default=None, compare=False)
+    chosen: threshold_files.Chosen | None = dataclasses.field(default=None, compare=False)
 
     @property
     def clip(self):
@@ -88,7 +92,7 @@ class Run:
             stream=self.stream,
             classes=len(self.labels),
             labels=self.labels,
-            activation=SOFTMAX,
+            activation=SOFTMAX if self.labelling == "single" else SIGMOID,
             depth_multiplier=self.recipe.depth_multiplier or 1.0,
             precision=self.recipe.precision or "float32",
             clip=self.clip,
@@ -96,6 +100,23 @@ class Run:
             family=self.family,
             licence=self.weights_licence,
         )
+
+    def facts_of(self, model):
+        """The Facts of its model, with the thresholds that were chosen if they were for that model's head."""
+        if self.chosen is None:
+            return self.facts
+        if self.chosen.head != facts.head_digest(model):
+            notice(
+                f"{self.folder / threshold_files.NAME} was chosen for other weights of the run, and is left out; "
+                "choose again: evaluate --choose_thresholds"
+            )
+            return self.facts
+        return dataclasses.replace(self.facts, thresholds=self.chosen.thresholds)
+
+    @property
+    def measure(self):
+        """The figure of a validation that its best weights have the most of: "top1", or "map" of several labels."""
+        return "top1" if self.labelling == "single" else "map"
 
     def told(self, source):
         """Returns what is said of where its weights are from, and of which ones these were made if a licence counts."""
@@ -110,7 +131,7 @@ class Run:
     def text(self):
         """Returns what `run.json` holds, as JSON."""
         content = dataclasses.asdict(self)
-        del content["folder"]
+        del content["folder"], content["chosen"]
         return json.dumps(content, indent=1) + "\n"
 
     def log(self):
@@ -183,7 +204,7 @@ def read(folder):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in content["recipe"].items()}
-        known = {field.name for field in dataclasses.fields(Run)} - {"folder"}
+        known = {field.name for field in dataclasses.fields(Run)} - {"folder", "chosen"}
         given = {name: value for name, value in content.items() if name in known}
         given |= {name: tuple(given[name]) for name in ("mean", "std", "shared_with") if name in given}
         given |= {
@@ -193,13 +214,26 @@ def read(folder):
         }
         run = Run(**{**given, "labels": tuple(content["labels"]), "folder": found})
         _check(run, content["labels"])
-        return run
     except Exception as error:  # of damaged text, or of values of other kinds: any of a dozen of types
         said = f"{type(error).__name__}: {one_line(error)}"
         version = content.get("version") if isinstance(content, dict) else None
         if version not in (None, __version__):
             said += f". keras_i3d {version} wrote it: read it by that version"
         raise ValueError(f"{path} is not of a run that this version reads: {said}") from error
+    return dataclasses.replace(run, chosen=_chosen(run))
+
+
+def _chosen(run):
+    """The thresholds that lie in a run's folder; None if there are none. The errors are those of `read`."""
+    if not (run.folder / threshold_files.NAME).is_file():
+        return None
+    found = threshold_files.read(run.folder)
+    if found.labels != tuple(run.labels):
+        raise ValueError(
+            f"{run.folder / threshold_files.NAME} must be of the run's own classes. Received: {len(found.labels)} "
+            f"others. Remove it, or choose again: evaluate --choose_thresholds"
+        )
+    return found
 
 
 def _check(run, labels):
@@ -213,33 +247,57 @@ def _check(run, labels):
         value = getattr(run, name)
         if not (isinstance(value, kind) or (value is None and name in ("validation", "weights"))):
             raise ValueError(f"{name} is {type(value).__name__}")
+    if run.labelling not in LABELLINGS:
+        raise ValueError(f"labelling is one of {', '.join(LABELLINGS)}")
     if type(run.seed) is not int:
         raise ValueError("seed is no whole number")
     if not all(isinstance(name, str) for name in run.shared_with):
         raise ValueError("shared_with are names of data sets")
 
 
-def weights_file(folder, best=None):
-    """Returns the path of the file that a run's name stands for; the arguments and errors are those of `load_model`."""
+def weights_file(folder, best=None, quiet=False):
+    """Returns the path of the file that a run's name stands for.
+
+    Args:
+        folder, best: as for `load_model`, as are the errors.
+        quiet: whether nothing is said where a folder stands for its best weights.
+    """
     found = _one_head(folder)
-    best = pathlib.Path(folder).name == BEST if best is None else best
+    name = pathlib.Path(folder).name
+    by_default = best is None and name not in (MODEL, BEST)
+    if by_default:
+        best = (found / BEST).is_file()
+    elif best is None:
+        best = name == BEST
     path = found / (BEST if best else MODEL)
-    if path.is_file():
-        return path
-    if best:
-        raise ValueError(f"{found} has no {BEST}: no validation yet, or none asked for.")
-    instead = f" Or name {found / BEST} for its best weights so far." if (found / BEST).is_file() else ""
-    raise ValueError(
-        f"{found} has no {MODEL}: its training has not ended. Start the same `train` command again to end it." + instead
-    )
+    if not path.is_file():
+        if best:
+            raise ValueError(f"{found} has no {BEST}: no validation yet, or none asked for.")
+        instead = f" Or name {found / BEST} for its best weights so far." if (found / BEST).is_file() else ""
+        raise ValueError(
+            f"{found} has no {MODEL}: its training has not ended. Start the same `train` command again to end it."
+            + instead
+        )
+    if by_default and best and not quiet:
+        last = f"{found / MODEL} names the last" if (found / MODEL).is_file() else "its training has not ended"
+        notice(f"{folder}: the best weights are taken, {told_of_best(folder)}; {last}")
+    return path
+
+
+def told_of_best(folder):
+    """Returns what the best weights of a run are of, for people: "step 54, val_top1 0.9375"."""
+    source = h5_files.facts_of(_one_head(folder) / BEST)
+    found = re.search(r"step \d+, val_\w+ [\d.]+", source.source if source else "")
+    return found[0] if found else BEST
 
 
 def load_model(folder, best=None, precision=None):
     """Loads the model of a run.
 
     Args:
-        folder: the run's folder, whose `model.keras` is the state after the last step; or the path of its
-            `best.weights.h5`, the state that did best on the validation split.
+        folder: the run's folder, which stands for its best weights, and where there are none for the last, a line
+            saying so; or the path of its `best.weights.h5`, the state that did best on the validation split; or of its
+            `model.keras`, the state after the last step.
         best: True and False choose between the two whatever the path.
         precision: a Keras policy to compute in; by default the one it was trained in.
 
@@ -269,7 +327,7 @@ def load_model(folder, best=None, precision=None):
     if not best and precision not in (None, run.facts.precision):
         trained, model = model, _built(run, precision, by_name.layer_weights(model), path)
         model.set_weights(trained.get_weights())
-    return facts.note(model, run.facts)
+    return facts.note(model, run.facts_of(model))
 
 
 def _built(run, precision, weights, path):

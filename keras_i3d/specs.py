@@ -26,6 +26,8 @@ STREAMS = {channels: stream for stream, channels in INPUT_CHANNELS.items()}  # b
 QUALITY = 95  # of the JPEGs of records
 FLOW_METHODS = ("tvl1", "opencv", "dis")  # what they are is in `flow.pairs`
 FLOW_SCHEMES = ("exact", "rounded", "mediapipe")  # what they mean is in `flow.quantize`
+LABELLINGS = ("single", "multi", "timed")  # of a data set: one class a video, several, or several with their times
+BALANCES = ("none", "sqrt", "equal")  # of classes with few and with many clips: as they are, between, alike
 LABEL_LISTS = {"kinetics400": 400, "kinetics600": 600}  # published lists of class names, and how many each has
 
 

@@ -103,7 +103,7 @@ def sheet(frames, flow=None, title="", fps=FPS, columns=6, count=12, width=160, 
     cells += [blank] * (-len(cells) % columns)
     rows = [np.concatenate(cells[at : at + columns], axis=1) for at in range(0, len(cells), columns)]
     below = [] if flow is None or not legend else [_legend(rows[0].shape[1], scale, bound is None)]
-    return np.concatenate([_text_line(title, rows[0].shape[1]), *rows, *below])
+    return np.concatenate([text_line(title, rows[0].shape[1]), *rows, *below])
 
 
 def save(path, frames, flow=None, title="", fps=FPS, bound=None, width=256):
@@ -150,7 +150,7 @@ def _animated(frames, flow, title, fps, bound, width, legend):
     cells = (
         _cell(frames[i], None if flow is None else flow[i], f"{i / fps:.2f} s", width, scale) for i in range(length)
     )
-    above = _text_line(title, width + 2)
+    above = text_line(title, width + 2)
     below = [] if flow is None or not legend else [_legend(width + 2, scale, bound is None)]
     pictures = [np.concatenate([above, cell, *below]) for cell in cells]
     first, *rest = _in_one_palette(pictures, flow)
@@ -191,7 +191,7 @@ def _legend(width, bound, own):
     wheel = _painted_wheel(min(WHEEL_SIDE, width) / 2)
     darker = f"; {1 - QUANTILE:.1%} of this clip is faster, and darker" if own else ""
     said = f"full colour: {bound:.3g} pixels per frame{darker}"
-    text = _text_line(f"the wheel: where a point moves to; {said}", max(width - len(wheel) - 12, 1))
+    text = text_line(f"the wheel: where a point moves to; {said}", max(width - len(wheel) - 12, 1))
     height = max(len(wheel), len(text)) + 8
     strip = np.full((height, width, 3), 255, np.uint8)
     for part, left in ((wheel, min(6, width - len(wheel))), (text, len(wheel) + 12)):
@@ -209,16 +209,23 @@ def _painted_wheel(radius):
     return wheel
 
 
+def png(picture):
+    """Returns a picture, uint8 (H, W, 3), as the bytes of a PNG."""
+    content = io.BytesIO()
+    _pillow("Image").fromarray(picture).save(content, "PNG")
+    return content.getvalue()
+
+
 def _cell(frame, field, time, width, bound):
     """A frame with its time, over its flow, uint8; white lines at the right and below."""
     pictures = [frame] if field is None else [frame, flow_to_color(field, bound)]
     height = max(round(width * frame.shape[0] / frame.shape[1]), 1)
     scaled = [np.asarray(_pillow("Image").fromarray(picture).resize((width, height))) for picture in pictures]
-    cell = np.concatenate([*scaled, _text_line(time, width)])
+    cell = np.concatenate([*scaled, text_line(time, width)])
     return np.pad(cell, ((0, 2), (0, 2), (0, 0)), constant_values=255)
 
 
-def _text_line(text, width):
+def text_line(text, width):
     """Black on white, uint8 (h, width, 3); text that does not fit continues in further lines."""
     image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
     size = max((width - 4) // 6, 1)  # characters of the built-in font in a line

@@ -24,6 +24,8 @@ LONGEST = (
     "export/test_signatures.py",
     "test_kills.py",
     "inference/test_classifier.py",
+    "training/test_averaging.py",
+    "data/test_mixed.py",
     "training/test_resuming.py",
     "training/test_faster_step.py",
     "test_package.py",

@@ -419,6 +419,14 @@ def test_the_record_survives_json_saving_and_cloning(tmp_path, monkeypatch):
         facts.note(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), noted)
 
 
+def test_thresholds_are_a_number_for_each_class():
+    known = facts.Facts("rgb", classes=2, thresholds=(0.25, 0.75))
+    assert facts.parse(json.loads(json.dumps(known.record()))) == known
+    for wrong, message in (([0.5], "1 thresholds for 2 classes"), ([0.5, 2], "a number in .0, 1. for each class")):
+        with pytest.raises(ValueError, match=message):
+            facts.parse({**known.record(), "thresholds": wrong})
+
+
 def test_notes_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     tiny.shorten(monkeypatch)
     model = i3d(classes=3, depth_multiplier=0.05)

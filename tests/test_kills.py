@@ -263,12 +263,23 @@ def trained(tmp_path_factory):
     return folder, folder / "run"
 
 
+@pytest.fixture(scope="module")
+def trained_with_all(trained, tmp_path_factory):
+    """The folder of a run with everything on, of the same records."""
+    output = tmp_path_factory.mktemp("all")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shorten(patch)
+        tiny_runs.train(trained[0], output, tiny_runs.EVERYTHING)
+    return output
+
+
 TRAIN = """
 import pathlib, sys
 from made import tiny, tiny_runs
 tiny.shorten()
 tiny_runs.train(sys.argv[3], pathlib.Path(sys.argv[4]))
 """
+TRAIN_WITH_ALL = TRAIN.replace("argv[4])", "argv[4]), tiny_runs.EVERYTHING")
 
 
 @pytest.mark.slow
@@ -297,3 +308,25 @@ def test_train(stage, trained, tmp_path, monkeypatch):
     found = {name for name in contents(tmp_path / "run") if not name.startswith("tensorboard/")}
     assert found == {name for name in contents(whole) if not name.startswith("tensorboard/")}
     assert len(list((tmp_path / "run/tensorboard").glob("*/*"))) == len(list((whole / "tensorboard").glob("*/*")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage",
+    [
+        *("after step-000000006.npz", "after step-000000008.npz", "call numpy:savez#5", "before log.csv#2"),
+        *("call keras_i3d.training.averaging:Averages.move#5", "call keras_i3d.training.workers:evaluate"),
+        *("call keras_i3d.training.optimizing:keep_state", "before model.keras"),
+    ],
+)
+def test_train_with_everything_on(stage, trained, trained_with_all, tmp_path, monkeypatch):
+    """Averages, AdamW, rates by layer, unfreezing, accumulation, mixup, balance, precise batch norm: to the bit."""
+    tiny.shorten(monkeypatch)
+    killed(stage, TRAIN_WITH_ALL, trained[0], tmp_path / "run")
+    tiny_runs.train(trained[0], tmp_path / "run", tiny_runs.EVERYTHING)
+    expected = tiny_runs.state(trained_with_all)
+    for name, value in tiny_runs.state(tmp_path / "run").items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    assert tiny_runs.losses(tmp_path / "run") == tiny_runs.losses(trained_with_all)
+    for name in ("best.weights.h5", "labels.txt"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained_with_all / name).read_bytes()

@@ -1,5 +1,6 @@
 """A training run's folder, as the rest of the package reads it."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,8 +8,12 @@ import numpy as np
 import pytest
 from made import small_runs
 
-from keras_i3d import WeightsError, runs
+import keras_i3d
+from keras_i3d import WeightsError, networks, runs
+from keras_i3d.export import card
 from keras_i3d.specs import RecordSpec
+from keras_i3d.training import run_start
+from keras_i3d.weights import download
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +34,12 @@ def test_read(folder):
     assert not runs.is_run(None)
 
 
-def test_load_model_takes_the_last_or_the_best(folder):
+def test_load_model_takes_the_best_or_the_last(folder, capsys):
     last, best = (small_runs.model("flow", seed).get_weights() for seed in (1, 2))
     for path, settings, expected in (
-        (folder, {}, last),
+        (folder, {}, best),
+        (folder, {"best": False}, last),
+        (folder / "model.keras", {}, last),
         (folder / "best.weights.h5", {}, best),
         (folder / "best.weights.h5", {"best": False}, last),
     ):
@@ -41,6 +48,28 @@ def test_load_model_takes_the_last_or_the_best(folder):
         for array, wanted in zip(model.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(array, wanted)
     assert any((a != b).any() for a, b in zip(last, best))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1  # of the one that did not say which
+    assert f"the best weights are taken, best.weights.h5; {folder / 'model.keras'} names the last" in said
+
+
+def test_all_roads_take_the_same_weights(folder):
+    """Whatever loads a run by its folder: verbs, builders, a run that starts from it, and the card of an export."""
+    best = small_runs.model("flow", 2).get_weights()
+    network = networks.load(folder)
+    built = keras_i3d.I3D(weights=folder, stream="flow", input_shape=(None, None, None, 2))
+    for found in (network.model, built, runs.load_model(run_start.initial_weights(began(folder)))):
+        for array, wanted in zip(found.get_weights(), best, strict=True):
+            np.testing.assert_array_equal(array, wanted)
+    assert network.origin == str(folder / "best.weights.h5")
+    assert card.provenance(folder, "flow", network.model)["file"] == "best.weights.h5"
+    assert card.provenance(folder / "model.keras", "flow", network.model)["file"] == "model.keras"
+    assert run_start._weights_digest(folder) == download.sha256(folder / "best.weights.h5")
+
+
+def began(folder):
+    """A Run that starts from another one."""
+    return dataclasses.replace(runs.read(folder), weights=str(folder))
 
 
 def test_what_is_no_run(folder, tmp_path):
@@ -58,15 +87,17 @@ def test_what_is_no_run(folder, tmp_path):
             runs.read(tmp_path)
 
 
-def test_a_run_that_has_not_ended(folder, tmp_path):
+def test_a_run_that_has_not_ended(folder, tmp_path, capsys):
     shutil.copy(folder / "run.json", tmp_path)
     with pytest.raises(ValueError, match=r"no model\.keras: its training has not ended.*again to end it\.$"):
         runs.load_model(tmp_path)
     with pytest.raises(ValueError, match="no best.weights.h5"):
         runs.load_model(tmp_path, best=True)
     shutil.copy(folder / "best.weights.h5", tmp_path)
+    assert runs.weights_file(tmp_path) == tmp_path / "best.weights.h5"
+    assert "its training has not ended" in capsys.readouterr().err
     with pytest.raises(ValueError, match="for its best weights so far"):
-        runs.load_model(tmp_path)
+        runs.load_model(tmp_path / "model.keras")
 
 
 def test_a_model_that_does_not_fit(folder, tmp_path):

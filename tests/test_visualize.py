@@ -78,8 +78,8 @@ def test_a_clip_is_painted_by_its_own_speed():
 
 
 def test_the_legend_is_the_wheel_and_says_the_bound(monkeypatch):
-    texts, line = [], visualize._text_line
-    monkeypatch.setattr(visualize, "_text_line", lambda text, width: texts.append(text) or line(text, width))
+    texts, line = [], visualize.text_line
+    monkeypatch.setattr(visualize, "text_line", lambda text, width: texts.append(text) or line(text, width))
     frames, flow = np.zeros((4, 20, 160, 3), "uint8"), np.full((3, 20, 160, 2), (3.0, 0.0))
     plain, own, given = (
         visualize.sheet(frames, flow, count=3, **settings) for settings in ({"legend": False}, {}, {"bound": 20})

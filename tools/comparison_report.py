@@ -92,7 +92,7 @@ def points(results):
 
 def draw(results):
     """Draws accuracy against multiply-adds, here and as published; returns a matplotlib Figure."""
-    from keras_i3d.evaluation import charts
+    from keras_i3d import charts
 
     charts.matplotlib()
     from matplotlib.figure import Figure

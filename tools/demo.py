@@ -1,4 +1,4 @@
-"""The whole of it on a small scale: makes videos, builds records, trains both streams, evaluates, classifies.
+"""The whole of it on a small scale: makes videos, learns them in both streams, evaluates, exports, classifies.
 
   make demo
 
@@ -25,6 +25,8 @@ _TEST = flags.DEFINE_integer("test", 12, "Held-out videos of each label.", lower
 _STEPS = flags.DEFINE_integer("steps", 380, "Updates of each stream.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 1, "Of the videos and of the training.")
 
+LEARNED = "learned"  # the folder of `learn` in the demo's
+
 
 def run(*words):
     """Runs one command of keras-i3d, printed as one would type it."""
@@ -38,16 +40,6 @@ def run(*words):
     print(f"({time.perf_counter() - began:.0f} s)", flush=True)
 
 
-def train(stream):
-    settings = demo_settings.of_steps(_STEPS.value)
-    run(
-        "train", "--records=records/train-*", "--validation=records/test-*", f"--stream={stream}", "--recipe=original",
-        "--weights=none", f"--seed={_SEED.value}", f"--output=runs/{stream}", "--set=reference_batch=none",
-        f"--set=validate_every={max(_STEPS.value // 4, 1)}",
-        *(f"--set={name}={value}" for name, value in settings.items()),
-    )  # fmt: skip
-
-
 def main(argv):
     del argv
     logging.set_verbosity(logging.WARNING)  # app.run turns every library's notes on, which are not the demo's
@@ -59,26 +51,28 @@ def main(argv):
         print(f"In {_OUTPUT.value}/: {9 * _TRAIN.value} videos to train on, {9 * _TEST.value} held out, nine labels.")
         demo_videos.make("videos/train", _TRAIN.value, seed=_SEED.value)
         demo_videos.make("videos/test", _TEST.value, seed=_SEED.value + 1000)
-        for split in ("train", "test"):
-            side = f"--short_side={demo_settings.SHORT_SIDE}"
-            run("records", f"--source=videos/{split}", f"--split={split}", "--output=records", side)
-        run("show", "records/test-*", "--record=0", "--output=clip.png")
-        for stream in ("rgb", "flow"):
-            train(stream)
-        run("evaluate", "--records=records/test-*", "--rgb=runs/rgb", "--flow=runs/flow", "--output=report")
-        held_out = "videos/test/disc slides/000.mp4"
-        run("classify", held_out, "--rgb=runs/rgb", "--flow=runs/flow", "--top=3")
+        settings = {"reference_batch": "none", "validate_every": max(_STEPS.value // 4, 1)}
+        settings |= demo_settings.of_steps(_STEPS.value)
+        run(
+            "learn", "videos", f"--output={LEARNED}", "--weights=none", "--recipe=original", f"--seed={_SEED.value}",
+            *(f"--set={name}={value}" for name, value in settings.items()),
+        )  # fmt: skip
+        run("show", f"{LEARNED}/records/test-*", "--record=0", "--output=clip.png")
+        models = [f"--{stream}={LEARNED}/runs/{stream}/model.keras" for stream in ("rgb", "flow")]
+        run("classify", "videos/test/disc slides/000.mp4", *models, "--top=3")
         results = _results()
         pathlib.Path("results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\nAccuracy on {results['n']} held-out videos (chance {results['chance']:.1%}):")
     for name in ("rgb", "flow", "fused"):
         print(f"  {name:6} {results[name]:.1%}")
-    print(f"All in {time.perf_counter() - began:.0f} s. Look at {_OUTPUT.value}/report/report.html and clip.png.")
+    report = f"{_OUTPUT.value}/{LEARNED}/report/report.html"
+    print(f"All in {time.perf_counter() - began:.0f} s. Look at {report} and {_OUTPUT.value}/clip.png.")
     print("Try your own video: .venv/bin/keras-i3d classify VIDEO (fetches the published weights at first use)")
+    print("Learn your own videos: .venv/bin/keras-i3d learn FOLDER --output=DIR (docs/learn.md)")
 
 
 def _results():
-    found = json.loads(pathlib.Path("report/results.json").read_text(encoding="utf-8"))
+    found = json.loads(pathlib.Path(LEARNED, "report/results.json").read_text(encoding="utf-8"))
     accuracies = {name: metrics["top1"] for name, metrics in found["metrics"].items()}
     return {**accuracies, "chance": found["chance"], "n": found["videos"]}
 

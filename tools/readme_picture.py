@@ -36,8 +36,8 @@ def main(argv):
     import keras_i3d
     from keras_i3d import flow, video
 
-    runs = pathlib.Path(_DEMO.value) / "runs"
-    classifier = keras_i3d.Classifier(rgb=str(runs / "rgb"), flow=str(runs / "flow"))
+    runs = pathlib.Path(_DEMO.value) / "learned/runs"
+    classifier = keras_i3d.Classifier(rgb=str(runs / "rgb/model.keras"), flow=str(runs / "flow/model.keras"))
     label = f"{_SHAPE.value} {_MOTION.value}"
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / f"{label}.mp4"

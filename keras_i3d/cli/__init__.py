@@ -2,6 +2,7 @@
 
   keras-i3d classify VIDEO...     names what happens in each video
   keras-i3d features VIDEO...     what a network sees in each video, in files that others' code reads
+  keras-i3d learn FOLDER          from a folder of videos to a model: all of the next steps, each printed as it runs
   keras-i3d records ...           videos to TFRecords with both streams, ready for training; checks them too
   keras-i3d show VIDEO|RECORDS    a picture of frames over their flow
   keras-i3d train ...             trains one stream on records, or resumes a run that was stopped
@@ -33,7 +34,7 @@ from keras_i3d.version import __version__
 
 # Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
 # None imports Keras, TensorFlow or NumPy before `main` is called: help and mistakes are answered at once.
-VERBS = ("classify", "features", "records", "show", "train", "evaluate", "fvd", "export", "ask", "models")
+VERBS = (*("classify", "features", "learn", "records", "show", "train", "evaluate", "fvd", "export", "ask", "models"),)
 TAKE_FILES = ("classify", "features", "show", "ask", "fvd")
 VERBOSE = "--verbose (default: off) shows the traceback of an error, and what TensorFlow prints when it starts."
 

@@ -6,7 +6,8 @@ SERVER is HOST:PORT for gRPC, which needs pip install 'keras-i3d[serving]', or h
   --version=N                 version of the model; default: the latest
   --signature=NAME            one whose input is `frames` as JPEGs; default: the export's own, of all its streams
   --fps=N --short_side=N      frames per second, and pixels of the shorter side; default: what the export takes
-  --top=N                     how many classes to print; default: 5
+  --top=N                     how many classes to print; default: 5, and of networks for several labels a video all
+                              above their thresholds
   --seconds=S                 how long to wait for an answer; default: 300
 
 A video that is longer than a request goes as clips, one after the other, the last one up to its end, and the logits of
@@ -30,7 +31,7 @@ flags.DEFINE_integer("version", None, "", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string("signature", None, "", FLAGS)
 flags.DEFINE_float("fps", None, "", lower_bound=0.01, flag_values=FLAGS)
 flags.DEFINE_integer("short_side", None, "", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("top", None, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_float("seconds", 300, "", lower_bound=0.01, flag_values=FLAGS)
 
 
@@ -69,4 +70,5 @@ def _ask(model, video):
             looped = f", looped to {answer.clip_frames} frames" if answer.looped else ""
             print(f"  {answer.start:.2f} to {answer.end:.2f} s{looped}")
         best = model.best(answer.logits, FLAGS.top)
-        print("\n".join(f"  {score:11.5f}  {label}" for label, score in best), flush=True)
+        lines = [f"  {score:11.5f}  {label}" for label, score in best] or ["  no class above its threshold; see --top"]
+        print("\n".join(lines), flush=True)

@@ -6,7 +6,10 @@
   --streams=both|rgb|flow     which streams vote; their logits are summed; default: those whose weights are given, else
                               both
   --labels=NAME|FILE|none     kinetics400, kinetics600, or a file with a name a line; default: the weights' own
-  --top=N                     how many classes to print; default: 5
+  --top=N                     how many classes to print; default: 5, and of networks for several labels a video all
+                              above their thresholds
+  --thresholds=NUMBER|FILE    of networks for several labels: from which probability on a class counts as there, one
+                              number for all or a thresholds.json; default: those chosen by evaluate, else 0.5
   --flow_method=tvl1|opencv|dis    tvl1 is what the published weights were trained on; opencv is its slow reference; dis
                               is faster and something else; default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
@@ -34,7 +37,8 @@ flags.DEFINE_string("rgb", None, "", FLAGS)
 flags.DEFINE_string("flow", None, "", FLAGS)
 flags.DEFINE_string("both", None, "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
-flags.DEFINE_integer("top", 5, "", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string("thresholds", None, "", FLAGS)
+flags.DEFINE_integer("top", None, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
@@ -94,6 +98,7 @@ def _classifier(found):
             progress=True,
             max_seconds=FLAGS.max_seconds,
             accept_licence=FLAGS.accept_licence,
+            thresholds=FLAGS.thresholds,
         )
     except Exception as error:
         for video, problem in found if FLAGS.json else ():

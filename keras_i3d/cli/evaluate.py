@@ -10,6 +10,11 @@
   --output=DIR                takes scores.npz, results.json, per_class.csv, pictures and report.html; default: none of
                               them is written
   --noreport                  writes the first three alone; default: --report
+  --choose_thresholds         of several labels a video: chooses the threshold of the highest F1 for each class on
+                              these records, a validation split; written into the runs' folders, for classify, evaluate
+                              and export, and into --output; default: off
+  --thresholds=NUMBER|FILE    of several labels: what F1 is at, one number for all or a thresholds.json; default: those
+                              that were chosen for the run, else 0.5
   --size=N --clip_frames=N    default: those of the training
   --views_at_once=N           views that go through a network at once; default: 4
   --chunk_frames=N            frames of a whole video that do: fewer take less memory, and give the same result;
@@ -22,6 +27,7 @@
 Examples:
   keras-i3d evaluate --records='ucf101/test-*' --rgb=runs/rgb --flow=runs/flow --output=result
   keras-i3d evaluate --scores=result/scores.npz --fusion=mean
+  keras-i3d evaluate --records='charades/val-*' --rgb=runs/rgb --choose_thresholds
 """
 
 import os
@@ -40,6 +46,8 @@ flags.DEFINE_string("protocol", "whole", "", FLAGS)
 flags.DEFINE_enum("fusion", "sum", ["sum", "mean", "weights", "svm"], "", FLAGS)
 flags.DEFINE_string("fit_on", None, "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
+flags.DEFINE_bool("choose_thresholds", False, "", FLAGS)
+flags.DEFINE_string("thresholds", None, "", FLAGS)
 flags.DEFINE_bool("report", True, "", FLAGS)
 flags.DEFINE_integer("size", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("clip_frames", None, "", 1, flag_values=FLAGS)
@@ -63,7 +71,8 @@ def main(arguments):
     start()
     from keras_i3d import evaluation
 
-    settings = {"fusion": FLAGS.fusion, "fit_on": FLAGS.fit_on, "output": FLAGS.output, "report": FLAGS.report}
+    names = ("fusion", "fit_on", "output", "report", "thresholds", "choose_thresholds")
+    settings = {name: FLAGS[name].value for name in names}
     if FLAGS.scores:
         result = evaluation.rescore(FLAGS.scores, **settings)
     else:

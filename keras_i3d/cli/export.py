@@ -9,6 +9,8 @@
   --frames=N                  of a clip; 0 for any number, which a server cannot batch; default: a run's, else 64
   --flow_quality=opencv|fast|fastest      of the flow that the graph computes; default: opencv
   --labels=NAME|FILE|none     as for classify; default: the weights' own
+  --thresholds=NUMBER|FILE    of networks for several labels a video, as for classify; default: those chosen by
+                              evaluate, else 0.5
   --accept_licence            takes weights whose licence forbids commercial use; default: off
   --archive                   also writes NAME-VERSION.tar.gz and SHA256SUMS next to DIR; default: off
   --force                     replaces a version that is there, once the new one is verified; default: it is refused
@@ -34,6 +36,7 @@ flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLA
 flags.DEFINE_integer("frames", None, "", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_enum("flow_quality", "opencv", ["opencv", "fast", "fastest"], "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
+flags.DEFINE_string("thresholds", None, "", FLAGS)
 flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_bool("archive", False, "", FLAGS)
 flags.DEFINE_bool("force", False, "", FLAGS)
@@ -63,6 +66,7 @@ def main(arguments):
             force=FLAGS.force,
             progress=True,
             accept_licence=FLAGS.accept_licence,
+            thresholds=FLAGS.thresholds,
         )
     )
     return 0

@@ -38,6 +38,7 @@ flags.DEFINE_float("bound", None, "", 0, flag_values=FLAGS)
 # The names of files of records: `records.manifest.SHARD` without TensorFlow, and those of other writers.
 RECORDS = re.compile(r".+-\d{5}-of-\d{5}|.+\.tfrecord")
 EACH = "*"  # in the output's name, the name of each video
+SHOWN = 5  # labels of a record in the title of its picture
 
 
 def main(arguments):
@@ -142,7 +143,12 @@ def _record(source):
     from keras_i3d.data.record_files import read_one
 
     record = read_one(source, FLAGS.record)
-    label = f"{record['index']} {record['label']}" if record["index"] >= 0 else "no label"
+    names = [label.decode(errors="replace") for label in record["labels"]]
+    classes = {index: f"{index} {name}" for index, name in zip(record["indices"], names)}
+    label = ", ".join(list(classes.values())[:SHOWN]) or "no label"
+    label += f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
+    for index, begin, end in record["segments"]:
+        print(f"{begin / 1e6:.2f} to {end / 1e6:.2f} s: {classes.get(index, index)}")
     method = record["flow_method"] or ("third-party" if record["flow"] is not None else "none")
     title = f"{record['id']}: {label}, {len(record['rgb'])} frames, flow: {method}"
     return record["rgb"], record["flow"], title, float(record["fps"]) or 25.0

@@ -5,25 +5,37 @@
   --validation=PATH           records to measure on after each pass; one for each --records, in their order;
                               default: none
   --stream=rgb|flow|both      both is for networks that take both in one tensor; default: the network's first
-  --recipe=NAME               full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow;
+  --recipe=NAME|FILE          full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow,
+                              modern-finetune, modern-scratch, charades; or a FILE.py or FILE.json of your own;
                               default: full-ft
-  --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder, or nothing;
-                              default: kinetics
+  --weights=NAME|PATH|none    what to start from: kinetics, imagenet, ..., a file, a run's folder (its best weights, or
+                              its last), or nothing; default: kinetics
   --accept_licence            takes weights whose licence forbids commercial use, and the run keeps it; default: off
   --model=NAME                the network: I3D, S3D, S3DG, I2D, TopHeavyI3D, BottomHeavyI3D, R3D18, MC318, R2Plus1D18,
                               R3D34, R2Plus1D34, I3DResNet50, I3DResNet101, C3D, InceptionV1, TwoStreamConvNet,
                               FusedTwoStream, ConvNetLSTM, or another one of theirs that `keras-i3d models` lists;
                               default: that of the weights, I3D without any
-  --output=RUN                the run's folder; the same command again resumes a run that was stopped
-  --set=FIELD=VALUE           replaces a setting of the recipe; may be repeated; default: the recipe's own
+  --output=RUN                the run's folder; the same command again resumes a run that was stopped, and with more
+                              steps it continues one that has ended
+  --set=FIELD=VALUE           replaces a setting of the recipe, and is never changed; may be repeated; default: the
+                              recipe's own, batch and rate made to fit the number of clips, its parts to memory
   --seed=N                    default: 0
   --errors=raise|count        stop at a damaged record, or drop it and count it; default: raise
-  --fit_check                 instead of a run: whether the model can learn a handful of clips by heart; default: off
-  --recipes                   prints a table of the recipes and what to expect of them; default: off
+  --pictures=N                clips of the validation that are drawn after each, with flow and predictions, next to the
+                              confusions, for TensorBoard and in RUN/pictures; 0 for none; default: 8
+  --log=wandb|mlflow          a service that gets the figures of log.csv too; may be repeated; default: none
+  --plan                      prints the plan of the run, and trains nothing: clips a class, steps, rate, memory;
+                              default: off
+  --fit_check                 instead of a run: whether labels, frames and flow look sound, which learning rates let the
+                              loss fall, and whether the model can learn a handful of clips by heart; with --output a
+                              plot of the rates, RUN/range.png; default: off
+  --recipes                   prints a table of the recipes, a FILE of yours too, and what to expect of them;
+                              default: off
 
 Examples:
   keras-i3d train --records='ucf101/train-*' --validation='ucf101/test-*' --stream=rgb --output=runs/rgb
   keras-i3d train --records='ucf101/train-*' --stream=flow --recipe=fixed --output=runs/flow --set=batch_size=16
+  keras-i3d train --records='ucf101/train-*' --output=runs/rgb --plan
   keras-i3d train --records='ucf101/train-*' --records='hmdb51/train-*' --output=runs/both
 """
 
@@ -48,14 +60,18 @@ flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_multi_string("set", [], "", FLAGS)
 flags.DEFINE_integer("seed", 0, "", flag_values=FLAGS)
 flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
+flags.DEFINE_integer("pictures", 8, "", 0, flag_values=FLAGS)
+flags.DEFINE_multi_enum("log", [], ["wandb", "mlflow"], "", FLAGS)
+flags.DEFINE_bool("plan", False, "", FLAGS)
 flags.DEFINE_bool("fit_check", False, "", FLAGS)
 flags.DEFINE_bool("recipes", False, "", FLAGS)
 
 # Of the table of --recipes: {head: characters of the column}.
-COLUMNS = {"recipe": 13, "what for": 28, "steps": 7, "batch": 5, "learning rate": 21, "accuracy to expect": 32}
+COLUMNS = {"recipe": 15, "what for": 28, "steps": 7, "batch": 5, "learning rate": 21, "accuracy to expect": 32}
 FOOT = """\
-Steps are updates of the weights, each by a batch of clips. With --set=batch_size=N, steps and learning rate are adapted
-to it. --set=FIELD=VALUE replaces any other setting: `python -m pydoc keras_i3d.training.Recipe` lists them."""
+Steps are updates of the weights, each by a batch of clips. For few clips the batch is smaller. With another batch,
+learning rate and steps follow it if they are not set, and a line gives both values. --set=FIELD=VALUE replaces any
+setting: `python -m pydoc keras_i3d.training.Recipe` lists them."""
 
 
 def main(arguments):
@@ -63,9 +79,7 @@ def main(arguments):
     if arguments:
         raise UsageError(f"train takes flags alone. Received: {arguments}")
     if FLAGS.recipes:
-        from keras_i3d.recipes import RECIPES
-
-        print(_table(RECIPES))
+        print(_table())
         return 0
     if not FLAGS.records or not (FLAGS.output or FLAGS.fit_check):
         raise UsageError("train takes --records and --output.")
@@ -89,12 +103,18 @@ def main(arguments):
         "accept_licence": FLAGS.accept_licence,
     }
     if FLAGS.fit_check:
-        result = training.fit_check(records, **common)
+        result = training.fit_check(records, output=FLAGS.output, **common)
         print(result)
         return 0 if result.passed else 1
-    training.train(records, FLAGS.output, validation=validation, errors=FLAGS.errors, **common)
-    for name in records if isinstance(records, dict) else [""]:
-        print(f"trained: {os.path.join(FLAGS.output, name, 'model.keras')}")
+    common |= {"validation": validation, "errors": FLAGS.errors, "plan_only": FLAGS.plan}
+    common |= {"pictures": FLAGS.pictures, "log": FLAGS.log}
+    plan = training.train(records, FLAGS.output, **common)
+    if FLAGS.plan:
+        print(plan)
+        return 0
+    from keras_i3d.training import run_summary
+
+    print("\n".join(run_summary.ending(FLAGS.output)))
     return 0
 
 
@@ -128,14 +148,22 @@ def _names(patterns):
     )
 
 
-def _table(recipes):
-    """Returns recipes, {name: a function of recipes.py}, as a table of lines up to 120 characters."""
-    rows = []
-    for name, make in recipes.items():
-        recipe, (purpose, expected) = make(), _described(make)
+def _table():
+    """Returns the recipes of this package, and that of a file in --recipe, as a table of lines up to 120 characters."""
+    from keras_i3d import recipe_files
+    from keras_i3d.recipes import RECIPES
+
+    rows, found = [], {name: (make(), make.__doc__) for name, make in RECIPES.items()}
+    if recipe_files.is_file(FLAGS.recipe):
+        found[pathlib.PurePath(FLAGS.recipe).name] = recipe_files.described(FLAGS.recipe)
+    for name, (recipe, text) in found.items():
+        purpose, expected = _described(text)
         changes = [f"{rate:g} from {step:,}" for step, rate in zip(recipe.boundaries, recipe.rates)]
+        if recipe.schedule == "cosine":
+            changes = [f"cosine to {recipe.final_rate:g}"]
         rates = "\n".join([f"{recipe.learning_rate:g}", *changes])
-        rows.append([name, purpose, f"{recipe.steps:,}", str(recipe.batch_size), rates, expected])
+        length = f"{recipe.passes:g} passes" if recipe.steps is None else f"{recipe.steps:,}"
+        rows.append([name, purpose, length, str(recipe.batch_size), rates, expected])
     rule = ["-" * width for width in COLUMNS.values()]
     return "\n\n".join(["\n".join([_row(COLUMNS), _row(rule), _row(rows[0])]), *map(_row, rows[1:]), FOOT])
 
@@ -144,8 +172,8 @@ def _row(cells):
     return columns.row(cells, COLUMNS.values())
 
 
-def _described(make):
+def _described(text):
     """Returns (what a recipe is for, what accuracy to expect of it), from its docstring."""
-    text = " ".join(make.__doc__.split())
+    text = " ".join(text.split()) or "a recipe of your own"
     first, _, rest = text.partition("Expect ")
     return re.split(r"[.:] ", first)[0].rstrip("."), rest.rstrip(".")

@@ -7,6 +7,7 @@ change of size changes its values. `pipeline.load` puts them together.
 
 import collections
 
+import numpy as np
 import tensorflow as tf
 
 from keras_i3d.errors import missing_package
@@ -14,7 +15,13 @@ from keras_i3d.specs import CHANNELS, FLOW_BOUND, HALF, normalised
 
 # Where each crop lies, as parts of what the frame has to spare below and to the right of it; and whether it is flipped.
 Place = collections.namedtuple("Place", "down right flipped")
-DRAWS = ("start", "short side", "top", "left", "flip", "colour")
+# Each draws for itself, by its place here: a new one stands at the end, so that the others keep their values.
+DRAWS = (
+    *("start", "short side", "top", "left", "flip", "colour", "repeat", "stride", "reverse", "window"),
+    *("erase", "erased window", "erased top", "erased left", "mix", "share", "cut row", "cut column"),
+)
+TRIES = 10  # rectangles that are drawn, of which the first that fits is taken
+ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)  # arXiv 1708.04896 and, for the largest area, PySlowFast
 _CORNERS_AND_CENTRE = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5)]
 CROPS = {
     1: (Place(0.5, 0.5, False),),
@@ -31,10 +38,37 @@ def seed_of(*numbers):
     return seed
 
 
+def seed_for(seed, name):
+    """Returns the seed of one name of `DRAWS`."""
+    return tf.random.experimental.stateless_fold_in(seed, DRAWS.index(name))
+
+
 def draw(seed, name, low, high):
     """Draws an int32 in low..high, both included; each name of `DRAWS` draws for itself."""
-    seed = tf.random.experimental.stateless_fold_in(seed, DRAWS.index(name))
-    return tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
+    return tf.random.stateless_uniform([], seed_for(seed, name), low, high + 1, tf.int32)
+
+
+def chance(seed, name, share):
+    """Draws a bool that is true in a share of all draws; a Python bool if there is nothing to draw."""
+    if share in (0, 1):
+        return bool(share)
+    return tf.random.stateless_uniform([], seed_for(seed, name)) < share
+
+
+def repeated(seed, number):
+    """Returns the seed of the `number`-th draw of a video, whose first has the seed itself."""
+    if number == 0:
+        return seed
+    return tf.random.experimental.stateless_fold_in(seed_for(seed, "repeat"), tf.constant(number, tf.int64))
+
+
+def random_stride(available, frames, low, high, seed):
+    """Draws the distance between the frames of a clip, int32 in low..high.
+
+    What does not fit in the video is not drawn; if nothing fits, it is `low`.
+    """
+    fits = (available - 1) // max(frames - 1, 1)
+    return draw(seed, "stride", low, tf.clip_by_value(fits, low, high))
 
 
 def starts(available, frames, stride, seed=None, clips=1):
@@ -61,6 +95,25 @@ def frame_numbers(start, available, frames, stride):
     return (start[:, None] + stride * tf.range(frames)[None]) % tf.maximum(available, 1)
 
 
+def played_backwards(numbers, with_flow):
+    """Returns the frames and fields of a clip that is played backwards.
+
+    The field n is the motion from frame n to n + 1. From n + 1 to n it is the same, negated, as far as flow is its own
+    inverse: each vector stands where the frame n has what moves, not where the frame n + 1 has it. So the field n goes
+    with the frame n + 1, and a clip with flow has the frames one further on than the same clip played forwards: frame 0
+    is the one that has no field then.
+
+    Args:
+        numbers: int32 (..., T), the fields, or frames, of the clip played forwards.
+        with_flow: whether the clip has both frames and fields.
+
+    Returns:
+        {"rgb": numbers of the frames, "flow": numbers of the fields}, which have to be negated.
+    """
+    numbers = tf.reverse(numbers, [-1])
+    return {"rgb": numbers + 1 if with_flow else numbers, "flow": numbers}
+
+
 def side(height, width, size, short_side=None):
     """Returns the side of the square window which, scaled to `size`, shows what a crop of a scaled frame shows.
 
@@ -77,6 +130,45 @@ def side(height, width, size, short_side=None):
 def random_window(height, width, side, seed):
     """Returns int32 (4,): top, left, height, width of a square window anywhere in the frame."""
     return tf.stack([draw(seed, "top", 0, height - side), draw(seed, "left", 0, width - side), side, side])
+
+
+def area_window(height, width, area, aspect, seed):
+    """Returns int32 (4,): top, left, height, width of a window anywhere in the frame, of random area and aspect.
+
+    Args:
+        height, width: scalar int32 tensors.
+        area: (low, high), the window's share of the frame.
+        aspect: (low, high), its width over its height, drawn evenly in logarithms.
+        seed: a stateless seed.
+    """
+    rows, columns = _rectangle(height, width, area, aspect, seed_for(seed, "window"))
+    return tf.stack([draw(seed, "top", 0, height - rows), draw(seed, "left", 0, width - columns), rows, columns])
+
+
+def erased_window(size, share, seed):
+    """Returns int32 (4,), the window of a clip that is erased; in all but a share of clips an empty one."""
+    rows, columns = _rectangle(size, size, ERASED_AREA, ERASED_ASPECT, seed_for(seed, "erased window"))
+    top, left = draw(seed, "erased top", 0, size - rows), draw(seed, "erased left", 0, size - columns)
+    return tf.where(chance(seed, "erase", share), tf.stack([top, left, rows, columns]), 0)
+
+
+def _rectangle(height, width, area, aspect, seed):
+    """Returns int32 (rows, columns) of the first of some rectangles that fits; if none does, one that is cut off."""
+    drawn = tf.random.stateless_uniform([2, TRIES], seed)
+    low, high = np.log(aspect).astype("float32")
+    turned = tf.exp((low + drawn[1] * (high - low)) / 2)  # the square root of the aspect
+    share = tf.sqrt((area[0] + drawn[0] * (area[1] - area[0])) * tf.cast(height * width, tf.float32))
+    rows, columns = (tf.maximum(tf.cast(tf.round(x), tf.int32), 1) for x in (share / turned, share * turned))
+    which = tf.argmax((rows <= height) & (columns <= width))  # the first, if none does
+    return tf.minimum(rows[which], height), tf.minimum(columns[which], width)
+
+
+def inside(window, size):
+    """Returns bool (..., size, size): whether a pixel of a clip lies in a window, int32 (..., 4)."""
+    top, left, rows, columns = tf.unstack(window[..., None], axis=-2)
+    at = tf.range(size)
+    down, right = (at >= top) & (at < top + rows), (at >= left) & (at < left + columns)
+    return down[..., :, None] & right[..., None, :]
 
 
 def windows(height, width, side, crops):
@@ -144,10 +236,8 @@ def jitter_colour(clip, seed, strength):
     Returns:
         float32 of the same shape, in [0, 255].
     """
-    seed = tf.random.experimental.stateless_fold_in(seed, DRAWS.index("colour"))
-    brightness, contrast, saturation = tf.unstack(
-        tf.random.stateless_uniform([3], seed, 1.0 - strength, 1.0 + strength)
-    )
+    factors = tf.random.stateless_uniform([3], seed_for(seed, "colour"), 1.0 - strength, 1.0 + strength)
+    brightness, contrast, saturation = tf.unstack(factors)
     clip = tf.clip_by_value(clip * brightness, 0.0, 255.0)
     clip = tf.clip_by_value(tf.image.adjust_contrast(clip, contrast), 0.0, 255.0)
     return tf.clip_by_value(tf.image.adjust_saturation(clip, saturation), 0.0, 255.0)

@@ -18,8 +18,12 @@ READ_BYTES = 1 << 20
 class Reading:
     """The order in which records are read."""
 
-    def __init__(self, settings, source, numbers, clips):
-        """Takes a `Settings`, a `Source`, for each of its files the place among all of the data set, and a `Clips`."""
+    def __init__(self, settings, source, numbers, clips, balance=None):
+        """Takes a `Settings`, a `Source`, for each of its files the place among all of the data set, and a `Clips`.
+
+        A `Balance` says how often each record is drawn; None draws each once.
+        """
+        self.balance = balance
         self.settings, self.source, self.clips = settings, source, clips
         self.seed = draw_seed() if settings.seed is None else settings.seed
         self.ids = tf.constant([id for ids in source.ids for id in ids or ()], tf.string)
@@ -40,9 +44,11 @@ class Reading:
     @property
     def records(self):
         """How many examples an epoch has; None if that is not known."""
-        if self.source.records is None or self.clips.wanted is not None:
+        if self.balance is not None:
+            return self.balance.clips * self.settings.clips * self.settings.repeats
+        if self.source.records is None or self.clips.leaves_out:
             return None
-        return self.source.records * self.settings.clips
+        return self.source.records * self.settings.clips * self.settings.repeats
 
     def count(self):
         """Counts the examples of an epoch, reading them if no manifest tells."""
@@ -67,17 +73,37 @@ class Reading:
         elif read is None:
             read = tf.data.Dataset.from_tensor_slices(rows).flat_map(self._file)
         number = 0 if number is None else number
-        read = self.clips.parsed(read).map(
-            lambda r: self.clips.select(r, augment.seed_of(self.seed, number, r["number"], r["place"])),
+        read = self._drawn(read, number, self.balance if shuffled else None).map(
+            lambda r: self.clips.select(r, self._seed(number, r, r["draw"])),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        if self.clips.wanted is not None:
+        if self.clips.leaves_out:
             read = read.filter(lambda e: (e["y"] >= 0) | (e["status"] > 0))
         if self.settings.clips > 1:
             read = read.flat_map(self.clips.one_by_one)
-        if not shuffled:
-            return read
-        return _shuffled(read, self.settings.shuffle_buffer, augment.seed_of(self.seed, number, -1))
+        if shuffled:
+            read = _shuffled(read, self.settings.shuffle_buffer, augment.seed_of(self.seed, number, -1))
+        # Not before: the draws of a video follow each other.
+        return read.flat_map(self.clips.one_by_one) if self.settings.repeats > 1 else read
+
+    def _drawn(self, read, number, balance):
+        """Parses records, each as often as it is drawn in an epoch; those that are not drawn are left out unparsed.
+
+        "draw" of what it gives counts the draws of a record, from 0.
+        """
+        if balance is None:
+            return self.clips.parsed(read).map(lambda r: {**r, "draw": tf.constant(0, tf.int64)})
+        times = balance.times(augment.seed_of(self.seed, number, -3))
+
+        def each(record):
+            return tf.data.Dataset.range(times[record["among_all"]]).map(lambda draw: {**record, "draw": draw})
+
+        return self.clips.parsed(read.filter(lambda r: times[r["among_all"]] > 0)).flat_map(each)
+
+    def _seed(self, number, record, draw):
+        """The seed of a draw of a record in an epoch, int64 (2,): of draw 0, 1, ... each its own."""
+        first = augment.seed_of(self.seed, number, record["number"], record["place"])
+        return tf.where(draw == 0, first, tf.random.experimental.stateless_fold_in(first, -draw))
 
     def _file(self, row):
         """Returns the records of one file, and an element for each record that damage hides.
@@ -105,6 +131,7 @@ class Reading:
                 "file": row["file"],
                 "number": row["number"],
                 "place": place,
+                "among_all": row["first"] + place,
                 "id": tf.where(named, known, ""),
                 "record": record,
                 "status": tf.where(ended, tf.where(named, LOST, CUT), 0),
@@ -119,7 +146,8 @@ class Reading:
 class Mixed:
     """The order in which the records of several data sets are read, as a `Reading` gives that of one.
 
-    An epoch has every record of each data set once. In training all of their orders are equally likely: the next record
+    An epoch has every record of each data set once; or of each as many clips as it has records, its own classes
+    balanced. In training all of their orders are equally likely: the next record
     is of a data set with a chance in proportion to what is left of it. Without training they follow each other.
     The classes of a data set are counted on from those of the data sets before it.
     """
@@ -143,8 +171,10 @@ class Mixed:
         ]
         if number is None or not shuffled:
             return functools.reduce(tf.data.Dataset.concatenate, each)
-        turns = tf.repeat(tf.range(len(each), dtype=tf.int64), self.counts)
+        repeats = self.clips.settings.repeats
+        turns = tf.repeat(tf.range(len(each), dtype=tf.int64), [count // repeats for count in self.counts])
         turns = tf.random.experimental.stateless_shuffle(turns, augment.seed_of(self.seed, number, -2))
+        turns = tf.repeat(turns, repeats)
         return tf.data.Dataset.choose_from_datasets(each, tf.data.Dataset.from_tensor_slices(turns))
 
 

@@ -9,13 +9,15 @@ threads happen to finish, nor from what was read before.
 """
 
 import dataclasses
+import inspect
 
 import numpy as np
 import tensorflow as tf
 
+from keras_i3d.data import balancing
 from keras_i3d.data.clips import KINDS, REASONS, Clips
 from keras_i3d.data.order import Mixed, Reading, draw_seed
-from keras_i3d.data.record_files import find, find_each
+from keras_i3d.data.record_files import check_one_class, find, find_each
 from keras_i3d.data.settings import Settings
 from keras_i3d.specs import CROP, HALF, MIN_FRAMES
 
@@ -44,6 +46,15 @@ def load(
     color_jitter=0.0,
     randaugment=None,
     flip=True,
+    area=None,
+    aspect=None,
+    strides=None,
+    reverse=0.0,
+    erase=0.0,
+    mixup=0.0,
+    cutmix=0.0,
+    repeats=1,
+    balance="none",
     classes=None,
     flow_scheme=None,
     cache=False,
@@ -109,11 +120,37 @@ def load(
             one draw for all frames; without Cutout, which would differ from frame to frame. Its draws cannot come from
             `seed`, which has to be None.
         flip: for training, whether to mirror half of the videos; False if left and right mean different things.
-        classes: names or indices of the classes to use, which become 0..n-1 in this order; None for all.
+        area, aspect: for training, (low, high) each: a crop of a share of the frame's area drawn from `area`, its width
+            over its height from `aspect` (in logarithms; 1 if None), scaled to `size`; in the place of `short_sides`.
+            Flow is scaled in its values too, dx and dy each by its own factor.
+        strides: for training, (low, high): the distance between frames is drawn from this range for each clip, in the
+            place of `frame_stride`. What is too much for the length of a video is not drawn for it. Flow stays the
+            motion between neighbouring frames of the video.
+        reverse: for training, the share of clips that are played backwards; 0 if classes differ by the direction of
+            time, such as opening and closing. Their flow is negated and its order turned, which is the motion of the
+            reversed frames as far as flow is its own inverse; see `augment.played_backwards`.
+        erase: for training, the share of clips of which a random box (arXiv 1708.04896) is set to the mean, the same in
+            all frames and both streams; flow is 0 there.
+        mixup, cutmix: for training, alpha of the two (arXiv 1710.09412, 1905.04899), 0 for none: each clip of a batch
+            is mixed with the one half a batch further on, both streams by one draw. With both, half of the clips take
+            one and half the other. y is float32 (B, classes) then, the shares of the classes. Processes that share
+            batches by `worker` mix the same pairs as a single one, if the batch_size of each is even.
+        repeats: for training, how many draws of one video follow each other in a batch (arXiv 1901.09335), each with
+            a start, a window and all else of its own. An epoch has as many times more clips. It divides batch_size,
+            of all processes together.
+        balance: for training, how often the clips of a class are drawn: "none" as they are; "equal", so that every
+            class has as many; "sqrt", in proportion to the square root of their number. An epoch has as many clips as
+            without it: some records are drawn several times, each time with draws of their own, others not at all. Of
+            several labels see `balancing.Balance`. It needs manifests. The draws of one record are mixed by
+            `shuffle_buffer` alone.
+        classes: names or indices of the classes to use, which become 0..n-1 in this order; None for all. Records of
+            other classes are left out; of records with several labels none is, because what shows no class is an
+            example too.
         flow_scheme: how third-party flow reads back, a key of `flow.quantize.SCHEMES`; by default MediaPipe's.
         cache: keeps the records (encoded) in memory, or in files that begin with this path. All of them are read in
             one order then, so that only `shuffle_buffer` mixes them.
-        shuffle_buffer: clips (encoded) to draw the next one from; 64 frames of both streams take about 3 MB.
+        shuffle_buffer: clips (encoded) to draw the next one from; 64 frames of both streams take about 3 MB. All
+            `repeats` of a video count as one.
         shard: (index, count), for one of `count` processes: it reads every count-th file from index on. A strategy
             does not shard a data set by itself.
         worker: (index, count), for one of `count` processes that share each batch: it decodes every count-th example
@@ -130,7 +167,11 @@ def load(
     Returns:
         A `tf.data.Dataset` of (x, y), or (x, y, ids): x float32 (B, T, H, W, C), C being 3 for rgb, in [-1, 1] by the
         default `mean` and `std`, and 2 for flow, (dx, dy), in [-1, 1]; {"rgb": x, "flow": x} for "both" that is not
-        joined; (B, crops, T, H, W, C) with `views`. y int64 (B,), -1 for a record without a label; ids string (B,).
+        joined; (B, crops, T, H, W, C) with `views`. y int64 (B,), -1 for a record without a label; float32 (B, classes)
+        where clips are mixed. Of records with several labels y is float32 (B, classes), 1 for each class that the video
+        shows, all 0 if it shows none; of records with labels over time float32 (B, T, classes): frame i of the record,
+        which is at i / fps, shows a class if that is in [start, end) of one of its times, and a field of flow is at its
+        first frame. ids string (B,).
 
     Raises:
         FileNotFoundError, ImportError, ValueError: see `find`; an argument out of its range; flow asked of records
@@ -158,6 +199,15 @@ def load(
         color_jitter=color_jitter,
         randaugment=randaugment,
         flip=flip,
+        area=area,
+        aspect=aspect,
+        strides=strides,
+        reverse=reverse,
+        erase=erase,
+        mixup=mixup,
+        cutmix=cutmix,
+        repeats=repeats,
+        balance=balance,
         classes=classes,
         flow_scheme=flow_scheme,
         cache=cache,
@@ -196,7 +246,8 @@ def load(
 
     def finished(batch):
         x = clips.scaled(batch)
-        return (x, batch["y"], batch["id"]) if with_ids else (x, batch["y"])
+        y = clips.labels(batch)
+        return (x, y, batch["id"]) if with_ids else (x, y)
 
     dataset = dataset.map(finished, num_parallel_calls=tf.data.AUTOTUNE)
     if repeat:
@@ -211,6 +262,14 @@ def load(
     dataset = dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
     dataset._keras_i3d = resources  # tables live as long as a Python object holds them
     return dataset
+
+
+def check(pattern, **arguments):
+    """Raises what `load` would raise of these arguments; nothing is read but manifests."""
+    usual = {name: each.default for name, each in inspect.signature(load).parameters.items() if name != "pattern"}
+    settings = Settings(**usual | arguments)
+    for source in _several(settings, pattern).values() if isinstance(pattern, dict) else [find(pattern)]:
+        _check_source(settings, source)
 
 
 def dropped(dataset):
@@ -246,19 +305,30 @@ def dropped_records(dataset):
 
 def _reading(settings, source, first=0):
     """The Reading of one data set, the numbers of whose files begin with `first`."""
-    _check_flow(settings, source)
+    _check_source(settings, source)
     numbers = tuple(range(first, first + len(source.files)))
     if settings.shard is not None:
         numbers, source = source.shard(*settings.shard)
-    return Reading(settings, source, numbers, Clips(settings, source, _wanted(settings.classes, source)))
+    wanted = _wanted(settings.classes, source)
+    balance = None
+    if settings.balance != "none":
+        balance = balancing.of_source(source, settings.balance, _indices(wanted, source))
+    return Reading(settings, source, numbers, Clips(settings, source, wanted), balance)
+
+
+def _several(settings, patterns):
+    """Returns {name: Source} of several data sets."""
+    for name in ("classes", "shard", "cache", "service", "mixup", "cutmix"):
+        if getattr(settings, name):
+            raise ValueError(f"{name} is for one data set. Received: {name}={getattr(settings, name)!r} and {patterns}")
+    sources = find_each(patterns)
+    check_one_class(sources)
+    return sources
 
 
 def _mixed(settings, patterns):
     """The Mixed of several data sets, each with its share of the shuffle buffer."""
-    for name in ("classes", "shard", "cache", "service"):
-        if getattr(settings, name):
-            raise ValueError(f"{name} is for one data set. Received: {name}={getattr(settings, name)!r} and {patterns}")
-    sources = find_each(patterns)
+    sources = _several(settings, patterns)
     # Drawn once, because the data sets have one order between them.
     settings = dataclasses.replace(settings, seed=draw_seed() if settings.seed is None else settings.seed)
     total = sum(source.records for source in sources.values())
@@ -270,11 +340,22 @@ def _mixed(settings, patterns):
     return Mixed(readings)
 
 
-def _check_flow(settings, source):
+def _check_source(settings, source):
+    """Raises ValueError for records that do not have what is asked of them."""
     if "flow" in settings.streams and source.spec is not None and source.spec.flow_method is None:
         raise ValueError(
             f"The records hold no flow (flow_method=None in the manifest of {source.files[0]}). Received: "
             f'stream={settings.stream!r}. Use stream="rgb", or build them with --flow_method=tvl1.'
+        )
+    if settings.mixing and source.labelling == "timed":
+        raise ValueError(
+            "mixup and cutmix mix the labels of whole clips; these records have labels over time. Received: "
+            f"mixup={settings.mixup:g}, cutmix={settings.cutmix:g}. Leave both at 0."
+        )
+    if settings.mixing and not source.labels and settings.classes is None:
+        raise ValueError(
+            "mixup and cutmix give shares of classes, and without a manifest nobody knows how many there are. Pass "
+            f"classes=range(N). Received: {source.files[0]}"
         )
 
 
@@ -291,6 +372,13 @@ def _wanted(classes, source):
     if source.labels and unknown:
         raise ValueError(f"classes must be among the {len(source.labels)} of the records. Received: {unknown}")
     return np.array(wanted, dtype=object if by_name else np.int64)
+
+
+def _indices(wanted, source):
+    """Returns the indices of a class subset that `_wanted` gave; None for all."""
+    if wanted is None or wanted.dtype != object:
+        return None if wanted is None else wanted.tolist()
+    return [source.labels.index(name) for name in wanted]
 
 
 def _begin(reading, settings, batch_size):

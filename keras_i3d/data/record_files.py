@@ -3,16 +3,19 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
+import itertools
 import os
 
 import tensorflow as tf
 
 from keras_i3d import paths
 from keras_i3d.errors import missing_package, notice, tensorflow_message
-from keras_i3d.records import framing, manifest, sequence_example
+from keras_i3d.records import contexts, framing, manifest, sequence_example
 from keras_i3d.specs import RecordSpec
 
 IO_SCHEMES = ("s3://", "az://", "hdfs://")
+LOOKED_AT = 64  # records of a third-party file, for how many labels each has; of a remote one the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Source:
         sizes: for each third-party file its size in bytes; None for the others.
         spec: the RecordSpec of all records that have one; None if no file has a manifest.
         labels: class names in the order of the class indices; () if no file has a manifest.
+        labelling: "single", "multi" or "timed", as of `specs.LABELLINGS`. Of third-party files "multi" if one of the
+            first records has several labels.
+        classes: for each file, the class indices of each of its records; None for one whose manifest does not say.
     """
 
     files: tuple
@@ -32,11 +38,47 @@ class Source:
     sizes: tuple
     spec: RecordSpec | None = None
     labels: tuple = ()
+    labelling: str = "single"
+    classes: tuple = ()
 
     @property
     def records(self):
         """How many records there are; None if a file has no manifest."""
         return None if None in self.ids else sum(map(len, self.ids))
+
+    @functools.cached_property
+    def record_classes(self):
+        """For each file, the class indices of each of its records: `classes`, and for the files that have none there
+        what is read from the records themselves, which a line says.
+
+        Raises:
+            ValueError: a record of a class that is none of the labels.
+        """
+        known = self.classes or (None,) * len(self.files)
+        silent = [file for file, classes in zip(self.files, known) if classes is None]
+        if silent:
+            notice(f"the classes of {len(silent)} files of records are read from the records, first {silent[0]}")
+        found = []
+        for file, classes in zip(self.files, known):
+            if classes is None:
+                classes = tuple(context.indices for context in contexts.read(file))
+            highest = max((index for indices in classes for index in indices), default=-1)
+            if self.labels and highest >= len(self.labels):
+                raise ValueError(f"{file}: classes are among the {len(self.labels)} labels. Received: {highest}")
+            found.append(classes)
+        return tuple(found)
+
+    @functools.cached_property
+    def counts(self):
+        """How many records each class has: a tuple as long as the labels, or, without labels, up to the highest class.
+
+        A record of several classes counts for each of them.
+
+        Raises:
+            ValueError: as `record_classes`.
+        """
+        counts = collections.Counter(i for file in self.record_classes for indices in file for i in indices)
+        return tuple(counts[index] for index in range(len(self.labels) or max(counts, default=-1) + 1))
 
     def shard(self, index, count):
         """Returns every `count`-th file from `index` on, as (numbers in `files`, Source)."""
@@ -48,7 +90,7 @@ class Source:
                 f"Build the records with --shards={count} or a multiple of it."
             )
         numbers = tuple(range(index, len(self.files), count))
-        pick = {name: tuple(getattr(self, name)[i] for i in numbers) for name in ("files", "ids", "sizes")}
+        pick = {name: tuple(getattr(self, name)[i] for i in numbers) for name in ("files", "ids", "sizes", "classes")}
         return numbers, dataclasses.replace(self, **pick)
 
 
@@ -81,7 +123,8 @@ def find(pattern):
         manifests = _manifests(files)
     if not files:
         raise FileNotFoundError(f"No files of records: pattern={pattern!r}. {_REMEDY}")
-    return _source(files, manifests)
+    source = _source(files, manifests)
+    return source if any(manifests) else _labelled(source)
 
 
 def find_each(patterns):
@@ -116,6 +159,16 @@ def find_each(patterns):
             )
         seen |= dict.fromkeys(source.files, name)
     return sources
+
+
+def check_one_class(sources):
+    """Raises ValueError unless the records of several data sets, {name: Source}, show one class each."""
+    for name, source in sources.items():
+        if source.labelling != "single":
+            raise ValueError(
+                "Data sets that are read together have one class a video. Received: "
+                f"{name}, whose labelling is {source.labelling}. Take it alone."
+            )
 
 
 def read_one(pattern, which):
@@ -266,7 +319,7 @@ def _manifests(files):
 
 
 def _source(files, manifests):
-    spec, labels, where = None, (), None
+    spec, labels, labelling, where = None, (), "single", None
     for file, content in zip(files, manifests):
         if content is None:
             continue
@@ -276,19 +329,35 @@ def _source(files, manifests):
                 raise ValueError(
                     f"The labels of {where} and {file} must agree. Received: {_differing(labels, content.labels)}"
                 )
-        spec, labels, where = content.spec, content.labels, file
-    ids = []
+            if labelling != content.labelling:
+                raise ValueError(
+                    f"The records of {where} and {file} must be labelled alike. Received: {labelling} and "
+                    f"{content.labelling}"
+                )
+        spec, labels, labelling, where = content.spec, content.labels, content.labelling, file
+    ids, classes = [], []
     for file, content in zip(files, manifests):
-        by_name = {shard.name: shard.ids for shard in content.shards} if content else {}
+        by_name = {shard.name: shard for shard in content.shards} if content else {}
         if content and os.path.basename(file) not in by_name:
             raise ValueError(f"{file} is not one of the files that its manifest {content.split}.json names")
-        ids.append(by_name[os.path.basename(file)] if content else None)
+        ids.append(by_name[os.path.basename(file)].ids if content else None)
+        classes.append(by_name[os.path.basename(file)].classes if content else None)
     twice = [file for file, count in collections.Counter(files).items() if count > 1]
     if twice:
         raise ValueError(f"Each file of records is read once. Received more than once: {twice[0]}")
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         sizes = threads.map(lambda f, i: tf.io.gfile.stat(f).length if i is None else None, files, ids)
-        return Source(tuple(files), tuple(ids), tuple(sizes), spec, labels)
+        return Source(tuple(files), tuple(ids), tuple(sizes), spec, labels, labelling, tuple(classes))
+
+
+def _labelled(source):
+    """A Source of third-party files: "multi" if one of the first records that can be read has several labels."""
+    count = LOOKED_AT if not framing.is_remote(source.files[0]) else 1
+    for context in itertools.islice(contexts.read(source.files[0]), count):
+        if len(context.indices) > 1:
+            notice(f"{source.files[0]}: records have several labels each, so labelling=multi is taken")
+            return dataclasses.replace(source, labelling="multi")
+    return source
 
 
 def _differing(first, second):

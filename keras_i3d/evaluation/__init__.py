@@ -1,8 +1,10 @@
 """How well a trained stream, or several fused, name the videos of a split: protocols, metrics, fusion, reports."""
 
 from keras_i3d.errors import EvaluationError
-from keras_i3d.evaluation.evaluation import Evaluation, evaluate, rescore
+from keras_i3d.evaluation.evaluation import evaluate, rescore
 from keras_i3d.evaluation.fusion import FUSIONS, fuse
+from keras_i3d.evaluation.label_metrics import LabelMetrics
+from keras_i3d.evaluation.measuring import Evaluation
 from keras_i3d.evaluation.metrics import Metrics, measure
 from keras_i3d.evaluation.protocols import Protocol
 from keras_i3d.evaluation.scores import Scores
@@ -11,6 +13,7 @@ __all__ = [
     "FUSIONS",
     "Evaluation",
     "EvaluationError",
+    "LabelMetrics",
     "Metrics",
     "Protocol",
     "Scores",

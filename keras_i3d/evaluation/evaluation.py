@@ -1,6 +1,5 @@
-"""A split of records to scores, and the numbers that come of it."""
+"""A split of records to scores, and what is written of them."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -9,10 +8,11 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_i3d import atomic, beforehand, networks, paths, runs
+from keras_i3d import atomic, beforehand, facts, networks, paths, runs, threshold_files
 from keras_i3d.data import record_files
-from keras_i3d.evaluation import metrics, protocols
-from keras_i3d.evaluation.fusion import check_fusion, fuse
+from keras_i3d.errors import notice
+from keras_i3d.evaluation import measuring, protocols, truths
+from keras_i3d.evaluation.fusion import check_fusion
 from keras_i3d.evaluation.scores import Scores, merge
 from keras_i3d.evaluation.scores import read as read_scores
 from keras_i3d.evaluation.scoring import Stream
@@ -23,82 +23,6 @@ from keras_i3d.specs import INPUT_CHANNELS
 from keras_i3d.weights.labels import read_labels
 
 VIEWS_AT_ONCE = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What came of a split.
-
-    Attributes:
-        scores: the Scores of its videos.
-        metrics: {stream: Metrics}, and "fused" if there are several streams.
-        fused: float64 (N, classes), the scores of the fusion, or of the only stream.
-        fusion: what was done for it, for people; "" with one stream.
-    """
-
-    scores: Scores
-    metrics: dict
-    fused: np.ndarray
-    fusion: str
-
-    def __str__(self):
-        scores = self.scores
-        details = dict.fromkeys(filter(None, scores.settings.values()))
-        width = max(map(len, [*self.metrics, "chance"]))
-        lines = [
-            f"split {scores.split or '(unnamed)'}: {scores.counts()}",
-            *([f"protocol {scores.protocol}: {detail}" for detail in details] or [f"protocol {scores.protocol}"]),
-            f"  {'':{width}}   top-1   top-5   mean class",
-        ]
-        for row in self.rows():
-            line = "  {name:{width}}  {top1:>6}  {top5:>6}       {mean_class:>6}   {origin}".format(width=width, **row)
-            lines.append(line.rstrip())
-        return "\n".join(lines)
-
-    def _repr_html_(self):
-        from keras_i3d.evaluation.report import table
-
-        return table(self)
-
-    def caption(self):
-        """Returns a line with the split, how many videos there are, and the protocol."""
-        scores = self.scores
-        return f"split {scores.split or '(unnamed)'}: {scores.counts()}; protocol {scores.protocol}"
-
-    def rows(self):
-        """Returns a dictionary for each stream, their fusion and chance: its name, percentages as text, its origin."""
-        return [
-            {
-                "name": name,
-                **{key: f"{100 * getattr(found, key):.2f}" for key in ("top1", "top5", "mean_class")},
-                "origin": self.origin(name),
-            }
-            for name, found in {**self.metrics, "chance": metrics.chance(len(self.scores.labels))}.items()
-        ]
-
-    def origin(self, name):
-        """Returns what the figures of a name in `metrics`, or of "chance", are of, for people."""
-        others = {"fused": self.fusion, "chance": f"of {len(self.scores.labels)} classes"}
-        return others[name] if name in others else self.scores.models.get(name, "")
-
-    def record(self):
-        """Returns what `results.json` holds: plain numbers, strings and lists; accuracies in [0, 1]."""
-        scores = self.scores
-        return {
-            "split": scores.split,
-            "protocol": scores.protocol,
-            "settings": scores.settings,
-            "videos": len(scores.ids),
-            "dropped": scores.damaged,
-            "failed": len(scores.failed),
-            "missing": len(scores.missing),
-            "classes": len(scores.labels),
-            "chance": 1 / len(scores.labels),
-            "fusion": self.fusion,
-            "models": scores.models,
-            "records": scores.records,
-            "metrics": {name: dataclasses.asdict(found) for name, found in self.metrics.items()},
-        }
 
 
 def evaluate(
@@ -112,6 +36,8 @@ def evaluate(
     *,
     both=None,
     more=None,
+    thresholds=None,
+    choose_thresholds=False,
     report=True,
     size=None,
     clip_frames=None,
@@ -135,8 +61,15 @@ def evaluate(
             `evaluation.protocols`, with sources.
         fusion: "sum", "mean", "weights" or "svm"; see `evaluation.fusion.fuse`.
         fit_on: scores.npz of another split, for the last two.
+        thresholds: of several labels, what F1 is at: a number for all classes, one for each, or a thresholds.json. By
+            default what was chosen for the network; for a fusion, and where nothing was, 0.5.
+        choose_thresholds: of several labels, whether to choose for each class the threshold of the highest F1 on these
+            videos, which should be of a validation split. They are written as thresholds.json into the folder of each
+            stream that is a run, where `classify`, `evaluate` and `export` find them; and those of the fusion, or of
+            the only stream, into `output`.
         output: a folder for scores.npz, results.json, per_class.csv, confusion.png, worst_confusions.png and
-            report.html; made if need be. None writes nothing.
+            report.html; made if need be. None writes nothing. Of several labels average_precision.png takes the place
+            of the confusions.
         report: whether the output has the pictures and the report, which need matplotlib.
         size: side of the crop in pixels. By default what the model was trained on (224 for published weights), and
             with 3 crops the short side of the records.
@@ -168,75 +101,116 @@ def evaluate(
         check_fusion(models, fusion, fit_on)
     elif fit_on is not None or fusion != "sum":
         raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(models)}, fusion={fusion!r}")
-    writing = _Writing(output, report)  # what it needs is found out now, not after hours
     source = record_files.find(records)
+    asked = thresholds, choose_thresholds
+    _check_thresholds(*asked, source.labelling, output is not None or all(map(runs.is_run, models.values())))
+    writing = _Writing(output, report)  # what it needs is found out now, not after hours
     names = _labels(source, labels)
+    if thresholds is not None:
+        thresholds = threshold_files.given(thresholds, names)
     _check_classes(models, names, accept_licence)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
     settings["accept_licence"] = accept_licence
     streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
     activation = networks.one_value({stream.name: stream.activation for stream in streams}, "activation")
-    found, classes, damage = {}, {}, {}
+    known = {} if source.labelling == "single" else truths.read(source, len(names))
+    found, damage = {}, {}
     for stream in streams:
-        found[stream.name] = {}
-        for id, y, logits in stream.score(source, views_at_once, progress):
-            if not 0 <= y < len(names):
-                raise ValueError(
-                    f"Evaluation needs the class of each video, in 0..{len(names) - 1}. Received: "
-                    + (f"{id} without one" if y < 0 else f"class {y} for {id}")
-                )
-            if id in found[stream.name]:
-                raise ValueError(f"The ids of records are unique. Received: {id} twice")
-            found[stream.name][id], classes[id] = logits, y
+        found[stream.name] = of_stream = {}
+        for each in stream.score(source, views_at_once, progress, known):
+            if each.id in of_stream:
+                raise ValueError(f"The ids of records are unique. Received: {each.id} twice")
+            of_stream[each.id] = each
         damage |= {kind: max(count, damage.get(kind, 0)) for kind, count in stream.damage.items()}
-    known = [id for ids in source.ids for id in (ids or ())] or list(classes)
-    ids = tuple(id for id in known if all(id in scored for scored in found.values()))
+    listed = [id for ids in source.ids for id in (ids or ())] or list(found[streams[0].name])
+    ids = tuple(id for id in listed if all(id in scored for scored in found.values()))
     if not ids:
         lost = ", ".join(f"{count} {kind}" for kind, count in damage.items() if count)
         raise ValueError(f"No video of {_where(records)} could be scored: {lost or 'there is none'}")
     scores = Scores(
         ids=ids,
-        y=np.array([classes[id] for id in ids], np.int64),
+        **_truths(source.labelling, ids, next(iter(found.values())), known, len(names)),
         labels=tuple(names),
-        logits={name: np.stack([scored[id] for id in ids]) for name, scored in found.items()},
+        **{kind: _stacked(found, ids, kind) for kind in (KINDS if source.labelling == "timed" else KINDS[:1])},
         protocol=str(protocol),
         records=_where(records),
         models={stream.name: stream.origin for stream in streams},
         settings={stream.name: stream.settings for stream in streams},
         activation=activation,
-        dropped=tuple(id for id in known if id not in set(ids)),
+        labelling=source.labelling,
+        thresholds={s.name: s.network.facts.thresholds for s in streams if s.network.facts.thresholds},
+        dropped=tuple(id for id in listed if id not in set(ids)),
         damage={kind: count for kind, count in damage.items() if count},
         **_manifests(source),
     )
-    return writing.write(scores, fusion, fit_on)
+    result = writing.write(scores, fusion, fit_on, *asked)
+    if choose_thresholds:
+        for stream in streams:
+            if stream.network.run is not None:
+                head = facts.head_digest(stream.network.model)
+                path = measuring.chosen(result, stream.name, head).write(stream.network.run.folder)
+                notice(f"the thresholds of {stream.name} are in {path}; classify, evaluate and export take them")
+    return result
 
 
-def rescore(scores, fusion="sum", fit_on=None, output=None, *, report=True):
+KINDS = ("logits", "frames", "peaks")
+
+
+def _stacked(found, ids, kind):
+    """{stream: the scores of a kind, of these videos}."""
+    return {name: np.stack([getattr(scored[id], kind) for id in ids]) for name, scored in found.items()}
+
+
+def _truths(labelling, ids, scored, known, count):
+    """{"y": , "y_frames": } of videos, as `Scores` has them."""
+    if labelling == "single":
+        y = np.array([scored[id].y for id in ids], np.int64)
+        for id, each in zip(ids, y):
+            if not 0 <= each < count:
+                raise ValueError(
+                    f"Evaluation needs the class of each video, in 0..{count - 1}. Received: "
+                    + (f"{id} without one" if each < 0 else f"class {each} for {id}")
+                )
+        return {"y": y}
+    if unknown := [id for id in ids if id not in known]:
+        raise ValueError(f"Evaluation needs the labels of each video. Received: {unknown[0]}, whose record has none")
+    found = {"y": np.stack([known[id].y(count) for id in ids])}
+    if labelling == "timed":
+        found["y_frames"] = np.stack([known[id].y_of_moments(count) for id in ids])
+    return found
+
+
+def _check_thresholds(given, choose, labelling, has_place):
+    """Raises ValueError for thresholds of one label a video, both given and chosen, or chosen for nobody."""
+    if labelling == "single" and (given is not None or choose):
+        raise ValueError("Thresholds are of several labels a video. Received: records of one")
+    if given is not None and choose:
+        raise ValueError("thresholds= gives what choose_thresholds chooses. Received: both")
+    if choose and not has_place:
+        raise ValueError(
+            "Chosen thresholds are written into the folder of a run, or into output. Received: neither. Pass output=."
+        )
+
+
+def rescore(scores, fusion="sum", fit_on=None, output=None, *, thresholds=None, choose_thresholds=False, report=True):
     """Fuses and measures scores again, without the networks.
 
     Args:
         scores: a scores.npz, or several of one split and protocol, whose streams are all fused.
-        fusion, fit_on, output, report: as for `evaluate`. The report has curves and clips if the runs and the
-            records are still where they were.
+        fusion, fit_on, thresholds, output, report: as for `evaluate`. The report has curves and clips if the runs and
+            the records are still where they were.
+        choose_thresholds: as for `evaluate`; they are written into `output` alone.
 
     Returns:
-        An Evaluation.
+        A `measuring.Evaluation`.
     """
     several = isinstance(scores, list | tuple)
     merged = merge([read_scores(part) for part in scores] if several else [read_scores(scores)])
     fit_on = None if fit_on is None else read_scores(fit_on)
     if len(merged.logits) == 1 and (fit_on is not None or fusion != "sum"):
         raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(merged.logits)}, fusion={fusion!r}")
-    return _Writing(output, report).write(merged, fusion, fit_on)
-
-
-def measured(scores, fusion="sum", fit_on=None):
-    """Returns the Evaluation of Scores."""
-    found = {stream: metrics.measure(logits, scores.y) for stream, logits in scores.logits.items()}
-    if len(found) == 1:
-        return Evaluation(scores, found, np.float64(*scores.logits.values()), "")
-    fused, said = fuse(scores, fusion, fit_on)
-    return Evaluation(scores, {**found, "fused": metrics.measure(fused, scores.y)}, fused, said)
+    _check_thresholds(thresholds, choose_thresholds, merged.labelling, output is not None)
+    return _Writing(output, report).write(merged, fusion, fit_on, thresholds, choose_thresholds)
 
 
 class _Writing:
@@ -247,7 +221,7 @@ class _Writing:
         if self.folder is None:
             return
         if report:
-            from keras_i3d.evaluation import charts
+            from keras_i3d import charts
 
             charts.matplotlib()
         try:
@@ -258,12 +232,14 @@ class _Writing:
         except OSError as error:
             raise ValueError(f"Cannot write in {self.folder} ({error.strerror}). Choose another output.") from error
 
-    def write(self, scores, fusion, fit_on):
+    def write(self, scores, fusion, fit_on, thresholds=None, choose_thresholds=False):
         if self.folder is not None:
             scores = scores.save(self.folder / "scores.npz")  # first: whatever fails later can be done again from it
-        result = measured(scores, fusion, fit_on)
+        result = measuring.measured(scores, fusion, fit_on, thresholds, choose_thresholds)
         if self.folder is None:
             return result
+        if choose_thresholds:
+            measuring.chosen(result, list(result.metrics)[-1]).write(self.folder)
         from keras_i3d.evaluation.report import per_class_csv
         from keras_i3d.evaluation.report import write as write_report
 

@@ -1,14 +1,17 @@
 """Late fusion: the scores of several streams made one.
 
 The sum of the logits is how the released weights are used (kinetics-i3d `evaluate_sample.py`; arXiv 1705.07750,
-section 2.4). The mean of the softmax and the linear SVM are the two fusions of the two-stream networks (Simonyan and
+section 2.4). Of several labels a video, a sigmoid of the sum is above 0.5 where one of the mean of the logits is, and
+further from it. The mean of the softmax and the linear SVM are the two fusions of the two-stream networks (Simonyan and
 Zisserman, arXiv 1406.2199, section 2); one weight a stream is what TSN uses, there set by hand (arXiv 1608.00859).
 """
 
+import dataclasses
 import itertools
 
 import numpy as np
 
+from keras_i3d.average_precision import average_precision, mean
 from keras_i3d.errors import missing_package
 from keras_i3d.evaluation import metrics
 from keras_i3d.probabilities import averaged, probabilities
@@ -16,6 +19,22 @@ from keras_i3d.probabilities import averaged, probabilities
 FUSIONS = ("sum", "mean", "weights", "svm")
 FITTED = ("weights", "svm")
 GRID = 20  # steps from no weight to all of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Fused:
+    """The scores of several streams made one, or of one alone.
+
+    Attributes:
+        logits: float64 (N, classes).
+        frames: of labels over time, float64 (N, 25, classes), as of `Scores`.
+        peaks: of labels over time, float64 (N, classes): of the streams' maxima over time, which several streams need
+            not reach in the same frame.
+    """
+
+    logits: np.ndarray
+    frames: np.ndarray | None = None
+    peaks: np.ndarray | None = None
 
 
 def fuse(scores, method="sum", fit_on=None):
@@ -26,8 +45,9 @@ def fuse(scores, method="sum", fit_on=None):
         method: "sum" of the logits; "mean" of the probabilities, which are the softmax of the logits, or what the
             networks end in; "weights", the sum of the logits with a weight a stream; "svm", a linear SVM on the stacked
             probabilities, each stream's scaled to unit length.
-        fit_on: for the last two, a Scores of another split: the weights are those of the highest top-1 on it, then of
-            the least cross-entropy, on a grid of twentieths; the SVM is scikit-learn's LinearSVC with C=1.
+        fit_on: for the last two, a Scores of another split: the weights are those of the highest top-1 on it (of
+            several labels, of the highest mean average precision), then of the least cross-entropy, on a grid of
+            twentieths; the SVM is scikit-learn's LinearSVC with C=1, and takes one label a video.
 
     Returns:
         (float64 (N, classes), text that says what was done). "sum" and "weights" give logits, "mean" logits of the
@@ -38,19 +58,28 @@ def fuse(scores, method="sum", fit_on=None):
             that are evaluated.
         ImportError: scikit-learn is not installed; the message has the install line.
     """
+    fused, said = fuse_all(scores, method, fit_on)
+    return fused.logits, said
+
+
+def fuse_all(scores, method="sum", fit_on=None):
+    """Returns (a Fused, text that says what was done); arguments and errors are those of `fuse`."""
     check_fusion(scores.logits, method, fit_on)
     streams = list(scores.logits)
     if method in FITTED:
         _check_split(scores, fit_on)
     if method == "sum":
-        return _weighted(scores, [1] * len(streams)), "sum of logits"
+        return _each(scores, lambda parts: sum(map(np.float64, parts))), "sum of logits"
     if method == "mean":
-        logits = np.stack([scores.logits[stream] for stream in streams])
-        return averaged(logits, scores.activation), f"mean of {scores.activation}"
+        said = f"mean of {scores.activation}"
+        return _each(scores, lambda parts: averaged(np.stack(parts), scores.activation)), said
     if method == "weights":
         weights = fit_weights(fit_on, streams)
         named = ", ".join(f"{stream} {weight:.2f}" for stream, weight in zip(streams, weights))
-        return _weighted(scores, weights), f"weighted sum of logits ({named}; fitted on {fit_on.name})"
+        said = f"weighted sum of logits ({named}; fitted on {fit_on.name})"
+        return _each(scores, lambda parts: _weighted(parts, weights)), said
+    if scores.labelling != "single":
+        raise ValueError(f'fusion="svm" takes one label a video. Received: {scores.labelling} labels')
     return _svm(scores, fit_on, streams), f"linear SVM on stacked scores (fitted on {fit_on.name})"
 
 
@@ -81,9 +110,13 @@ def fit_weights(scores, streams):
     best, found = None, None
     for parts in _simplex(len(streams)):
         weights = [part * len(streams) / GRID for part in parts]
-        fused = _weighted(scores, weights, streams)
+        fused = _weighted([scores.logits[stream] for stream in streams], weights)
         uneven = max(parts) - min(parts)  # of equals, the one nearest to a plain sum
-        worth = (metrics.top_k(fused, scores.y, 1), -round(cross_entropy(fused, scores.y), 9), -uneven)
+        if scores.labelling == "single":
+            worth = (metrics.top_k(fused, scores.y, 1), -round(cross_entropy(fused, scores.y), 9), -uneven)
+        else:
+            rank = np.nan_to_num(mean(average_precision(fused, scores.y)))
+            worth = (round(rank, 12), -round(binary_cross_entropy(fused, scores.y), 9), -uneven)
         if best is None or worth > best:
             best, found = worth, weights
     return found
@@ -95,9 +128,19 @@ def cross_entropy(logits, y):
     return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]).mean())
 
 
-def _weighted(scores, weights, streams=None):
-    streams = streams or scores.logits
-    return sum(weight * np.float64(scores.logits[stream]) for stream, weight in zip(streams, weights))
+def binary_cross_entropy(logits, y):
+    """Returns the mean over videos and classes of the negative logarithm of what a sigmoid gives the right answer."""
+    return float(np.logaddexp(0, np.where(y, -1, 1) * np.float64(logits)).mean())
+
+
+def _each(scores, fusing):
+    """Fuses the logits of several streams, and of labels over time those of moments and the maxima."""
+    kinds = (scores.logits, scores.frames, scores.peaks) if scores.timed else (scores.logits,)
+    return Fused(*(fusing(list(each.values())) for each in kinds))
+
+
+def _weighted(parts, weights):
+    return sum(weight * np.float64(part) for part, weight in zip(parts, weights))
 
 
 def _simplex(count):
@@ -118,7 +161,7 @@ def _svm(scores, fit_on, streams):
         distances = np.stack([-distances, distances], axis=1)
     fused = np.full((len(scores.y), len(scores.labels)), distances.min() - 1.0)  # a class it never saw comes last
     fused[:, known] = distances
-    return fused
+    return Fused(fused)
 
 
 def _stacked(scores, streams):

@@ -21,6 +21,11 @@ class Metrics:
     videos: int
     classes: int
 
+    @property
+    def columns(self):
+        """{attribute: what it is called} of what is shown first, and first of all."""
+        return {"top1": "top-1", "top5": "top-5", "mean_class": "mean class"}
+
 
 def measure(scores, y):
     """Measures scores.
@@ -50,6 +55,21 @@ def measure(scores, y):
 def chance(classes):
     """Returns the Metrics to expect of guessing among so many classes."""
     return Metrics(1 / classes, min(5 / classes, 1.0), 1 / classes, 0, classes)
+
+
+FEW = 5  # videos of a class, below which accuracies are shown with an interval
+DEVIATIONS = 1.959964  # of a normal distribution, that hold 95 % of it
+
+
+def interval(share, count):
+    """Returns (low, high): where the true share lies, with 95 % certainty, of which one of `count` videos was found.
+
+    Wilson's score interval (JASA 22, 1927), which holds for few videos, and for shares of 0 and 1, too.
+    """
+    square = DEVIATIONS**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    half = DEVIATIONS * np.sqrt(share * (1 - share) / count + square / (4 * count**2)) / (1 + square / count)
+    return max(float(middle - half), 0.0), min(float(middle + half), 1.0)
 
 
 def top_k(scores, y, k):

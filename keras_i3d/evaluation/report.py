@@ -8,10 +8,10 @@ import io
 
 import numpy as np
 
-from keras_i3d import atomic, markup, runs, visualize
+from keras_i3d import atomic, charts, markup, runs, visualize
 from keras_i3d.data import record_files
 from keras_i3d.errors import notice
-from keras_i3d.evaluation import charts, metrics
+from keras_i3d.evaluation import label_report, metrics
 from keras_i3d.markup import Html
 from keras_i3d.probabilities import probabilities
 from keras_i3d.records import sequence_example
@@ -22,10 +22,13 @@ EXAMPLES = 4  # of videos named rightly, and as many of wrongly
 FRAMES = 16  # of an example at most
 WIDTH = 168  # pixels of an example
 WORST = 20
+LABELS = 8  # of a video that has several, at most
 
 
 def write(evaluation, folder):
     """Writes confusion.png, worst_confusions.png and report.html into a folder. Each is written whole or not at all.
+
+    Of several labels a video average_precision.png takes the place of the confusions.
 
     Args:
         evaluation: an Evaluation. Curves come from the `log.csv` of its runs, and clips from its records, if these
@@ -35,26 +38,41 @@ def write(evaluation, folder):
     Raises:
         ImportError: matplotlib is not installed; the message has the install line.
     """
-    matrix = metrics.confusion(evaluation.fused, evaluation.scores.y)
-    worst = metrics.worst_confusions(matrix, WORST)
-    drawn = {
-        "confusion.png": charts.confusion(matrix, evaluation.scores.labels),
-        "worst_confusions.png": charts.worst_confusions(worst, evaluation.scores.labels),
-    }
+    if evaluation.scores.labelling == "single":
+        matrix = metrics.confusion(evaluation.fused, evaluation.scores.y)
+        worst = metrics.worst_confusions(matrix, WORST)
+        drawn = {
+            "confusion.png": charts.confusion(matrix, evaluation.scores.labels),
+            "worst_confusions.png": charts.worst_confusions(worst, evaluation.scores.labels),
+        }
+    else:
+        rows, final = label_report.rows(evaluation), list(evaluation.metrics)[-1]
+        found = [(row.label, row.videos, (row.frames or row.precisions)[final]) for row in rows]
+        drawn = {"average_precision.png": charts.average_precisions(found)}
     for name, content in {**drawn, "report.html": page(evaluation, *drawn.values()).encode()}.items():
         with atomic.replacing(folder / name) as temporary:
             temporary.write_bytes(content)
 
 
 def per_class_csv(evaluation):
-    """Returns the table by class as CSV: label, videos, top-1 of each stream and fused, the most frequent error."""
+    """Returns the table by class as CSV: label, videos, top-1 of each stream and fused, the most frequent error.
+
+    Next to the last top-1, which is that of all streams, is its 95 % interval.
+
+    Of several labels a video it is that of `label_report.per_class_csv`.
+    """
+    if evaluation.scores.labelling != "single":
+        return label_report.per_class_csv(evaluation)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     names = list(evaluation.metrics)
-    writer.writerow(["class", "label", "videos", *(f"{name}_top1" for name in names), "mostly_named", "times"])
+    writer.writerow(
+        ["class", "label", "videos", *(f"{name}_top1" for name in names), "low", "high", "mostly_named", "times"]
+    )
     for row in class_rows(evaluation):
         accuracies = ["" if np.isnan(value) else f"{value:.4f}" for value in row.accuracies.values()]
-        writer.writerow([row.index, row.label, row.videos, *accuracies, row.instead or "", row.times or ""])
+        interval = [f"{bound:.4f}" for bound in row.interval] if row.videos else ["", ""]
+        writer.writerow([row.index, row.label, row.videos, *accuracies, *interval, row.instead or "", row.times or ""])
     return file.getvalue()
 
 
@@ -68,6 +86,11 @@ class ClassRow:
     accuracies: dict
     instead: str | None
     times: int
+
+    @property
+    def interval(self):
+        """(low, high), the 95 % interval of its last top-1; there is none without videos."""
+        return metrics.interval(list(self.accuracies.values())[-1], self.videos)
 
 
 def class_rows(evaluation):
@@ -103,16 +126,17 @@ def choose_examples(evaluation, count=EXAMPLES):
     return right, wrong[:count]
 
 
-def page(evaluation, confusion_png, worst_png):
-    """Returns the report as HTML."""
+def page(evaluation, *pictures):
+    """Returns the report as HTML; the pictures are those of `write`, as PNG."""
     scores = evaluation.scores
     title = f"Evaluation of {' and '.join(scores.logits)} on {scores.split or 'a split'}"
-    final = "fused" if "fused" in evaluation.metrics else next(iter(evaluation.metrics))
     sections = [
         _summary(evaluation),
         _curves(scores),
-        _section("Confusions", f"of {final}; shades are shares of the row", _chart(confusion_png, "confusion matrix")),
-        _section("Worst confusions", f"of {final}, most videos first", _chart(worst_png, "worst confusions")),
+        *(
+            _section(title, note, _chart(png, title.lower()))
+            for (title, note), png in zip(_charts(evaluation), pictures)
+        ),
         _clips(evaluation),
         _table(evaluation),
         _facts(evaluation),
@@ -127,10 +151,29 @@ def page(evaluation, confusion_png, worst_png):
     )
 
 
+def _charts(evaluation):
+    """The (title, note) of each picture."""
+    final, scores = list(evaluation.metrics)[-1], evaluation.scores
+    if scores.labelling == "single":
+        shades, most = "shades are shares of the row", "most videos first"
+        return [("Confusion matrix", f"of {final}; {shades}"), ("Worst confusions", f"of {final}, {most}")]
+    return [("Average precision", f"of {final}, per {'frame' if scores.timed else 'video'}; the best and the worst")]
+
+
 def table(evaluation):
     """Returns the figures of an evaluation as an HTML table, for a notebook."""
-    rows = [_fragments().fill("evaluation-row", **row) for row in evaluation.rows()]
-    return _fragments().fill("evaluation", caption=evaluation.caption(), rows=markup.join(rows))
+    fill, columns = _fragments().fill, evaluation.columns
+    rows = [
+        fill(
+            "evaluation-row",
+            name=row["name"],
+            figures=markup.join(fill("figure", value=row[column]) for column in columns),
+            origin=row["origin"],
+        )
+        for row in evaluation.rows()
+    ]
+    titles = markup.join(fill("figure-title", title=title) for title in columns.values())
+    return fill("evaluation", caption=evaluation.caption(), titles=titles, rows=markup.join(rows))
 
 
 @functools.cache
@@ -146,18 +189,19 @@ def _protocol(scores):
 
 
 def _summary(evaluation):
-    classes = len(evaluation.scores.labels)
-    tiles = [
-        _tile(name, found, " best" if name == "fused" else "", evaluation.origin(name))
-        for name, found in evaluation.metrics.items()
-    ]
-    tiles.append(_tile("chance", metrics.chance(classes), " chance", f"of {classes} classes"))
-    return _fragments().fill("tiles", tiles=markup.join(tiles))
-
-
-def _tile(name, found, kind, note):
-    figures = {figure: f"{getattr(found, figure):.1%}" for figure in ("top1", "top5", "mean_class")}
-    return _fragments().fill("tile", name=name, kind=kind, note=note, **figures)
+    kinds, columns = {"fused": " best", "chance": " chance"}, evaluation.columns
+    tiles = []
+    for name, found in {**evaluation.metrics, "chance": evaluation.chance}.items():
+        figures = {
+            title: f"{value:.1%}" for figure, title in columns.items() if (value := getattr(found, figure)) is not None
+        }
+        what, number = next(iter(figures.items()))
+        also = [_fragments().fill("also", value=value, title=title) for title, value in list(figures.items())[1:]]
+        settings = {"what": what, "number": number, "also": markup.join(also), "note": evaluation.origin(name)}
+        tiles.append(_fragments().fill("tile", name=name, kind=kinds.get(name, ""), **settings))
+    said = filter(None, [evaluation.uncertainty(), evaluation.threshold_line()])
+    notes = markup.join(_fragments().fill("said", text=text) for text in said)
+    return _fragments().fill("tiles", tiles=markup.join(tiles), notes=notes)
 
 
 def _curves(scores):
@@ -169,6 +213,8 @@ def _curves(scores):
 
 
 def _table(evaluation):
+    if evaluation.scores.labelling != "single":
+        return _label_table(evaluation)
     fill, names = _fragments().fill, list(evaluation.metrics)
     rows = sorted(class_rows(evaluation), key=lambda row: (np.nan_to_num(row.accuracies[names[-1]], nan=2), row.index))
     body = [
@@ -184,7 +230,39 @@ def _table(evaluation):
     return _section(
         "Classes",
         f"top-1, worst of {names[-1]} first; also in per_class.csv",
-        fill("classes", streams=markup.join(fill("stream", name=name) for name in names), rows=markup.join(body)),
+        fill(
+            "classes",
+            streams=markup.join(fill("stream", name=name) for name in names),
+            last="mostly taken for",
+            rows=markup.join(body),
+        ),
+    )
+
+
+def _label_table(evaluation):
+    fill, names = _fragments().fill, list(evaluation.metrics)
+    rows = label_report.rows(evaluation)
+    rows = sorted(rows, key=lambda row: (np.nan_to_num((row.frames or row.precisions)[names[-1]], nan=2), row.index))
+    body = [
+        fill(
+            "class",
+            label=row.label,
+            videos=row.videos,
+            accuracies=markup.join(map(_accuracy, (row.frames or row.precisions).values())),
+            instead=fill("decision", f1=f"{row.f1:.2f}", threshold=f"{row.threshold:.3g}"),
+        )
+        for row in rows
+    ]
+    per = " per frame" if evaluation.scores.timed else ""
+    return _section(
+        "Classes",
+        f"average precision{per}, worst of {names[-1]} first; also in per_class.csv",
+        fill(
+            "classes",
+            streams=markup.join(fill("stream", name=name) for name in names),
+            last=f"F1 of {names[-1]}",
+            rows=markup.join(body),
+        ),
     )
 
 
@@ -195,7 +273,10 @@ def _accuracy(value):
 
 
 def _clips(evaluation):
-    right, wrong = choose_examples(evaluation)
+    single = evaluation.scores.labelling == "single"
+    right, wrong = choose_examples(evaluation) if single else label_report.choose_examples(evaluation, EXAMPLES)
+    notes = ("one of each of some classes", "with the greatest conviction")
+    notes = notes if single else ("all of their labels and no other", "whose labels were the least expected")
     try:
         places = _places(evaluation.scores, [*right, *wrong])
         cards = {row: _card(evaluation, row, *place) for row, place in places.items()}
@@ -203,14 +284,10 @@ def _clips(evaluation):
         notice(f"the report has no example clips: {type(error).__name__}: {error}")
         return Html()
     parts = []
-    for rows, title in ((right, "Named rightly"), (wrong, "Named wrongly")):
+    for rows, title, note in zip((right, wrong), ("Named rightly", "Named wrongly"), notes):
         if rows:
             parts.append(
-                _section(
-                    title,
-                    "one of each of some classes" if rows is right else "with the greatest conviction",
-                    _fragments().fill("cards", cards=markup.join(cards[row] for row in rows)),
-                )
+                _section(title, note, _fragments().fill("cards", cards=markup.join(cards[row] for row in rows)))
             )
     return markup.join(parts)
 
@@ -242,19 +319,21 @@ def _card(evaluation, row, file, number):
         "card",
         data=base64.b64encode(content).decode(),
         id=scores.ids[row],
-        label=scores.labels[scores.y[row]],
+        label=scores.labels[scores.y[row]] if scores.labelling == "single" else label_report.labels_of(scores, row),
         answers=markup.join(_answer(evaluation, name, row) for name in evaluation.metrics),
     )
 
 
 def _answer(evaluation, name, row):
-    """The three best classes of a video by one stream, or by all together."""
+    """The three best classes of a video by one stream, or by all together; of several labels as many as it has."""
     scores, values = evaluation.scores, _scores_of(evaluation, name)[row]
     ranks = []
     distances = name == "fused" and "SVM" in evaluation.fusion  # which are no logits
     shares = None if distances else probabilities(values, scores.activation)
-    for i in np.argsort(-values, kind="stable")[:3]:
-        rank = {"hit": "hit" if i == scores.y[row] else "", "label": scores.labels[i]}
+    single = scores.labelling == "single"
+    for i in np.argsort(-values, kind="stable")[: 3 if single else max(3, min(int(scores.y[row].sum()), LABELS))]:
+        hit = i == scores.y[row] if single else scores.y[row, i]
+        rank = {"hit": "hit" if hit else "", "label": scores.labels[i]}
         if shares is None:
             ranks.append(_fragments().fill("rank-without-share", **rank))
         else:

@@ -7,11 +7,13 @@ import pathlib
 
 import numpy as np
 
-from keras_i3d import atomic, paths, stored
+from keras_i3d import atomic, paths, stored, threshold_files
 from keras_i3d.errors import one_line
+from keras_i3d.evaluation.truths import MOMENTS
+from keras_i3d.specs import LABELLINGS
 from keras_i3d.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +22,10 @@ class Scores:
 
     Attributes:
         ids: ids of the videos that every stream has scored, in the order of the records.
-        y: int64 (N,), their classes.
+        y: int64 (N,), their classes; of several labels a video, bool (N, classes).
         labels: class names, the place in the list being the class index.
         logits: {stream: float32 (N, classes)}. With views it is the logarithm of the averaged softmax, whose softmax is
-            that average again; likewise of another activation.
+            that average again; likewise of another activation. Of labels over time too, the mean over all of it.
         protocol: its name.
         split: the split of the records.
         records: where these are.
@@ -35,6 +37,11 @@ class Scores:
         damage: {kind: how many} of the dropped records, and of files without a manifest.
         path: the file that it was read from or written to, if any.
         activation: name of what makes probabilities of the logits.
+        labelling: "single", "multi" or "timed", as of `specs.LABELLINGS`.
+        thresholds: {stream: the thresholds that were chosen for its network, a number for each class}.
+        y_frames: of labels over time, bool (N, 25, classes): those of `truths.moments`.
+        frames: of labels over time, {stream: float32 (N, 25, classes)}, logits of these moments.
+        peaks: of labels over time, {stream: float32 (N, classes)}, the maximum of the logits of all frames.
         version: the package's.
     """
 
@@ -53,21 +60,43 @@ class Scores:
     damage: dict = dataclasses.field(default_factory=dict)
     path: str | None = None
     activation: str = "softmax"
+    labelling: str = "single"
+    thresholds: dict = dataclasses.field(default_factory=dict)
+    y_frames: np.ndarray | None = None
+    frames: dict = dataclasses.field(default_factory=dict)
+    peaks: dict = dataclasses.field(default_factory=dict)
     version: str = __version__
 
     def __post_init__(self):
         shape = len(self.ids), len(self.labels)
-        if len(set(self.ids)) != shape[0] or self.y.shape != shape[:1] or not self.logits:
-            raise ValueError(f"Scores have one id and one class a video, and a stream. Received: {shape[0]} ids")
-        for stream, logits in self.logits.items():
+        of_frames = shape[0], MOMENTS, shape[1]
+        if len(set(self.ids)) != shape[0] or not self.logits:
+            raise ValueError(f"Scores have one id a video, and a stream. Received: {shape[0]} ids")
+        if self.y.shape != (shape[:1] if self.labelling == "single" else shape):
+            raise ValueError(f"Scores have the {self.labelling} labels of {shape} videos. Received: {self.y.shape}")
+        if self.timed and (self.y_frames is None or self.y_frames.shape != of_frames):
+            raise ValueError(f"Labels over time are of {of_frames} moments. Received: others")
+        of_time = [(self.frames, of_frames), (self.peaks, shape)] if self.timed else []
+        for found, wanted in ((self.logits, shape), *of_time):
+            self._check(found, wanted)
+
+    def _check(self, found, shape):
+        if list(found) != list(self.logits):
+            raise ValueError(f"Scores are of {', '.join(self.logits)}. Received: {', '.join(found)}")
+        for stream, logits in found.items():
             if logits.shape != shape:
                 raise ValueError(f"Logits are (videos, classes), {shape} here. Received: {stream} {logits.shape}")
             if not np.isfinite(logits).all():
-                bad = [self.ids[i] for i in np.flatnonzero(~np.isfinite(logits).all(axis=1))]
+                bad = [self.ids[i] for i in np.flatnonzero(~np.isfinite(logits).reshape(shape[0], -1).all(axis=1))]
                 raise ValueError(
                     f"Logits must be finite. Received: NaN or infinity from the {stream} stream for {len(bad)} of "
                     f"{shape[0]} videos, first {bad[0]}. Check the weights, or evaluate in float32."
                 )
+
+    @property
+    def timed(self):
+        """Whether the labels are over time."""
+        return self.labelling == "timed"
 
     @property
     def name(self):
@@ -97,12 +126,18 @@ class Scores:
     def save(self, path):
         """Writes a `.npz` of plain arrays: ids, y, labels, logits_STREAM, and the rest as JSON, about.
 
+        Of labels over time also y_frames, frames_STREAM and peaks_STREAM.
+
         Returns:
             The Scores, with their path.
         """
         path = pathlib.Path(path)
         about = {name: getattr(self, name) for name in _ABOUT} | {"format": FORMAT, "streams": list(self.logits)}
         arrays = {f"logits_{stream}": logits for stream, logits in self.logits.items()}
+        if self.timed:
+            arrays["y_frames"] = self.y_frames
+            arrays |= {f"frames_{stream}": logits for stream, logits in self.frames.items()}
+            arrays |= {f"peaks_{stream}": logits for stream, logits in self.peaks.items()}
         with atomic.replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
@@ -117,7 +152,7 @@ class Scores:
 
 _ABOUT = (
     *("protocol", "split", "records", "models", "settings", "dropped", "failed", "missing", "damage"),
-    *("activation", "version"),
+    *("activation", "labelling", "thresholds", "version"),
 )
 
 
@@ -143,17 +178,26 @@ def read(path):
 def _of(arrays, path):
     """The Scores of the arrays of a file, each of the kind that `Scores.save` writes."""
     about = json.loads(str(arrays["about"]))
-    if about.pop("format") != FORMAT:
-        raise ValueError("another format")
-    logits = {stream: arrays[f"logits_{stream}"] for stream in about.pop("streams")}
+    if (written := about.pop("format")) != FORMAT:
+        raise ValueError(f"another format, {written}, where this version reads {FORMAT}: evaluate again")
+    streams = about.pop("streams")
     about = {name: _KINDS[name](value, name) for name, value in about.items() if name in _KINDS}
+    timed, single = about["labelling"] == "timed", about["labelling"] == "single"
+    kinds = {"logits": 2, **({"frames": 3, "peaks": 2} if timed else {})}
+    of_streams = {kind: {stream: arrays[f"{kind}_{stream}"] for stream in streams} for kind in kinds}
     ids, labels, y = arrays["ids"], arrays["labels"], arrays["y"]
-    kinds = [ids.dtype.kind, labels.dtype.kind, y.dtype.kind, *(array.dtype.kind for array in logits.values())]
-    if kinds != ["U", "U", "i", *["f"] * len(logits)] or (ids.ndim, labels.ndim, y.ndim) != (1, 1, 1):
+    wanted = [(ids, "U", 1), (labels, "U", 1), (y, "i", 1) if single else (y, "b", 2)]
+    wanted += [(array, "f", kinds[kind]) for kind, found in of_streams.items() for array in found.values()]
+    y_frames = arrays["y_frames"] if timed else None
+    wanted += [(y_frames, "b", 3)] if timed else []
+    if any((array.dtype.kind, array.ndim) != (kind, axes) for array, kind, axes in wanted):
         raise ValueError("its arrays are of other kinds")
-    if not ((y >= 0) & (y < len(labels))).all():
+    if single and not ((y >= 0) & (y < len(labels))).all():
         raise ValueError(f"a class is not one of the {len(labels)} labels")
-    return Scores(tuple(map(str, ids)), y, tuple(map(str, labels)), logits, path=path, **about)
+    if any(len(each) != len(labels) for each in about["thresholds"].values()):
+        raise ValueError("thresholds are one for each class")
+    labels = tuple(map(str, labels))
+    return Scores(tuple(map(str, ids)), y, labels, **of_streams, y_frames=y_frames, path=path, **about)
 
 
 def _text(value, name):
@@ -187,6 +231,21 @@ def _numbers(value, name):
     return value
 
 
+def _labelling(value, name):
+    if value not in LABELLINGS:
+        raise ValueError(f"{name} is none")
+    return value
+
+
+def _thresholds(value, name):
+    if not isinstance(value, dict) or not all(isinstance(each, list) for each in value.values()):
+        raise ValueError(f"{name} is no table of numbers")
+    found = {key: tuple(each) for key, each in value.items()}
+    if not all(map(threshold_files.is_thresholds, found.values())):
+        raise ValueError(f"{name} are numbers in [0, 1]")
+    return found
+
+
 _KINDS = {
     **dict.fromkeys(("protocol", "split", "records", "activation", "version"), _text),
     **dict.fromkeys(("models", "settings"), _texts),
@@ -194,6 +253,8 @@ _KINDS = {
     "failed": _videos,
     "missing": _videos,
     "damage": _numbers,
+    "labelling": _labelling,
+    "thresholds": _thresholds,
 }
 
 
@@ -211,7 +272,7 @@ def merge(parts):
     if len(parts) == 1:
         return first
     for part in parts[1:]:
-        for name in ("labels", "split", "protocol", "activation"):
+        for name in ("labels", "split", "protocol", "activation", "labelling"):
             if getattr(part, name) != getattr(first, name):
                 raise ValueError(
                     f"Scores to be fused are of one {name.removesuffix('s')}. Received: {_short(getattr(first, name))} "
@@ -219,31 +280,39 @@ def merge(parts):
                 )
     everywhere = set(first.ids).intersection(*(part.ids for part in parts))
     ids = tuple(id for id in first.ids if id in everywhere)
-    logits, models, settings = {}, {}, {}
+    own = _rows_of(first, ids)
+    found = {kind: {} for kind in ("logits", "frames", "peaks", "models", "settings", "thresholds")}
     for part in parts:
-        rows = {id: row for row, id in enumerate(part.ids)}
-        chosen = [rows[id] for id in ids]
-        if (part.y[chosen] != first.y[[i for i, id in enumerate(first.ids) if id in everywhere]]).any():
+        chosen = _rows_of(part, ids)
+        if (part.y[chosen] != first.y[own]).any():
             raise ValueError(f"{first.path} and {part.path} have other classes for the same videos")
-        for stream, values in part.logits.items():
+        for stream in part.logits:
             name, number = stream, 1
-            while name in logits:
+            while name in found["logits"]:
                 number += 1
                 name = f"{stream} {number}"
-            logits[name] = values[chosen]
-            models[name], settings[name] = part.models.get(stream, ""), part.settings.get(stream, "")
+            for kind in ("logits", *(("frames", "peaks") if first.timed else ())):
+                found[kind][name] = getattr(part, kind)[stream][chosen]
+            found["models"][name], found["settings"][name] = part.models.get(stream, ""), part.settings.get(stream, "")
+            if stream in part.thresholds:
+                found["thresholds"][name] = part.thresholds[stream]
     seen = dict.fromkeys(id for part in parts for id in (*part.ids, *part.dropped))
     return dataclasses.replace(
         first,
         ids=ids,
-        y=np.array([first.y[first.ids.index(id)] for id in ids], np.int64),
-        logits=logits,
-        models=models,
-        settings=settings,
+        y=first.y[own],
+        y_frames=first.y_frames[own] if first.timed else None,
+        **found,
         dropped=tuple(id for id in seen if id not in everywhere),
         damage={kind: max(part.damage.get(kind, 0) for part in parts) for part in parts for kind in part.damage},
         path=", ".join(str(part.path) for part in parts),
     )
+
+
+def _rows_of(scores, ids):
+    """The places of videos among those of a Scores."""
+    rows = {id: row for row, id in enumerate(scores.ids)}
+    return [rows[id] for id in ids]
 
 
 def _short(value):

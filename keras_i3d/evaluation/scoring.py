@@ -5,10 +5,12 @@ import itertools
 
 import numpy as np
 
-from keras_i3d import networks
+from keras_i3d import networks, time_steps
 from keras_i3d.data import pipeline
 from keras_i3d.errors import notice
+from keras_i3d.evaluation import truths
 from keras_i3d.evaluation.reading_errors import readable_errors
+from keras_i3d.facts import SIGMOID
 from keras_i3d.inference import chunks
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
@@ -17,6 +19,25 @@ from keras_i3d.records.manifest import check_same
 from keras_i3d.specs import BOTH, FLOW_BOUND, INPUT_CHANNELS, RecordSpec
 from keras_i3d.weights import registry
 from keras_i3d.weights.labels import read_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What a network says of one video.
+
+    Attributes:
+        id: of the video.
+        y: its label as `data.load` gives it.
+        logits: float32 (classes,).
+        frames: of labels over time, float32 (25, classes), logits of `truths.moments`.
+        peaks: of labels over time, float32 (classes,), the maximum of the logits of all frames.
+    """
+
+    id: str
+    y: np.ndarray
+    logits: np.ndarray
+    frames: np.ndarray | None = None
+    peaks: np.ndarray | None = None
 
 
 class Stream:
@@ -33,6 +54,8 @@ class Stream:
         network.require_trained()
         network.say_what_is_assumed(source.spec)
         self.activation = check(networks.activation({name: network}))
+        self.timed = source.labelling == "timed"
+        self._check_labelling(source.labelling)
         if source.spec:
             _check_clips(network, weights, source.spec)
         else:
@@ -49,6 +72,30 @@ class Stream:
         if protocol.clips is None:
             chunks.check_length(chunk_frames, [family], f" for {self.origin}")
         self.settings = protocol.explain(self.size, self.frames, self.stride, self.activation, family.answer)
+        if self.timed:
+            self.settings += f"; per frame: {truths.MOMENTS} moments equally spaced over each video"
+
+    def _check_labelling(self, labelling):
+        """Whether the network answers as the videos are labelled: a softmax shares 1 out, a sigmoid does not."""
+        if labelling == "single":
+            if self.activation == SIGMOID:
+                notice(
+                    f"{self.origin} ends in a sigmoid, for several labels a video; the records have one each: the "
+                    "class of the highest logit is taken"
+                )
+            return
+        if self.activation != SIGMOID:
+            raise ValueError(
+                f"Records of several labels a video are evaluated by a network that ends in a sigmoid. Received: "
+                f"{self.origin}, which ends in {self.activation}. Train one on such records."
+            )
+        if self.timed and self.protocol.clips is not None:
+            raise ValueError(f'Labels over time are evaluated by protocol="whole". Received: {self.protocol}')
+        if self.timed and self.network.to_answer() is not None:
+            raise ValueError(
+                "Labels over time are evaluated by a network that has logits for each step in time. Received: "
+                f"{self.origin} ({self.network.family.name}), which answers at the end of a video"
+            )
 
     def _check_still(self, clip_frames):
         if self.stream != "rgb":
@@ -60,8 +107,16 @@ class Stream:
         """Views (N, T, H, W, C), of the middle frame repeated."""
         return np.repeat(views, self.frames, axis=1) if self.protocol.still else views
 
-    def score(self, source, views_at_once, progress):
-        """Yields (id, class, logits float32 (classes,)) of each video."""
+    def score(self, source, views_at_once, progress, known=None):
+        """Yields the Scored of each video.
+
+        Args:
+            source: a Source.
+            views_at_once: views that go through the network at once.
+            progress: whether to show how far it is.
+            known: of labels over time, the {id: Truth} of the videos, which has their lengths; a video that it lacks
+                has no moments.
+        """
         protocol, views = self.protocol, self.protocol.views
         dataset = pipeline.load(
             source,
@@ -83,22 +138,49 @@ class Stream:
         bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
         with bar, readable_errors():
             # A video's clips come one after the other, so that no more than a few are in memory.
-            for (id, y), elements in itertools.groupby(dataset.as_numpy_iterator(), lambda e: (e[2][0], e[1][0])):
-                clips = (self._repeated(x[0]) for x, _, _ in elements)
+            for (id, _), elements in itertools.groupby(dataset.as_numpy_iterator(), _video):
+                first = next(elements)
+                id, y = id.decode(errors="replace"), first[1][0]
+                clips = (self._repeated(x[0]) for x, _, _ in itertools.chain([first], elements))
                 if views:
                     rows = _batches(model, itertools.chain.from_iterable(clips), min(views_at_once, views))
                     scored = [
-                        np.float32(averaged(rows[i : i + views], self.activation))
+                        Scored(id, y, np.float32(averaged(rows[i : i + views], self.activation)))
                         for i in range(0, len(rows) - views + 1, views)
                     ]
+                elif self.timed:
+                    family, frames, _ = whole
+                    every = (chunks.rows(model, family, clip, frames) for clip in clips)
+                    scored = [self._over_time(id, y, rows, known[id]) for rows in every if id in known]
                 else:
                     family, frames, answer = whole
-                    scored = [chunks.score(model, family, clip, frames, answer) for clip in clips]
-                for logits in scored:  # one; none of a video without all its clips; two of records of the same id
-                    yield id.decode(errors="replace"), int(y), logits
+                    scored = [Scored(id, y, chunks.score(model, family, clip, frames, answer)) for clip in clips]
+                yield from scored  # one; none of a video without all its clips; two of records of the same id
                 bar.update()
         if self.errors == "count":
             self.damage = pipeline.dropped(dataset)
+
+    def _over_time(self, id, y, rows, truth):
+        """The Scored of a video's rows of logits, (rows, classes).
+
+        A short video was looped: what comes after its own frames does not count but in the mean, as in `classify`.
+        """
+        clip, row = self.network.clip, self.network.family
+        frames = clip.seen(max(round(truth.seconds * clip.fps), 1))
+        places = truths.moments(truth.seconds) * clip.fps / clip.frame_stride
+        return Scored(
+            id,
+            y,
+            np.float32(rows.mean(axis=0, dtype=np.float64)),
+            frames=np.float32(time_steps.at(rows, places, row.step, row.window)),
+            peaks=np.float32(time_steps.at(rows, np.arange(frames), row.step, row.window).max(axis=0)),
+        )
+
+
+def _video(element):
+    """What the clips of one video have in common, of what `data.load` gives: its id, and its label."""
+    _, y, id = element
+    return id[0], y[0].tobytes()
 
 
 def _batches(model, views, at_once):

@@ -33,7 +33,7 @@ def provenance(weights, stream, model):
     path = pathlib.Path(weights)
     if runs.is_run(path):
         run = runs.read(path)
-        file = run.folder / (runs.BEST if path.name == runs.BEST else runs.MODEL)
+        file = runs.weights_file(path, quiet=True)
         made = {
             "records": ", ".join(map(_without_place, run.records.split(", "))),
             "weights": run.weights and _without_place(run.weights),

@@ -75,6 +75,7 @@ def saved_model(
     progress=False,
     attempts=download.ATTEMPTS,
     accept_licence=None,
+    thresholds=None,
 ):
     """Writes OUTPUT/VERSION, a SavedModel as TensorFlow Serving takes it; `export.signatures` says what it answers.
 
@@ -100,6 +101,8 @@ def saved_model(
         progress: whether to show how many of its steps are done.
         attempts: connections to try if weights or labels have to be fetched.
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
+        thresholds: of networks that end in a sigmoid, as for `Classifier`; by default what was chosen for the network,
+            else 0.5.
 
     Returns:
         An Export.
@@ -131,7 +134,7 @@ def saved_model(
     beforehand.check(given, labels, accept_licence)
     with _Steps(progress) as steps:
         steps.begin("weights")
-        network = _Network(given, labels, precision, frames, flow_quality, attempts, accept_licence)
+        network = _Network(given, labels, precision, frames, flow_quality, attempts, accept_licence, thresholds)
         with _told(output), _unfinished(output, version, force) as folder:
             card = network.write(folder, output.name, version, steps)
             # All else comes first: once the version is there, the same command is refused.
@@ -144,7 +147,7 @@ def saved_model(
 class _Network:
     """The streams of an export, loaded, checked and prepared."""
 
-    def __init__(self, given, labels, precision, frames, flow_quality, attempts, accept_licence=None):
+    def __init__(self, given, labels, precision, frames, flow_quality, attempts, accept_licence=None, thresholds=None):
         self.given = given
         self.networks = {
             s: networks.load(weights, s, precision, attempts, accept_licence) for s, weights in given.items()
@@ -173,15 +176,17 @@ class _Network:
         for stream in clips:
             if stream != "rgb":
                 networks.flow_method("tvl1", clips[stream])
+        activation = probabilities.check(networks.activation(self.networks))
         self.contract = signatures.Contract(
             clips,
             tuple(names),
             _record_spec(clips),
             _frames(frames, self.networks),
             flow_quality,
-            probabilities.check(networks.activation(self.networks)),
+            activation,
             {stream: network.family for stream, network in self.networks.items()},
             {stream: network.facts.licence for stream, network in self.networks.items()},
+            networks.thresholds(thresholds, self.networks, names, activation),
         )
 
     def write(self, folder, name, version, steps):
@@ -220,6 +225,7 @@ class _Network:
             "classes": len(contract.labels),
             "labels": "assets/labels.txt",
             "activation": contract.activation,
+            **({} if contract.thresholds is None else {"thresholds": list(contract.thresholds)}),
             "frames": contract.frames,
             "frames_of_a_request": contract.sent,
             "precision": self.precision,

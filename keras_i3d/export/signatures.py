@@ -1,6 +1,6 @@
 """The signatures of an export: plain TensorFlow functions over one network, each with names, dtypes, shapes, ranges.
 
-B clips of T frames, S the side of the crop, C classes, k = min(5, C). Every output is float32, but `classes`.
+B clips of T frames, S the side of the crop, C classes, k = min(5, C). Outputs are float32, but `classes` and `above`.
 
     serving_default         rgb float32 (B, T, S, S, 3) and/or flow float32 (B, T, S, S, 2), as the export has streams;
                             (RGB / 255 - mean) / std of the network's clip, which for most is RGB / 127.5 - 1 in
@@ -55,6 +55,7 @@ class Contract:
         activation: name of what makes probabilities of the summed logits.
         families: {stream: the Family of its network}.
         licences: {stream: the licence of its weights, as of `Facts`}.
+        thresholds: of a sigmoid, from which probability on each class counts as there; None of a softmax.
     """
 
     clips: dict
@@ -65,6 +66,7 @@ class Contract:
     activation: str = "softmax"
     families: dict = dataclasses.field(default_factory=dict)
     licences: dict = dataclasses.field(default_factory=dict)
+    thresholds: tuple | None = None
 
     @property
     def min_frames(self):
@@ -98,8 +100,8 @@ class Contract:
         """Returns what the signature `facts` answers: plain numbers, strings, lists and dictionaries.
 
         signature: the one to send a video's frames to; fps, short_side: how to decode it; frames: how many a request
-        takes, None for any number from `least`; labels; activation; networks, {stream: its name}; licences, {stream:
-        that of its weights, None if nobody said}; clips, {stream: its ClipSpec}.
+        takes, None for any number from `least`; labels; activation; thresholds, of a sigmoid, else None; networks,
+        {stream: its name}; licences, {stream: that of its weights, None if nobody said}; clips, {stream: its ClipSpec}.
         """
         first = next(iter(self.clips.values()))
         return {
@@ -110,6 +112,7 @@ class Contract:
             "least": self.least(self.streams),
             "labels": list(self.labels),
             "activation": self.activation,
+            "thresholds": self.thresholds and list(self.thresholds),
             "networks": {stream: family.name for stream, family in self.families.items()},
             "licences": self.licences,
             "clips": {stream: dataclasses.asdict(clip) for stream, clip in self.clips.items()},
@@ -166,11 +169,17 @@ def module(models, contract):
         return getattr(tf.nn, contract.activation)(logits)  # by its name, which `probabilities.check` has seen
 
     def all_classes(logits):
-        return {"logits": logits, "probabilities": probabilities(logits)}
+        found = {"logits": logits, "probabilities": probabilities(logits)}
+        return found if contract.thresholds is None else {**found, "above": above(found["probabilities"])}
+
+    def above(shares):
+        return shares >= tf.constant(contract.thresholds, tf.float32)
 
     def best_classes(logits):
-        scores, indices = tf.math.top_k(probabilities(logits), min(TOP, len(contract.labels)))
-        return {"scores": scores, "classes": tf.gather(tf.constant(contract.labels), indices), "logits": logits}
+        shares, several = probabilities(logits), contract.thresholds is not None
+        scores, indices = tf.math.top_k(shares, len(contract.labels) if several else min(TOP, len(contract.labels)))
+        found = {"scores": scores, "classes": tf.gather(tf.constant(contract.labels), indices), "logits": logits}
+        return {**found, "above": tf.gather(above(shares), indices, batch_dims=1)} if several else found
 
     def raw(x, streams):
         rule, remedy = request_checks.time_rule(contract.sent, contract.least(streams))

@@ -112,6 +112,16 @@ def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES, answer=None):
     return rows.logits()
 
 
+def rows(model, family: Family, clip, chunk_frames=CHUNK_FRAMES):
+    """Returns all rows of logits of a whole clip, float32 (rows, classes), in their order; arguments as for `score`.
+
+    Their mean is what `score` gives of the same clip; of a network whose answer is no mean there are none.
+    """
+    clip = np.resize(clip, (max(len(clip), family.min_frames), *clip.shape[1:]))
+    parts = [_rows(model, clip[c.start : c.stop], c) for c in plan_chunks(len(clip), chunk_frames, family)]
+    return np.float32(np.concatenate(parts))
+
+
 def _rows(model, clip, chunk):
     """Returns float64 (rows, classes): the rows of logits that count of a preprocessed chunk."""
     rows = np.float64(model.predict_on_batch(clip[None])[0])

@@ -22,6 +22,7 @@ from keras_i3d.specs import BOTH, FPS, ordinal
 from keras_i3d.video import MAX_SECONDS, Reader, damage
 from keras_i3d.weights import download
 
+TOP = 5  # classes that are named of a softmax
 CHOICES = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 
 # What a frame costs in each stage, for the bar of the first video; for later ones it is measured.
@@ -30,12 +31,16 @@ COSTS = {"decode": 1, "flow": 10, "rgb model": 10, "flow model": 10, "both model
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One class of a video: its label, index, probability in [0, 1] and logit."""
+    """One class of a video: its label, index, probability in [0, 1] and logit.
+
+    `above` is whether the probability is at least the threshold of the class; None of a softmax, which has none.
+    """
 
     label: str
     index: int
     probability: float
     logit: float
+    above: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Classification:
 
     Attributes:
         video: its name.
-        predictions: the most probable classes, best first.
+        predictions: the most probable classes, best first; of a sigmoid, unless `top` says how many, those above their
+            thresholds, of which there may be none.
         logits: float32 (classes,): summed over the streams, each averaged over time.
         stream_logits: {stream: float32 (classes,)}.
         frames: frames at `fps`.
@@ -56,6 +62,7 @@ class Classification:
         activation: name of what made the probabilities of the logits, the network's own.
         clips: {stream: the ClipSpec that the network was trained on, and that the video was made into}.
         cut_short: whether the file lacks a part that its container announces.
+        thresholds: of a sigmoid, from which probability on each class counts as there.
     """
 
     video: str
@@ -71,13 +78,23 @@ class Classification:
     activation: str = "softmax"
     clips: dict = dataclasses.field(default_factory=dict)
     cut_short: bool = False
+    thresholds: tuple | None = None
+
+    @property
+    def above(self):
+        """Of a sigmoid, the indices of all classes above their thresholds, in the order of the classes; else None."""
+        if self.thresholds is None:
+            return None
+        shares = probabilities(self.logits, self.activation)
+        return [i for i, (share, least) in enumerate(zip(shares, self.thresholds)) if share >= least]
 
     def __str__(self):
         return "\n".join(
             [
                 self._caption(),
+                *self._decision(),
                 "  probability    logit  label",
-                *(f"  {p.probability:11.5f} {p.logit:8.3f}  {p.label}" for p in self.predictions),
+                *(f"  {p.probability:11.5f} {p.logit:8.3f}  {self._marked(p)}" for p in self.predictions),
                 "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
             ]
         )
@@ -87,14 +104,38 @@ class Classification:
         rows = [
             fragments.fill(
                 "prediction",
-                label=p.label,
+                label=self._marked(p),
                 width=f"{100 * p.probability:.1f}",
                 probability=f"{p.probability:.5f}",
                 logit=f"{p.logit:.3f}",
             )
             for p in self.predictions
         ]
-        return fragments.fill("classification", caption=self._caption(), rows=markup.join(rows))
+        return fragments.fill(
+            "classification",
+            caption="; ".join(map(str.strip, [self._caption(), *self._decision()])),
+            rows=markup.join(rows),
+        )
+
+    def _decision(self):
+        """A line on how many classes are above their thresholds; none of a softmax."""
+        if self.thresholds is None:
+            return []
+        low, high = min(self.thresholds), max(self.thresholds)
+        least = f"{low:g}" if low == high else f"{low:.3g} to {high:.3g}"
+        hint = "" if self.predictions else "; top=5 names the most probable"
+        return [f"  {len(self.above)} of {len(self.thresholds)} classes above their thresholds ({least}){hint}"]
+
+    def _recorded(self, prediction):
+        content = dataclasses.asdict(prediction)
+        if prediction.above is None:
+            del content["above"]
+            return content
+        return {**content, "threshold": float(self.thresholds[prediction.index])}
+
+    def _marked(self, prediction):
+        """A label; one below its threshold says so."""
+        return prediction.label + (" (below its threshold)" if prediction.above is False else "")
 
     def _caption(self):
         apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
@@ -109,7 +150,7 @@ class Classification:
         """Returns what `--json` prints: plain numbers, strings and lists."""
         return {
             "video": self.video,
-            "predictions": [dataclasses.asdict(prediction) for prediction in self.predictions],
+            "predictions": [self._recorded(prediction) for prediction in self.predictions],
             "frames": self.frames,
             "fps": self.fps,
             "damaged": self.damaged,
@@ -119,11 +160,12 @@ class Classification:
             "frame_stride": {stream: clip.frame_stride for stream, clip in self.clips.items()},
             "flow_method": self.flow_method,
             "activation": self.activation,
+            **({} if self.thresholds is None else {"above": len(self.above)}),
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         }
 
 
-def classify(video, streams=None, top=5, **settings):
+def classify(video, streams=None, top=None, **settings):
     """Classifies one video; `Classifier` documents the settings and keeps the models for the next video.
 
     `classify("clip.mp4", rgb="runs/rgb", flow="runs/flow")` takes the weights of two training runs.
@@ -131,7 +173,7 @@ def classify(video, streams=None, top=5, **settings):
     Args:
         video: a path, the bytes of a file, or a file object.
         streams: as for `Classifier`.
-        top: how many classes to name.
+        top: how many classes to name; by default 5, and of a sigmoid all above their thresholds.
         settings: `rgb`, `flow`, `flow_method` and whatever else `Classifier` takes.
 
     Returns:
@@ -158,6 +200,9 @@ class Classifier:
         both: weights of a network that takes both in one tensor. It votes alone, or with the streams that are given.
         labels: "kinetics400", "kinetics600", a file with a name a line, a list of names, or "none" for class
             indices. By default the list that belongs to the weights.
+        thresholds: of networks that end in a sigmoid, from which probability on a class counts as there: a number for
+            all, one for each, or the thresholds.json of `evaluate`. By default what was chosen for the network; for
+            several streams together, and where nothing was, 0.5, and a line says so.
         flow_method: how flow is computed: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what
             the weights were trained on, "tvl1" for the published ones; another one is said in a line.
         precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
@@ -174,6 +219,7 @@ class Classifier:
         networks: {stream: networks.Network}, with what each was trained on.
         labels: class names.
         activation: name of what makes probabilities of the summed logits: the networks' own.
+        thresholds: of a sigmoid, one for each class; None of a softmax.
 
     Raises:
         ValueError: a setting out of its range, labels that do not fit the classes, streams that do not belong together,
@@ -197,6 +243,7 @@ class Classifier:
         allow_untrained=False,
         max_seconds=MAX_SECONDS,
         accept_licence=None,
+        thresholds=None,
     ):
         given = {s: w for s, w in (("rgb", rgb), ("flow", flow), (BOTH, both)) if w is not None}
         if both is not None and streams is not None:
@@ -240,6 +287,7 @@ class Classifier:
             chunks.check_length(chunk_frames, [network.family], f" for {network.origin}")
         self.labels = networks.label_list(labels, self.networks, attempts)
         self.activation = check(networks.activation(self.networks))
+        self.thresholds = networks.thresholds(thresholds, self.networks, self.labels, self.activation)
         self.clips = {stream: network.clip for stream, network in self.networks.items()}
         self.clip = self.clips[self.streams[0]]
         for clip in self.clips.values():
@@ -254,12 +302,12 @@ class Classifier:
         self.stages = ["decode", *(["flow"] if fields else []), *(f"{s} model" for s in self.streams)]
         self._costs = {stage: COSTS[stage] for stage in self.stages}
 
-    def __call__(self, source, top=5):
+    def __call__(self, source, top=None):
         """Classifies one video.
 
         Args:
             source: a path, the bytes of a file, or a binary file object that can seek.
-            top: how many classes to name.
+            top: how many classes to name, as of `classify`.
 
         Returns:
             A Classification.
@@ -268,7 +316,8 @@ class Classifier:
             VideoError: no frame can be decoded, or a single one if flow is asked for.
             ValueError: `top` below 1, or logits that are not finite.
         """
-        check_top(top)
+        if top is not None:
+            check_top(top)
         began = time.perf_counter()
         reader = Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
         with Bar(os.path.basename(reader.name), shown=self.progress) as bar:
@@ -300,6 +349,7 @@ class Classifier:
             activation=self.activation,
             clips=self.clips,
             cut_short=reader.cut_short,
+            thresholds=self.thresholds,
         )
 
     def _scorers(self, total, name, clock, work):
@@ -346,10 +396,13 @@ class Classifier:
 
     def _predictions(self, logits, top):
         shares = probabilities(logits, self.activation)
-        return [
-            Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]))
-            for i in np.argsort(-logits, kind="stable")[:top]
-        ]
+        above = [None] * len(shares) if self.thresholds is None else [bool(each) for each in shares >= self.thresholds]
+        order = np.argsort(-logits, kind="stable")
+        if top is None and self.thresholds is not None:
+            order = [i for i in order if above[i]]
+        else:
+            order = order[: TOP if top is None else top]
+        return [Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]), above[i]) for i in order]
 
 
 class _Work:

@@ -240,6 +240,8 @@ class BatchNormLSTM(layers.Layer):
         after = ops.sum(own, axis=1, keepdims=True) - ops.cumsum(own, axis=1)
         momentum = ops.cast(self.momentum, means.dtype)
         shares = own * (1 - momentum) * momentum**after
+        if self.momentum == 0:  # nothing is kept: those of the batch, in which its steps count alike
+            shares = own / ops.maximum(ops.sum(own, axis=1, keepdims=True), 1)
         kept = momentum ** ops.sum(own, axis=1, keepdims=True)
         for average, values in zip(self._averages(letter), (means, variances)):
             average.assign(average * kept + ops.matmul(shares, ops.stop_gradient(values)))

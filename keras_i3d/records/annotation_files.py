@@ -86,7 +86,11 @@ def all_or_no_labels(entries, path):
     if not entries:
         raise ValueError(f"{path}: the file has a header and nothing else.")
     if empty and len(empty) < len(entries):
-        raise ValueError(f"{path}, line {empty[0]}: the label is empty, and other lines have one.")
+        raise ValueError(
+            f"{path}, line {empty[0]}: the label is empty, and other lines have one. A video without any is of a "
+            "data set of several labels a video: pass labelling=multi, or labelling=timed if each row is a "
+            "label with its times."
+        )
     return [(entry[0], entry[1] or None, *entry[2:]) for entry in entries]
 
 

@@ -11,11 +11,13 @@ import os
 from keras_i3d import paths
 from keras_i3d.errors import notice
 from keras_i3d.records import annotation_files
+from keras_i3d.records.charades import charades
+from keras_i3d.records.label_cells import find_labelling, labels_of, timed_videos
 from keras_i3d.records.listing import Example, Listing, Missing, Row, check_split, match
 from keras_i3d.records.published_sets import hmdb51, kinetics, ucf101
 from keras_i3d.records.video_files import scan, shortened, suffix, walk
 
-__all__ = ["Example", "Listing", "Missing", "csv", "find", "folder", "hmdb51", "kinetics", "ucf101"]
+__all__ = ["Example", "Listing", "Missing", "charades", "csv", "find", "folder", "hmdb51", "kinetics", "ucf101"]
 
 CSV_COLUMNS = ("path", "label", "start", "end")
 LISTS = {"ucf101": "ucfTrainTestlist", "hmdb51": "testTrainMulti_7030_splits"}  # folders, as unpacked
@@ -75,16 +77,21 @@ def folder(videos, labels=None, split="all"):
     return match("folder", split, labels, rows, locate, videos, videos)
 
 
-def csv(path, videos=None, labels=None, split="all"):
+def csv(path, videos=None, labels=None, split="all", labelling=None):
     """Lists the videos of a CSV file.
 
     Args:
         path: a CSV file with rows `path,label[,start,end]`, or with a header that names these columns in any
             order; without a label column, or with all labels empty, there are none. start and end are seconds
-            to cut to; an empty one is the file's own.
+            to cut to; an empty one is the file's own. In a cell of several labels a ; stands between them.
         videos: the folder that relative paths start from; None for the folder of the CSV.
         labels: the classes in order, a list or a file of one label a line; None for the sorted labels.
         split: what to call the split.
+        labelling: "single" for one label a video, of which a ; is a part. "multi" for several; a video whose cell is
+            empty shows none of the classes. "timed" for rows that are each one label of a video from start to end, in
+            seconds from its begin: the rows of a path are one video, whole, and its labels are all that they name; a
+            row of a path alone is a video without any. None for "multi" if any cell has a ; in it, which a line says,
+            otherwise "single".
 
     Returns:
         A Listing with ids the paths as in the CSV, and times if given: `a/b.mp4#t=1.5,4`. An absolute path is
@@ -117,13 +124,23 @@ def csv(path, videos=None, labels=None, split="all"):
         annotation_files.check_label(row.get("label") or "-", f"{path}, line {line}")
         start, end = annotation_files.times(row.get("start", ""), row.get("end", ""), path, line)
         entries.append((line, row.get("label"), row["path"], start, end))
-    entries = annotation_files.all_or_no_labels(entries, path)
-    classes = annotation_files.ordered(labels, [label for _, label, *_ in entries], path)
+    labelling = find_labelling(labelling, [entry[1] for entry in entries], path)
     short = shortened([entry[2] for entry in entries], base)
+    if labelling == "single":
+        entries = annotation_files.all_or_no_labels(entries, path)
     rows = []
-    for line, label, wanted, start, end in entries:
-        name = short[wanted] + _fragment(start, end)
-        rows.append(Row(name, wanted, label, start, end, (path, line)))
+    if labelling == "timed":
+        rows = timed_videos(entries, short, path)
+    else:
+        for line, cell, wanted, start, end in entries:
+            label = cell if labelling == "single" else labels_of(cell, f"{path}, line {line}")
+            rows.append(Row(short[wanted] + _fragment(start, end), wanted, label, start, end, (path, line)))
+    annotated = [row.label for row in rows]
+    if labelling != "single":
+        annotated = [label for row in rows for label in row.label]
+        if not annotated and labels is None:
+            raise ValueError(f"{path}: labelling={labelling} needs labels. Received: none. Pass labels= too")
+    classes = annotation_files.ordered(labels, annotated, path)
     listed = {}
 
     def locate(row):
@@ -134,7 +151,7 @@ def csv(path, videos=None, labels=None, split="all"):
             listed[parent] = frozenset(scan(parent, "A folder of videos", hidden=True)[0]) if there else ()
         return (full, row.start, row.end) if name in listed[parent] else None
 
-    return match("csv", split, classes, rows, locate, base or ".", path)
+    return match("csv", split, classes, rows, locate, base or ".", path, labelling)
 
 
 def _fragment(start, end):
@@ -145,20 +162,22 @@ def _fragment(start, end):
     return f"#t={first},{last}" if last else f"#t={first}"
 
 
-KINDS = ("folder", "csv", "kinetics", "ucf101", "hmdb51")
+KINDS = ("folder", "csv", "kinetics", "ucf101", "hmdb51", "charades", "records")
 
 
-def find(source, annotations=None, labels=None, split=None, number=1):
+def find(source, annotations=None, labels=None, split=None, number=1, labelling=None):
     """Lists a dataset that a command line names.
 
     Args:
         source: the folder of videos, or the CSV file, as `PATH` or `KIND:PATH` with KIND one of folder, csv,
-            kinetics, ucf101, hmdb51. Without KIND a folder is a "folder" and a file that ends in .csv a "csv".
-        annotations: kinetics: the CSV file. ucf101, hmdb51: the folder of lists; None looks for it in PATH and
-            next to it under its published name. csv: the CSV file, PATH being the folder of videos. folder: None.
+            kinetics, ucf101, hmdb51, charades, records. Without KIND a folder is a "folder" and a file that ends in
+            .csv a "csv". records: a folder of records, FOLDER/SPLIT or FOLDER/SPLIT-*, to be divided and copied.
+        annotations: kinetics, charades: the CSV file. ucf101, hmdb51: the folder of lists; None looks for it in PATH
+            and next to it under its published name. csv: the CSV file, PATH being the folder of videos. folder: None.
         labels: the classes in order, a list or a file of one label a line. ucf101 and hmdb51 have their own.
-        split: kinetics, ucf101, hmdb51: which split; folder, csv: what to call it.
+        split: kinetics, ucf101, hmdb51: which split; folder, csv, charades: what to call it.
         number: ucf101, hmdb51: which of the three published divisions.
+        labelling: csv, charades: whether a video has one label, several, or several with their times; see `csv`.
 
     Returns:
         A Listing.
@@ -169,6 +188,16 @@ def find(source, annotations=None, labels=None, split=None, number=1):
     kind, path = _kind(os.fspath(paths.expand(source)))
     if split is not None:
         check_split(split, path)
+    if kind == "records":
+        if annotations is not None or labels is not None or split is not None or labelling is not None:
+            raise ValueError(
+                "Records have their labels and splits. Pass no annotations=, labels=, split= or labelling=."
+            )
+        from keras_i3d.records import stored_records  # and with it TensorFlow
+
+        return stored_records.records(path)
+    if labelling not in (None, "single") and kind not in ("csv", "charades"):
+        raise ValueError(f"A video of {kind} has one label. Received: labelling={labelling!r}. A csv may have several.")
     if kind in LISTS:
         if labels is not None:
             raise ValueError(f"The labels of {kind} come from its own files. Received: labels={labels!r}")
@@ -180,9 +209,13 @@ def find(source, annotations=None, labels=None, split=None, number=1):
         if annotations is None:
             raise ValueError("kinetics needs its CSV file. Pass annotations=train.csv, or another split's.")
         return kinetics(annotations, path, labels, split)
+    if kind == "charades":
+        if annotations is None:
+            raise ValueError("charades needs its CSV file. Pass annotations=Charades_v1_train.csv, or _test.csv.")
+        return charades(annotations, path, labels, split, labelling or "timed")
     if kind == "csv":
         rows, videos = (path, None) if annotations is None else (annotations, path)
-        return csv(rows, videos, labels, split or "all")
+        return csv(rows, videos, labels, split or "all", labelling)
     if annotations is not None:
         raise ValueError(
             f"A folder of class folders has no annotations. Received: annotations={annotations!r}. "

@@ -3,7 +3,7 @@
 While a split is built its state lies in OUTPUT/.SPLIT-build:
 
   plan.jsonl   the settings and their digest, then a line of videos for each shard
-  NNNNN.json   a complete shard: ids, bytes, failed and damaged videos
+  NNNNN.json   a complete shard: ids, classes, bytes, failed and damaged videos
   NNNNN.videos a byte for each video that is done of a shard that is being written, for the bar
   .*           temporary files, of atomic.py
   lock         held by the build that runs
@@ -82,6 +82,8 @@ class Work:
             "source": listing.name,
             "split": listing.split,
             "labels": listing.labels,
+            "labelling": listing.labelling,
+            "copied": listing.spec is not None,
             "spec": dataclasses.asdict(spec),
             "max_seconds": max_seconds,
             "shards": len(shards),
@@ -112,6 +114,11 @@ class Work:
                 raise ValueError(
                     f"The labels of this build and {path} must agree. Received: {len(a)} and {len(b)} labels; "
                     f"label {at}: {a[at : at + 1]} and {b[at : at + 1]}. Choose another output"
+                )
+            if other.labelling != self.listing.labelling:
+                raise ValueError(
+                    f"The records of one folder are labelled alike. Received: {self.listing.labelling}, and "
+                    f"{other.labelling} in {path}. Choose another output, or pass labelling={other.labelling}"
                 )
             own = other if other.split == self.listing.split else own
         if own is not None and own.plan != self.head["digest"]:
@@ -222,7 +229,7 @@ class Work:
         try:
             with tf.io.gfile.GFile(path, "rb") as file:
                 done = json.loads(file.read())
-            manifest.shard(done["name"], done["ids"], done["bytes"])
+            manifest.shard(done["name"], done["ids"], done["bytes"], done["classes"])
             if done["name"] != manifest.shard_name(self.listing.split, number, len(self.shards)):
                 raise ValueError(f"it is of {done['name']}")
             for name in ("failed", "damaged"):
@@ -279,12 +286,13 @@ class Work:
             split=self.listing.split,
             labels=self.listing.labels,
             spec=self.spec,
-            shards=tuple(manifest.Shard(part["name"], tuple(part["ids"]), part["bytes"]) for part in parts),
+            shards=tuple(manifest.shard(*map(part.get, ("name", "ids", "bytes", "classes"))) for part in parts),
             failed=tuple(video for part in parts for video in part["failed"]),
             missing=tuple(self.head["missing"]),
             source=self.listing.name,
             damaged=tuple(video for part in parts for video in part["damaged"]),
             plan=self.head["digest"],
+            labelling=self.listing.labelling,
         )
         others = [other for other in manifests(self.output) if other.split != built.split]
         failed = [{"split": one.split, **video} for one in (*others, built) for video in one.failed]

@@ -13,6 +13,8 @@ from keras_i3d.flow.engine import TVL1Params
 from keras_i3d.flow.pairs import METHODS, cores
 from keras_i3d.records import distribute
 from keras_i3d.records.build_state import Work, plan
+from keras_i3d.records.manifest import check_same
+from keras_i3d.specs import RecordSpec
 from keras_i3d.video import MAX_SECONDS
 
 
@@ -52,7 +54,7 @@ class Report:
 def build(
     listing,
     output,
-    spec,
+    spec=None,
     shards=None,
     workers=None,
     runner=None,
@@ -63,12 +65,13 @@ def build(
     """Builds a split of a data set, or what is missing of it.
 
     Args:
-        listing: an `annotations.Listing`. Several splits may go to one output; their labels and specs must agree.
+        listing: an `annotations.Listing`, of videos, or of records that are copied as they are. Several splits may
+            go to one output; their labels and specs must agree.
         output: a folder, local or whatever `tf.io.gfile` takes. Two builds of one split at once are refused only
             if the folder is local; elsewhere they would write the same shards twice.
-        spec: a RecordSpec.
+        spec: a RecordSpec; None for `RecordSpec()`, or for that of the records.
         shards: how many files; by default as `build_state.default_shards` says.
-        workers: local processes; by default one a core.
+        workers: local processes; by default one a core. Records are copied by this process, without Beam.
         runner: a Beam runner's name; None for local processes. Another runner's workers need this package, and see
             the videos and the output under the same paths.
         beam_args: further flags for Beam, such as "--project=x".
@@ -87,18 +90,28 @@ def build(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers!r}")
     began = time.monotonic()
+    if spec is None:
+        spec = listing.spec or RecordSpec()
+    elif listing.spec is not None:
+        check_same("The specs", spec, listing.spec, "this build", f"the records of {listing.name}")
     spec = dataclasses.replace(spec, fps=float(spec.fps), flow_bound=float(spec.flow_bound))  # one way to write 25
+    folders = {os.path.realpath(os.path.dirname(example.path)) for example in listing.examples if listing.spec}
+    if os.path.realpath(paths.expand(output)) in folders:
+        raise ValueError(f"Records are copied into another folder. Received: output={os.fspath(output)!r}, their own")
     work = Work(listing, os.fspath(paths.expand(output)), spec, plan(listing, shards), float(max_seconds))
     complete = work.complete()
     if complete:
         work.remove()  # of a build that was stopped after its last step
         return _report(complete, 0, began)
     with work.begun() as pending:
-        if pending:
+        offsets = [work.offsets[number] for number in pending]
+        if pending and listing.spec is not None:
+            with work.progress(progress):
+                distribute.here(work.folder, offsets)
+        elif pending:
             distribute.check_installed()
             if spec.flow_method is not None:
                 METHODS[spec.flow_method](TVL1Params())  # compiled, or its package found missing, before work starts
-            offsets = [work.offsets[number] for number in pending]
             with work.progress(progress):
                 if runner is None:
                     distribute.local(work.folder, offsets, workers or cores())

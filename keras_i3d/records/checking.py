@@ -93,7 +93,7 @@ def check(folder, progress=False):
 
 
 def _disagreements(first, other, name):
-    for what in ("spec", "labels"):
+    for what in ("spec", "labels", "labelling"):
         a, b = getattr(first, what), getattr(other, what)
         if a and b and a != b:
             yield Problem(name, "", f"its {what} disagree with those of {first.split}.json: {b} and {a}")
@@ -107,6 +107,7 @@ def _twice(ids):
 def _shard(path, split, shard, bar):
     """Returns (problems, (records, frames, fields)) of a file."""
     problems, ids, frames, fields = [], [], 0, 0
+    noted = dict(zip(shard.ids, shard.classes or ()))
 
     def wrong(problem, id=""):
         problems.append(Problem(shard.name, id, problem))
@@ -129,7 +130,7 @@ def _shard(path, split, shard, bar):
             ids.append(id)
             frames += len(record["rgb"])
             fields += len(record["flow"])
-            for problem in _record(record, split):
+            for problem in (*_labels(record, split, noted.get(id)), *_record(record, split)):
                 wrong(problem, id)
     except tf.errors.OpError as error:
         wrong(f"unreadable after {len(ids)} records of {len(shard.ids)}: {tensorflow_message(error)}")
@@ -144,18 +145,38 @@ def _shard(path, split, shard, bar):
     return problems, (len(ids), frames, fields)
 
 
-def _record(record, split):
-    """Yields what is wrong with a parsed record."""
-    spec = split.spec
-    index, label = int(record["index"]), record["label"].numpy().decode(errors="backslashreplace")
-    if index >= 0 or label:
+def _labels(record, split, noted):
+    """Yields what is wrong with the classes of a parsed record; `noted` are those of the manifest, or None."""
+    indices = record["indices"].numpy().tolist()
+    labels = [label.decode(errors="backslashreplace") for label in record["labels"].numpy()]
+    if len(indices) != len(labels):
+        yield f"{len(indices)} label indices and {len(labels)} labels"
+    for index, label in zip(indices, labels):
         listed = split.labels[index] if 0 <= index < len(split.labels) else None
         if listed is None:
             yield f"label index {index}, there are {len(split.labels)} labels"
         elif listed != label:
             yield f"label {label!r}, but label {index} is {listed!r}"
-    elif split.labels:
-        yield "no label"
+    if split.labelling == "single":
+        if len(indices) > 1:
+            yield f"{len(indices)} labels, one in the manifest"
+        elif not indices and split.labels:
+            yield "no label"
+    if noted is not None and tuple(sorted(indices)) != noted:
+        yield f"classes {sorted(indices)}, {list(noted)} in the manifest"
+    segments = record["segments"].numpy().tolist()
+    if segments and split.labelling != "timed":
+        yield f"{len(segments)} labels with times, none in the manifest"
+    for index, start, end in segments:
+        if index not in indices:
+            yield f"a time of class {index}, which is not among its classes {sorted(indices)}"
+        if not 0 <= start < end:
+            yield f"class {index} from {start} to {end} microseconds, where 0 <= start < end must hold"
+
+
+def _record(record, split):
+    """Yields what is wrong with a parsed record."""
+    spec = split.spec
     if not np.isclose(record["fps"], spec.fps):
         yield f"{float(record['fps']):g} fps, {spec.fps:g} in the manifest"
     frames, fields = len(record["rgb"]), len(record["flow"])

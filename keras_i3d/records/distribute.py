@@ -12,6 +12,12 @@ def check_installed():
     pipelines.check_installed("Building records")
 
 
+def here(folder, offsets):
+    """Writes the shards at these offsets of `folder`/plan.jsonl by this process, one after the other."""
+    for offset in offsets:
+        _write(offset, folder)
+
+
 def local(folder, offsets, workers):
     """Writes the shards at these offsets of `folder`/plan.jsonl by `workers` processes of this machine.
 

@@ -15,6 +15,7 @@ from keras_i3d.records.video_files import regular
 
 HEADER, FRAME = 12, 16  # bytes before a record, and around it
 AT_ONCE = 16
+LOCAL = "file://"
 
 
 def whole_records(path):
@@ -24,22 +25,43 @@ def whole_records(path):
         path: a file. One that is not local is not looked at, as each length would be a request: -1.
 
     Raises:
-        ValueError, OSError: no regular file; see `files.regular`.
+        ValueError, OSError: no regular file; see `video_files.regular`.
     """
-    path = os.fspath(path).removeprefix("file://")
-    if "://" in path:
+    if is_remote(path):
         return -1
-    with open(path, "rb", buffering=0, opener=regular) as file:
-        size = os.fstat(file.fileno()).st_size
-        at = number = 0
+    number = end = 0
+    for begin, size in frames(path):
+        number, end = number + 1, begin + size
+    return number if os.path.getsize(os.fspath(path).removeprefix(LOCAL)) - end >= HEADER else -1
+
+
+def frames(path):
+    """Yields (first byte, bytes) of each record in its file, with its length and checksums, up to what cannot be.
+
+    Raises:
+        ValueError, OSError, tf.errors.OpError: no regular file, or none that can be opened.
+    """
+    with opened(path) as file:
+        size, at = file.seek(0, os.SEEK_END) if not is_remote(path) else file.size(), 0
         while size - at >= HEADER:
             file.seek(at)
             length = int.from_bytes(file.read(8), "little")
             if length > size - at - FRAME:
-                return number
+                return
+            yield at, length + FRAME
             at += length + FRAME
-            number += 1
-    return -1
+
+
+def opened(path):
+    """Opens a file of records for reading bytes anywhere in it."""
+    if is_remote(path):
+        return tf.io.gfile.GFile(path, "rb")
+    return open(os.fspath(path).removeprefix(LOCAL), "rb", buffering=0, opener=regular)
+
+
+def is_remote(path):
+    """Whether a file is on another machine, so that each small read is a request."""
+    return "://" in os.fspath(path).removeprefix(LOCAL)
 
 
 def whole_records_of(paths):

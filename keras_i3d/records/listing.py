@@ -9,6 +9,7 @@ import re
 from keras_i3d.errors import notice
 from keras_i3d.records import annotation_files
 from keras_i3d.records.video_files import is_text, printable
+from keras_i3d.specs import RecordSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,18 +19,41 @@ class Example:
     Attributes:
         id: unique in its listing, and the same on any machine that holds the same dataset.
         path: the video file.
-        label, index: the class and its position in the listing's labels; None in a list without labels.
+        label, index: the class and its position in the listing's labels; None in a list without labels. In a list of
+            several labels a video, tuples in the order of the positions, empty for a video without any.
         start, end: seconds to cut the video to; None for the file's own ends.
         split: as published: "train", "validate", "test" ...
+        segments: (index, label, start, end) for each time that a class is shown, in seconds from the video's begin, in
+            the order of the times; what `sequence_example.encode` takes.
     """
 
     id: str
     path: str
-    label: str | None
-    index: int | None
+    label: str | tuple | None
+    index: int | tuple | None
     start: float | None
     end: float | None
     split: str
+    segments: tuple = ()
+
+    @property
+    def indices(self):
+        """The positions of its classes, ascending: a tuple, empty without any."""
+        return self.index if isinstance(self.index, tuple) else () if self.index is None else (self.index,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored(Example):
+    """A record that is there, to be copied.
+
+    Attributes:
+        path: its file of records.
+        place: its number in that file, from 0.
+        damaged: what its manifest says of damage to its video, or None.
+    """
+
+    place: int = 0
+    damaged: dict | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +69,13 @@ class Listing:
     """The videos of one split of a dataset.
 
     Attributes:
-        name: the dataset: "kinetics", "ucf101-split1", "hmdb51-split1", "folder" or "csv".
+        name: the dataset: "kinetics", "ucf101-split1", "hmdb51-split1", "charades", "folder" or "csv".
         split: as published.
         labels: every class in order, also those without a video here.
         examples: in the order of the annotation files.
         missing: what is listed and has no file.
+        labelling: one of `specs.LABELLINGS`: one label a video, several, or several with their times.
+        spec: the RecordSpec of stored records, whose examples are `Stored`; None for videos.
 
     Raises:
         ValueError: a split that cannot begin a file's name.
@@ -60,6 +86,8 @@ class Listing:
     labels: tuple[str, ...]
     examples: tuple[Example, ...]
     missing: tuple[Missing, ...]
+    labelling: str = "single"
+    spec: RecordSpec | None = None
 
     def __post_init__(self):
         check_split(self.split, self.name)
@@ -76,21 +104,25 @@ def check_split(split, where):
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One annotated video; `wanted` is its path as the annotations have it, `place` their file and line."""
+    """One annotated video; `wanted` is its path as the annotations have it, `place` their file and line.
+
+    Of several labels `label` is a tuple, and `segments` has (label, start, end) of those with times.
+    """
 
     id: str
     wanted: str
-    label: str | None
+    label: str | tuple | None
     start: float | None
     end: float | None
     place: tuple
+    segments: tuple = ()
 
 
-def match(name, split, labels, rows, locate, videos, annotations):
+def match(name, split, labels, rows, locate, videos, annotations, labelling="single"):
     """Returns the Listing of rows whose files are found.
 
     Args:
-        name, split, labels: as of `Listing`.
+        name, split, labels, labelling: as of `Listing`.
         rows: Rows.
         locate: a function of a row that returns (path, start, end), or None if the file is missing.
         videos, annotations: the folder and the file that messages name.
@@ -111,16 +143,22 @@ def match(name, split, labels, rows, locate, videos, annotations):
                 "Ids must be unique: remove one of the two lines."
             )
         seen[row.id] = row.place
-        if row.label is not None and row.label not in positions:
+        own = row.label if isinstance(row.label, tuple) else () if row.label is None else (row.label,)
+        if unknown := [label for label in own if label not in positions]:
             file, line = row.place
-            raise ValueError(f"{file}, line {line}: {annotation_files.not_a_label(row.label, labels)}")
+            raise ValueError(f"{file}, line {line}: {annotation_files.not_a_label(unknown[0], labels)}")
         found = locate(row)
         if found is None:
             missing.append(Missing(printable(row.id), printable(row.wanted)))
             continue
         path, start, end = found
-        index = None if row.label is None else positions[row.label]
-        examples.append(Example(row.id, path, row.label, index, start, end, split))
+        label, index = row.label, None if row.label is None else positions.get(row.label)
+        if isinstance(row.label, tuple):
+            index = tuple(sorted({positions[each] for each in own}))
+            label = tuple(labels[each] for each in index)
+        segments = sorted((first, last, positions[each], each) for each, first, last in row.segments)
+        segments = tuple((at, each, first, last) for first, last, at, each in segments)
+        examples.append(Example(row.id, path, label, index, start, end, split, segments))
     if not examples:
         raise ValueError(
             f"None of the {len(rows)} videos that {annotations} lists is in {videos}. The first is {missing[0].path}"
@@ -133,4 +171,4 @@ def match(name, split, labels, rows, locate, videos, annotations):
             f"{len(unreadable)} of {len(rows)} videos have names that are not UTF-8, and will count as failed (first: "
             f"{printable(unreadable[0])}): rename them"
         )
-    return Listing(name, split, tuple(labels), tuple(examples), tuple(missing))
+    return Listing(name, split, tuple(labels), tuple(examples), tuple(missing), labelling)

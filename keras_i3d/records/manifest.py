@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_i3d import atomic
 from keras_i3d.errors import one_line
 from keras_i3d.records.video_files import regular
-from keras_i3d.specs import RecordSpec
+from keras_i3d.specs import LABELLINGS, RecordSpec
 from keras_i3d.version import __version__
 
 FORMAT = 1
@@ -18,11 +18,20 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One file of records, complete: its name, the ids of its records in their order, its size in bytes."""
+    """One file of records, complete.
+
+    Attributes:
+        name: of the file.
+        ids: of its records, in their order.
+        bytes: its size.
+        classes: for each record the indices of its classes, ascending, none for one without a label; None if whoever
+            wrote the manifest did not note them.
+    """
 
     name: str
     ids: tuple
     bytes: int
+    classes: tuple | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Manifest:
         version: the package's, when it was built.
         damaged: {"id", "path", "packets", "cut_short"} of each video that was written in spite of damage: how many
             packets could not be decoded, and whether its file lacks a part.
+        labelling: "single", "multi" or "timed", as of `specs.LABELLINGS`.
         plan: a hash of everything that the shards were made from.
     """
 
@@ -53,6 +63,7 @@ class Manifest:
     version: str = __version__
     damaged: tuple = ()
     plan: str = ""
+    labelling: str = "single"
 
     @property
     def records(self):
@@ -84,6 +95,8 @@ def read(path):
             raise ValueError("labels are text")
         for name in ("failed", "missing", "damaged"):
             videos(lists[name], name)
+        if content.get("labelling", "single") not in LABELLINGS:
+            raise ValueError(f"labelling is one of {', '.join(LABELLINGS)}")
         if not all(isinstance(value, str) for value in content.values() if not isinstance(value, dict)):
             raise ValueError(f"{', '.join(name for name in content if name != 'spec')} are text")
         return Manifest(spec=_spec(**content.pop("spec")), shards=shards, **lists, **content)
@@ -125,13 +138,18 @@ def _opened(path):
     return tf.io.gfile.GFile(path) if "://" in path else open(path, encoding="utf-8", opener=regular)
 
 
-def shard(name, ids, bytes):
+def shard(name, ids, bytes, classes=None):
     """A Shard of a manifest, whose name is that of a file in the same folder, not a path to somewhere else."""
     if os.path.basename(name) != name or not all(isinstance(id, str) for id in _list(ids, "ids")):
         raise ValueError(f"a shard is named as a file next to the manifest, its ids are text; received {name!r}")
     if type(bytes) is not int or bytes < 0:
         raise ValueError(f"the bytes of {name} are a number")
-    return Shard(name, tuple(ids), bytes)
+    if classes is not None:
+        each = [_list(indices, "the classes of a record") for indices in _list(classes, "classes")]
+        if len(each) != len(ids) or not all(type(i) is int and i >= 0 for indices in each for i in indices):
+            raise ValueError(f"the classes of {name} are lists of class indices, one for each id")
+        classes = tuple(map(tuple, each))
+    return Shard(name, tuple(ids), bytes, classes)
 
 
 def of_shard(path):

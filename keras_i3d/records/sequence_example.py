@@ -22,9 +22,12 @@ from keras_i3d.version import __version__
 
 FLOW = "FORWARD_FLOW/"
 PREFIXES = {"rgb": "", "flow": FLOW}
+SEGMENT = ("label/index", "start/timestamp", "end/timestamp")
 
 
-def encode(frames, spec, *, id, label=None, index=None, split="", source="", start=None, end=None, workers=None):
+def encode(
+    frames, spec, *, id, label=None, index=None, split="", source="", start=None, end=None, segments=(), workers=None
+):
     """Returns a video as a serialised SequenceExample, its flow computed on the way.
 
     Args:
@@ -32,7 +35,10 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
             read once; only JPEGs are kept of it.
         spec: a RecordSpec.
         id: text that no other record of the data set has.
-        label, index: the class, by name and by its place in the list of labels; None for an unlabelled video.
+        label, index: the class, by name and by its place in the list of labels; None for an unlabelled video. Of
+            several classes, tuples of as many names and places.
+        segments: (index, label, start, end) of each class that the video shows for a time: its place and name, and
+            seconds from the first frame; MediaPipe's `segment` keys hold them.
         split: "train", "validate", ...
         source: where the video came from, for people.
         start, end: seconds of the source that the video was trimmed to; None for its own ends.
@@ -71,7 +77,17 @@ def encode(frames, spec, *, id, label=None, index=None, split="", source="", sta
         **_image_facts("", height, width, spec),
     }
     if index is not None:
-        context |= {"clip/label/index": _ints(index), "clip/label/string": _bytes(label)}
+        several = isinstance(index, tuple)
+        indices, labels = (index, label) if several else ((index,), (label,))
+        context |= {"clip/label/index": _ints(*indices), "clip/label/string": _bytes(*labels)}
+    if segments:
+        places, names, starts, ends = zip(*segments)
+        context |= {
+            "segment/label/index": _ints(*places),
+            "segment/label/string": _bytes(*names),
+            "segment/start/timestamp": _ints(*(round(seconds * 1e6) for seconds in starts)),
+            "segment/end/timestamp": _ints(*(round(seconds * 1e6) for seconds in ends)),
+        }
     for key, seconds in (("clip/start/timestamp", start), ("clip/end/timestamp", end)):
         if seconds is not None:
             context[key] = _ints(round(seconds * 1e6))
@@ -115,7 +131,9 @@ def parse(serialized, streams=("rgb", "flow")):
         streams: whose JPEGs and fingerprints to give; the others are not copied.
 
     Returns:
-        {"id": string, "label": string ("" if there is none), "index": int64 (-1 if there is none),
+        {"id": string, "label": string ("" if there is none), "index": int64 (-1 if there is none), of several classes
+        the first; "labels": string (N,), "indices": int64 (N,), all of them; "segments": int64 (M, 3), of each class
+        that is shown for a time its index, start and end in microseconds from the first frame;
         "rgb": string (T,), JPEGs; "flow": string (T - 1,), JPEGs, or (0,); "rgb_fingerprint", "flow_fingerprint":
         int64, as long as the JPEGs, or (0,) in records of others; "fps": float32 (0 if unknown); "flow_bound":
         float32; "flow_scheme", "flow_method": string}.
@@ -127,6 +145,7 @@ def parse(serialized, streams=("rgb", "flow")):
             "example/id": text,
             "clip/label/string": tf.io.VarLenFeature(tf.string),
             "clip/label/index": tf.io.VarLenFeature(tf.int64),
+            **{f"segment/{key}": tf.io.VarLenFeature(tf.int64) for key in SEGMENT},
             "image/frame_rate": tf.io.FixedLenFeature([], tf.float32, 0.0),
             "keras_i3d/flow/method": text,
             "keras_i3d/flow/bound": tf.io.FixedLenFeature([], tf.float32, FLOW_BOUND),
@@ -139,6 +158,10 @@ def parse(serialized, streams=("rgb", "flow")):
         },
     )
 
+    # MediaPipe's segments may have times without labels.
+    segments = [context[f"segment/{key}"].values for key in SEGMENT]
+    whole = tf.reduce_min([tf.size(values) for values in segments])
+
     def first(values, default):
         return tf.concat([values.values, [default]], axis=0)[0]
 
@@ -146,6 +169,9 @@ def parse(serialized, streams=("rgb", "flow")):
         "id": context["example/id"],
         "label": first(context["clip/label/string"], ""),
         "index": first(context["clip/label/index"], tf.constant(-1, tf.int64)),
+        "labels": context["clip/label/string"].values,
+        "indices": context["clip/label/index"].values,
+        "segments": tf.stack([values[:whole] for values in segments], axis=1),
         "fps": context["image/frame_rate"],
         **{stream: lists[f"{PREFIXES[stream]}image/encoded"] for stream in streams},
         **{f"{stream}_fingerprint": lists[f"{PREFIXES[stream]}image/fingerprint"] for stream in streams},
@@ -176,6 +202,11 @@ def decode(serialized):
         "rgb": np.stack([decode_rgb(image).numpy() for image in parsed["rgb"]]),
         "flow": np.stack(flow) if flow else None,
     }
+
+
+def record_id(serialized):
+    """Returns the id of a SequenceExample, as text."""
+    return tf.train.SequenceExample.FromString(serialized).context.feature["example/id"].bytes_list.value[0].decode()
 
 
 def read(path, number):
@@ -246,13 +277,13 @@ def _image_lists(prefix, images, spec):
     }
 
 
-def _bytes(value):
-    value = value if isinstance(value, bytes) else str(value).encode()
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+def _bytes(*values):
+    values = [value if isinstance(value, bytes) else str(value).encode() for value in values]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
-def _ints(value):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
+def _ints(*values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
 
 
 def _floats(value):

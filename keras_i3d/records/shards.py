@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_i3d import atomic
 from keras_i3d.records import manifest, sequence_example
 from keras_i3d.records.build_state import counted, sidecar
+from keras_i3d.records.stored_records import Frames, check_copied
 from keras_i3d.records.video_files import is_text, printable
 from keras_i3d.specs import RecordSpec
 from keras_i3d.video import Reader
@@ -26,12 +27,17 @@ def write_shard(folder, offset):
     spec, number = RecordSpec(**head["spec"]), line["shard"]
     name = manifest.shard_name(head["split"], number, head["shards"])
     path = os.path.join(os.path.dirname(folder), name)
-    done = {"name": name, "ids": [], "bytes": 0, "failed": [], "damaged": []}
+    done = {"name": name, "ids": [], "classes": [], "bytes": 0, "failed": [], "damaged": []}
     with atomic.replacing_by(tf.io.gfile, path, folder) as temporary:
-        _write_records(temporary, counted(folder, number, line["videos"]), spec, head["max_seconds"], done)
-        written = [_record_id(raw.numpy()) for raw in tf.data.TFRecordDataset(temporary)]
-        if written != done["ids"]:
-            raise OSError(f"{path} reads back as {len(written)} records, not the {len(done['ids'])} that were written")
+        videos = counted(folder, number, line["videos"])
+        if head["copied"]:
+            _copy_records(temporary, videos, done)
+            check_copied(temporary, line["videos"])
+        else:
+            _write_records(temporary, videos, spec, head["max_seconds"], done)
+            written = [sequence_example.record_id(raw.numpy()) for raw in tf.data.TFRecordDataset(temporary)]
+            if written != done["ids"]:
+                raise OSError(f"{path} reads back as {len(written)} records, of {len(done['ids'])} that were written")
         done["bytes"] = tf.io.gfile.stat(temporary).length
     manifest.write_json(sidecar(folder, number), done)
 
@@ -54,13 +60,26 @@ def _write_records(path, examples, spec, max_seconds, done):
                 continue
             writer.write(record)
             done["ids"].append(example["id"])
+            done["classes"].append(_indices(example["index"]))
             if reader.damaged or reader.cut_short:
                 done["damaged"].append({**video, "packets": reader.damaged, "cut_short": reader.cut_short})
 
 
-def _record_id(raw):
-    """Returns the id of a serialised record."""
-    return tf.train.SequenceExample.FromString(raw).context.feature["example/id"].bytes_list.value[0].decode()
+def _copy_records(path, examples, done):
+    """Writes a shard of records that are there, as their bytes; notes them in `done`."""
+    frames = Frames()
+    with tf.io.gfile.GFile(path, "wb") as file:
+        for example in examples:
+            file.write(frames.read(example))
+            done["ids"].append(example["id"])
+            done["classes"].append(_indices(example["index"]))
+            if example["damaged"]:
+                done["damaged"].append(example["damaged"])
+
+
+def _indices(index):
+    """The class indices of a video as a list; in JSON those of several classes are one already."""
+    return index if isinstance(index, list) else [] if index is None else [index]
 
 
 def _encode(example, spec, max_seconds):
@@ -68,5 +87,6 @@ def _encode(example, spec, max_seconds):
     path = example["path"]
     with tf.io.gfile.GFile(path, "rb") if "://" in path else contextlib.nullcontext(path) as video:
         reader = Reader(video, spec.fps, spec.short_side, example["start"], example["end"], max_seconds)
-        facts = {key: example[key] for key in ("id", "label", "index", "split", "start", "end")}
+        facts = {key: example[key] for key in ("id", "label", "index", "split", "start", "end", "segments")}
+        facts |= {key: tuple(facts[key]) for key in ("label", "index") if isinstance(facts[key], list)}
         return sequence_example.encode(reader, spec, source=os.path.basename(path), workers=1, **facts), reader

@@ -27,13 +27,20 @@ class Checkpoints:
         folder: made if need be.
         model: a compiled model whose optimizer is built.
         writes: whether this process writes; of several workers that train together, one does, and all read.
+        more: other variables that are saved and restored with those of the model.
     """
 
-    def __init__(self, folder, model, writes=True):
+    def __init__(self, folder, model, writes=True, more=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.model = model
         self.writes = writes
+        self.more = tuple(more)
+
+    @property
+    def variables(self):
+        """What is saved and restored, in order; the optimizer may have been replaced since."""
+        return [*variables(self.model), *self.more]
 
     def save(self, step, **facts):
         """Writes the state after `step` steps, then removes all checkpoints but the newest two.
@@ -47,21 +54,23 @@ class Checkpoints:
             FloatingPointError: a weight is not finite; nothing is written.
         """
         final = self.folder / f"step-{step:09}.npz"
-        arrays = {f"{i:05}": np.asarray(variable) for i, variable in enumerate(variables(self.model))}
-        for variable, array in zip(variables(self.model), arrays.values()):
+        arrays = {f"{i:05}": np.asarray(variable) for i, variable in enumerate(self.variables)}
+        for variable, array in zip(self.variables, arrays.values()):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise FloatingPointError(f"{variable.path} is not finite after step {step}")
         arrays |= {f"metric{i:05}": np.asarray(variable) for i, variable in enumerate(self.model.metrics_variables)}
         if not self.writes:
             return
-        about = {"step": step, "layout": _layout(self.model), **facts}
-        with replacing(final) as temporary:
-            with open(temporary, "wb") as file:
-                np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            _read(temporary)
+        _write(final, {"step": step, "layout": _layout(self.variables), **facts}, arrays)
         self._remove_old()
+
+    def note(self, **facts):
+        """Writes the newest checkpoint anew, with the state that it has, and these facts in the place of its own."""
+        if not self.writes:
+            return
+        path = _all(self.folder)[-1]
+        arrays = stored.read_npz(path)
+        _write(path, json.loads(arrays.pop("about").tobytes()) | facts, arrays)
 
     def _remove_old(self):
         for old in _all(self.folder)[:-KEPT] if self.writes else ():
@@ -73,11 +82,11 @@ class Checkpoints:
         Raises:
             ValueError: the checkpoint belongs to another model or optimizer.
         """
-        layout = _layout(self.model)
+        layout = _layout(self.variables)
         if saved.layout != layout:
             differing = [f"{a} and {b}" for a, b in zip(saved.layout, layout) if a != b] or ["their number"]
             raise ValueError(f"{saved.path} belongs to another model or optimizer. They differ in: {differing[0]}")
-        for variable, value in zip(variables(self.model), saved.arrays, strict=True):
+        for variable, value in zip(self.variables, saved.arrays, strict=True):
             variable.assign(value)
         self._remove_old()  # what a run that was killed between two steps of `save` left
 
@@ -150,8 +159,18 @@ class RestoreMetrics(keras.callbacks.Callback):
         self.values = None
 
 
-def _layout(model):
-    return [f"{tuple(v.shape)} {keras.backend.standardize_dtype(v.dtype)}" for v in variables(model)]
+def _layout(found):
+    return [f"{tuple(v.shape)} {keras.backend.standardize_dtype(v.dtype)}" for v in found]
+
+
+def _write(path, about, arrays):
+    """Writes a checkpoint file, which is read back before it is put in its place."""
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        _read(temporary)
 
 
 def _read(path):

@@ -67,6 +67,12 @@ def _model(run):
         return run.facts.build(dropout=recipe.dropout, bn_momentum=recipe.bn_momentum)
 
 
+def with_recipe(heads, recipe):
+    """Returns the Heads with a Recipe in which all is decided."""
+    runs = ((head, dataclasses.replace(head.run, recipe=recipe)) for head in heads)
+    return tuple(dataclasses.replace(head, run=run) for head, run in runs)
+
+
 def labels(heads):
     """The labels of all heads, in the order of the classes."""
     return tuple(label for head in heads for label in head.run.labels)

@@ -48,7 +48,7 @@ def _is_of_data(error):
 
 
 def _memory(recipe, error):
-    each = recipe.batch_size // recipe.accumulate
+    each = recipe.batch_size // (recipe.accumulate or 1)
     remat = "" if recipe.remat else ", set remat=true"
     return (
         f"Memory ran out with {each} clips a step of {recipe.clip_frames} frames of {recipe.size} pixels. Raise "

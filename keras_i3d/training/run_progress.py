@@ -1,11 +1,16 @@
 """What a run shows while it goes: loss, accuracy, clips a second, and the share of time spent waiting for data."""
 
+import math
 import time
 
 import keras
 import tensorflow as tf
 
-from keras_i3d.progress import Bar
+from keras_i3d.errors import notice
+from keras_i3d.progress import Bar, duration
+
+TIMED = 2  # batches after the first one, by which the time of the run is reckoned
+WORTH_SAYING = 60  # seconds
 
 
 class Progress(keras.callbacks.Callback):
@@ -16,11 +21,13 @@ class Progress(keras.callbacks.Callback):
         done: batches done before.
         batch_size: clips a batch.
         show: whether anything is shown; the figures are in the logs in any case.
+        accumulate: batches an update.
     """
 
-    def __init__(self, total, done, batch_size, show):
+    def __init__(self, total, done, batch_size, show, accumulate=1):
         super().__init__()
-        self.batch_size = batch_size
+        self.batch_size, self.accumulate = batch_size, accumulate
+        self.says_time = show
         self.bar = Bar("train", total, "batches", done=done, shown=show, stays=True)
         self.arrived = None
 
@@ -44,10 +51,24 @@ class Progress(keras.callbacks.Callback):
             return
         self.batches += 1
         self.waited += max(self.arrived() - self.asked, 0)
+        if self.says_time and self.batches == TIMED:
+            self._say_time()
         self.bar.note(
-            ", ".join(f"{name} {float(value):.3g}" for name, value in logs.items())
+            ", ".join(f"{name} {float(value):.3g}" for name, value in logs.items() if math.isfinite(value))
             + f", {self.clips_a_second():.2f} clips/s, {self.waiting():.0%} waiting for data"
         )
+
+    def _say_time(self):
+        """A line with the time of the run, by its first steps, of which the first one is not counted."""
+        self.says_time = False
+        each = (self.now - self.begin) / self.batches
+        left = each * (self.bar.total - self.bar.done)
+        if left >= WORTH_SAYING:
+            steps = math.ceil((self.bar.total - self.bar.done) / self.accumulate)
+            notice(
+                f"about {duration(left)} for {steps:,} steps, {each * self.accumulate:.2g} s each, by the first ones; "
+                "validations come on top"
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None and self.batches:

@@ -8,15 +8,17 @@ import os
 import pathlib
 
 from keras_i3d import data, recipes, runs
-from keras_i3d.data.record_files import find_each
+from keras_i3d.data.record_files import check_one_class, find_each
 from keras_i3d.errors import notice
 from keras_i3d.models import families
 from keras_i3d.records.manifest import check_same
 from keras_i3d.runs import Run
-from keras_i3d.training import workers
+from keras_i3d.training import continuing, workers
+from keras_i3d.training.asked_recipe import AskedRecipe
 from keras_i3d.weights import download, registry, sources, tensorflow_files
 
-RESERVED = ("checkpoints", "tensorboard")  # folders of a run
+RESERVED = ("checkpoints", "tensorboard", "pictures", "wandb")  # folders of a run
+VALIDATIONS = 100  # of a run that goes over few clips often, unless its recipe says how many
 
 
 def settled(records, validation, stream, weights, seed, recipe, output, family=None, accept_licence=None):
@@ -35,7 +37,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
         records: {name of the data set: what `data.load` takes}; of one data set the name may be "".
         validation: the same of what is measured on; {} for no validation.
         stream, weights, seed: as for `train`.
-        recipe: the Recipe, in which None leaves a setting open.
+        recipe: the Recipe, in which None leaves a setting open, or an AskedRecipe.
         output: the folder of the run; None for no run.
         family: the network's name; None takes that of the weights.
         accept_licence: as for `train`.
@@ -54,6 +56,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
     if list(records) != [""]:
         find_each(trained_on)
         find_each(measured_on or trained_on)
+        check_one_class(trained_on)
     before = runs.read_heads(output) if output is not None and runs.is_run(output) and has_begun(output) else {}
     earlier = next(iter(before.values()), None)
     if stream is None and family is None and runs.is_run(weights):
@@ -65,6 +68,8 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
         raise ValueError(f"{family.name} takes the stream {' or '.join(family.clips)}. Received: stream={stream!r}")
     clip = (known and known.stream == stream and known.clip) or family.clips[stream]
     clips = sum(source.records for source in trained_on.values())
+    asked = recipe if isinstance(recipe, AskedRecipe) else AskedRecipe(recipe)
+    recipe = asked.for_clips(clips, says=not earlier)
     decided = {
         "clip_frames": lambda: clip.frames or family.clips[stream].frames,
         "frame_stride": lambda: clip.frame_stride,
@@ -72,12 +77,21 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
         "depth_multiplier": lambda: (known and known.depth_multiplier) or 1.0,
         "precision": workers.best_precision,
         "bn_momentum": lambda: recipes.bn_momentum(recipe.steps),
-        "validate_every": lambda: math.ceil(clips / recipe.batch_size),
+        "validate_every": lambda: _validate_every(recipe, clips),
+        "accumulate": lambda: None,  # by who knows the network's graph and the devices
+        "remat": lambda: None,
     }
     for field, decide in decided.items():
         if getattr(recipe, field) is None:
             recipe = dataclasses.replace(recipe, **{field: getattr(earlier.recipe, field) if earlier else decide()})
+    if earlier:
+        recipe = continuing.longer(earlier.recipe, recipe, asked.given, _updates_done(output, earlier), output)
     family.check_clip(recipe.clip_frames, recipe.size)
+    if recipe.patience is not None and not validation:
+        raise ValueError(
+            "patience counts validations. Received: "
+            f"patience={recipe.patience} without a validation. Pass validation=, or patience=None."
+        )
     of_all = {
         "stream": stream,
         "weights": weights if weights is None else os.fspath(weights),
@@ -96,6 +110,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
             validation=_named(validation[name]) if name in validation else None,
             spec=source.spec,
             labels=source.labels,
+            labelling=source.labelling,
             clips=source.records,
             records_digest=_records_digest(source),
             validation_digest=_records_digest(measured_on[name]) if name in validation else None,
@@ -133,7 +148,7 @@ def _source(records):
     source = data.find(records)
     if source.spec is None or source.records is None:
         raise ValueError(f"A run needs records with a manifest, as `keras-i3d records` writes it. Received: {records}")
-    if len(source.labels) < 2:
+    if len(source.labels) < 2 and source.labelling == "single":
         raise ValueError(
             f"A network learns to tell classes apart, and needs at least two. Received: {records}, of one class: "
             f"{', '.join(source.labels)}. Add the records of another class, if only of videos without it."
@@ -147,6 +162,11 @@ def _held_out(validation, records, trained_on):
     check_same("The records", trained_on.spec, source.spec or trained_on.spec, records, validation)
     if source.labels != trained_on.labels:
         raise ValueError(f"Training and validation need the same labels. Those of {validation} differ.")
+    if source.labelling != trained_on.labelling:
+        raise ValueError(
+            f"Training and validation need records that are labelled alike. Received: {records}, {trained_on.labelling}"
+            f", and {validation}, {source.labelling}"
+        )
     return source
 
 
@@ -167,8 +187,23 @@ def _check_same(before, found, output):
         )
     whose = f"the run in {output}", "this one (take another output)"
     for name, run in found.items():
-        check_same("Recipe", before[name].recipe, run.recipe, *whose)
-        check_same("Settings", _renamed(dataclasses.replace(before[name], folder=None), run), run, *whose)
+        recipe = continuing.as_asked(before[name].recipe, run.recipe)
+        check_same("Recipe", recipe, run.recipe, *whose)
+        check_same(
+            "Settings", _renamed(dataclasses.replace(before[name], recipe=recipe, folder=None), run), run, *whose
+        )
+
+
+def _validate_every(recipe, clips):
+    """Updates between two validations: a pass over the clips, or as many passes as make a hundredth of the run."""
+    passes = max(recipe.steps * recipe.batch_size / clips / VALIDATIONS, 1)
+    return math.ceil(math.floor(passes) * clips / recipe.batch_size)
+
+
+def _updates_done(output, run):
+    """How many updates the newest checkpoint of a run is of, by its name."""
+    steps = [int(path.stem.removeprefix("step-")) for path in pathlib.Path(output).glob("checkpoints/step-*.npz")]
+    return max(steps, default=0) // (run.recipe.accumulate or 1)
 
 
 def has_begun(output):
@@ -265,7 +300,7 @@ def _file(weights):
     """The file that a path of weights names, for a checkpoint its index; None if there is none."""
     path = pathlib.Path(weights)
     if path.is_dir():
-        path = path / runs.MODEL
+        path = next((path / name for name in (runs.BEST, runs.MODEL) if (path / name).is_file()), path)
     elif not path.is_file():
         path = pathlib.Path(f"{tensorflow_files.checkpoint_prefix(path)}.index")
     return path if path.is_file() else None

@@ -1,12 +1,15 @@
-"""The curves of a run as event files, which TensorBoard reads; writing them needs TensorFlow alone."""
+"""The curves and pictures of a run as event files, which TensorBoard reads; writing them needs TensorFlow alone."""
 
 import os
+import struct
 import time
 
 import tensorflow as tf
 
 PREFIX = "events.out.tfevents"  # by which TensorBoard knows its files
-SHOWN = ("loss", "top1", "top5", "learning_rate", "clips_per_second", "waiting")
+SHOWN = ("loss", "top1", "top5", "mean_class", "exact", "map")
+SHOWN += ("learning_rate", "gradient_norm", "clips_per_second", "waiting")
+PNG_SIZE = slice(16, 24)  # where a PNG says its width and height
 
 
 class Curves:
@@ -14,28 +17,33 @@ class Curves:
 
     A head's figure, "NAME.top1" in the log, is the curve "NAME/top1", so that TensorBoard groups them by data set.
 
-    The files hold the rows of the log and nothing else. When a run resumes, it writes all rows of its log to new files
-    and removes the older files. So no point stands there twice, and none is missing that a killed process had not
-    written yet.
+    The files hold the rows of the log, the pictures of those updates, and nothing else. When a run resumes, it writes
+    all rows of its log to new files and removes the older files. So no point stands there twice, and none is missing
+    that a killed process had not written yet.
 
     Args:
         folder: pathlib.Path of the event files; made if it is not there.
         rows: rows of the log so far, as for `write`.
+        pictures: a function from the number of an update to its pictures, as for `write`.
 
     Raises:
         OSError: they cannot be written.
     """
 
-    def __init__(self, folder, rows):
+    def __init__(self, folder, rows, pictures=lambda update: {}):
         self.folder, self.writers = folder, {}
         before = list(folder.glob(f"*/{PREFIX}.*"))
         for row in rows:
-            self.write(row)
+            self.write(row, pictures(row["step"]))
         for path in before:
             path.unlink()
 
-    def write(self, row):
-        """Adds a row: {"step": updates, "time": seconds since 1970, name of a curve: float, "val_" and name: float}.
+    def write(self, row, pictures):
+        """Adds a row, and the pictures of its validation.
+
+        Args:
+            row: {"step": updates, "time": seconds since 1970, name of a curve: float, "val_" and name: float}.
+            pictures: {tag: path of a PNG}.
 
         Raises:
             OSError: it cannot be written.
@@ -44,6 +52,8 @@ class Curves:
             names = dict.fromkeys((*SHOWN, *(name.removeprefix("val_") for name in row if "." in name)))
             curves = {name.replace(".", "/"): row[prefix + name] for name in names if prefix + name in row}
             values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in curves.items()]
+            if part == "validation":
+                values += [_picture(tag, path.read_bytes()) for tag, path in pictures.items()]
             if not values:
                 continue
             try:
@@ -67,3 +77,9 @@ class Curves:
         """Closes the files."""
         for writer in self.writers.values():
             writer.close()
+
+
+def _picture(tag, png):
+    width, height = struct.unpack(">II", png[PNG_SIZE])
+    image = tf.compat.v1.Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png)
+    return tf.compat.v1.Summary.Value(tag=tag, image=image)

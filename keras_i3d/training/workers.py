@@ -142,16 +142,21 @@ def fit(model, clips, callbacks, validation_data=None, **epochs):
     """
     with without_remapping():
         if shard()[1] == 1:
-            _build_metrics(model)
+            _build_metrics(model, clips.element_spec[1])
             model.fit(clips, validation_data=validation_data, callbacks=callbacks, shuffle=False, verbose=0, **epochs)
             return
         _fit_together(model, clips, keras.callbacks.CallbackList(callbacks, model=model), validation_data, **epochs)
 
 
-def _build_metrics(model):
-    """Makes the metrics' variables, which `fit` does only in its first step: too late to give them their values."""
+def _build_metrics(model, y):
+    """Makes the metrics' variables, which `fit` does only in its first step: too late to give them their values.
+
+    Args:
+        y: the TensorSpec of a batch of labels.
+    """
     if not tf.distribute.has_strategy():  # under a strategy `fit` makes them before
-        model.compute_metrics(None, tf.zeros((1,), tf.int64), tf.zeros((1, model.output_shape[-1])))
+        clip = tf.zeros((1, *y.shape[1:]), y.dtype), tf.zeros((1, *model.output_shape[1:]))
+        model.compute_metrics(None, *clip)
         model.reset_metrics()
 
 
@@ -167,6 +172,49 @@ def for_replicas(dataset, count):
     return dataset.flat_map(split)
 
 
+def distributed(dataset):
+    """Returns an iterator over the batches of a data set, each as the replicas of this worker take it."""
+    together, count = tf.distribute.get_strategy(), shard()[1]
+    if count == 1:
+        return iter(together.experimental_distribute_dataset(dataset))
+    dataset = for_replicas(dataset, together.num_replicas_in_sync // count)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return iter(together.distribute_datasets_from_function(lambda context: dataset.with_options(options)))
+
+
+def evaluate(model, validation_data):
+    """`model.evaluate`, and the same for several workers; returns {metric: float}.
+
+    Args:
+        model: as for `fit`.
+        validation_data: this worker's share.
+    """
+    with without_remapping():
+        if shard()[1] == 1:
+            _build_metrics(model, validation_data.element_spec[1])
+            return {
+                name: float(value)
+                for name, value in model.evaluate(validation_data, verbose=0, return_dict=True).items()
+            }
+        model._symbolic_build(data_batch=next(iter(validation_data.take(1))))
+        return _measured(model, validation_data)
+
+
+def _measured(model, clips):
+    """Returns {metric: float} over the shares of all workers."""
+    together = tf.distribute.get_strategy()
+
+    @tf.function(reduce_retracing=True)
+    def test(batch):
+        together.run(model.test_step, args=(batch,))
+
+    model.reset_metrics()
+    for batch in distributed(clips):
+        test(batch)
+    return {name: float(value) for name, value in model.get_metrics_result().items()}
+
+
 def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, initial_epoch, epochs):
     together = tf.distribute.get_strategy()
 
@@ -174,19 +222,9 @@ def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, ini
     def train(batch):
         together.run(model.train_step, args=(batch,))
 
-    @tf.function(reduce_retracing=True)
-    def test(batch):
-        together.run(model.test_step, args=(batch,))
-
-    def each(dataset):
-        dataset = for_replicas(dataset, together.num_replicas_in_sync // shard()[1])
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return iter(together.distribute_datasets_from_function(lambda context: dataset.with_options(options)))
-
     # The metrics' variables are made here, in the scope, because what a step makes would not be shared.
     model._symbolic_build(data_batch=next(iter(clips.take(1))))
-    batches = each(clips)
+    batches, model.stop_training = distributed(clips), False
     callbacks.on_train_begin()
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
@@ -199,9 +237,10 @@ def _fit_together(model, clips, callbacks, validation_data, steps_per_epoch, ini
             callbacks.on_train_batch_end(step, model.get_metrics_result())
         logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         if validation_data is not None:
-            model.reset_metrics()
-            for batch in each(validation_data):
-                test(batch)
-            logs |= {f"val_{name}": float(value) for name, value in model.get_metrics_result().items()}
+            callbacks.on_test_begin()
+            logs |= {f"val_{name}": value for name, value in _measured(model, validation_data).items()}
+            callbacks.on_test_end()
         callbacks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
     callbacks.on_train_end()

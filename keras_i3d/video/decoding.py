@@ -34,11 +34,13 @@ class Header:
         codec: FFmpeg's name of its decoder, such as "h264".
         fps: frames per second, on average; None if it does not say.
         frames: how many it has; None if it does not say.
+        size: (height, width) as it is stored.
     """
 
     codec: str
     fps: float | None
     frames: int | None
+    size: tuple
 
 
 class Decoder:
@@ -101,7 +103,9 @@ class Decoder:
             else:
                 seconds = Fraction(container.duration or 0, 1_000_000)
             counted = round(seconds * rate) if seconds and rate else None
-            return Header(stream.codec_context.name, float(rate) if rate else None, stream.frames or counted)
+            codec = stream.codec_context
+            size = codec.height, codec.width
+            return Header(codec.name, float(rate) if rate else None, stream.frames or counted, size)
 
     def cut_short(self):
         """Returns what a message says of a file that lacks its end, after its reason."""

@@ -128,7 +128,7 @@ class Reader:
                 yield images[0] if self._single else images
 
     def header(self):
-        """Returns what the file's container says, without decoding: an object with `codec`, `fps` and `frames`."""
+        """Returns what the file's container says, without decoding: a `decoding.Header`."""
         return self._decoder.header()
 
     def count(self):

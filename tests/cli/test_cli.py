@@ -122,6 +122,22 @@ def test_how_long_a_video_may_last(tmp_path, monkeypatch):
         assert given[-2:] == [expected, expected]
 
 
+def test_what_train_draws_and_logs(monkeypatch):
+    given = []
+
+    def called(*arguments, **settings):
+        given.append(settings)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("keras_i3d.training.train", called)
+    monkeypatch.setattr("keras_i3d.training.fit_check", called)
+    for words in ([], ["--pictures=0", "--log=wandb", "--log=mlflow"], ["--fit_check"]):
+        assert here("train", "--records=x", "--output=y", *words) == 1
+    assert [(each.get("pictures"), each.get("log"), each.get("output")) for each in given] == [
+        (8, [], None), (0, ["wandb", "mlflow"], None), (None, None, "y")
+    ]  # fmt: skip
+
+
 def test_unreachable_weights_are_one_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_I3D_MIRROR", str(tmp_path))
     assert here("classify", folder / "videos/a.mp4", "--json") == 1
@@ -257,13 +273,26 @@ def test_the_table_of_recipes(capsys):
     by_name = {part.split()[0]: part for part in re.split(r"\n(?=\w)", table)}
     for name, make in RECIPES.items():
         recipe, text = make(), " ".join(by_name[name].split())
-        for shown in (f"{recipe.steps:,}", str(recipe.batch_size), f"{recipe.learning_rate:g}"):
+        length = f"{recipe.steps:,}" if recipe.passes is None else f"{recipe.passes:g}"
+        for shown in (length, str(recipe.batch_size), f"{recipe.learning_rate:g}"):
             assert f" {shown} " in text
         for step, rate in zip(recipe.boundaries, recipe.rates):
             assert f"{rate:g} from {step:,}" in text
     assert "{" not in table
     assert "71.1 top-1 and 89.3 top-5" in by_name["kinetics-rgb"]
     assert "The last layer alone on a" in by_name["fixed"]
+
+
+def test_the_table_has_a_recipe_of_ones_own(capsys, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"base": "modern-finetune", "batch_size": 77, "reference_batch": null}')
+    assert here("train", "--recipes", f"--recipe={path}") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mine.json")]
+    assert line.split()[:3] == ["mine.json", "a", "recipe"]
+    assert " 77 " in line
+    path.write_text('{"base": "modern-finetune", "batch": 77}')
+    assert here("train", "--recipes", f"--recipe={path}") == 1
+    assert "mine.json: A recipe has no batch. Its fields" in capsys.readouterr().err
 
 
 def test_ask(monkeypatch, capsys):

@@ -80,6 +80,13 @@ def test_the_first_is_drawn_as_alone(patterns):
         np.testing.assert_array_equal(x, mixed[id])
 
 
+def test_all_draws_of_a_video_follow_each_other(patterns):
+    found = ids(data.load(patterns, repeats=3, **TRAINING).take(24))
+    assert sorted(found[::3]) == sorted(f"{name}/{i:03}.mp4" for name, videos in SIZES.items() for i in range(videos))
+    assert found[::3] == found[1::3] == found[2::3]
+    assert found[::3] != sorted(found[::3])
+
+
 def test_without_training_they_follow_each_other(patterns):
     dataset = data.load(patterns, **SMALL)
     assert dataset.cardinality() == 8

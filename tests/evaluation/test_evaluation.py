@@ -132,7 +132,13 @@ def test_what_is_written(folder, evaluation):
     assert (results["videos"], results["failed"], results["missing"], results["dropped"]) == (6, 1, 1, 0)
     assert results["metrics"]["flow"]["top1"] == evaluation.metrics["flow"].top1
     lines = (folder / "out/per_class.csv").read_text().splitlines()
-    assert lines[0] == "class,label,videos,rgb_top1,flow_top1,fused_top1,mostly_named,times"
+    assert lines[0] == "class,label,videos,rgb_top1,flow_top1,fused_top1,low,high,mostly_named,times"
+    assert results["top1_intervals"]["flow"] == list(
+        metrics.interval(evaluation.metrics["flow"].top1, len(evaluation.scores.y))
+    )
+    for line in lines[1:]:
+        _, _, videos, *_, top1, low, high, _, _ = line.split(",")
+        assert [low, high] == [f"{bound:.4f}" for bound in metrics.interval(float(top1), int(videos))]
     assert [line.split(",")[:3] for line in lines[1:]] == [["0", "left", "2"], ["1", "right", "2"], ["2", "up", "2"]]
 
 
@@ -386,7 +392,7 @@ def test_a_run_in_mixed_precision(tmp_path, monkeypatch):
     mixed = runs.load_model(folder, best=True)
     mixed.save(folder / "model.keras")
     full = runs.load_model(folder, precision="float32")
-    paths = {"final": str(folder), "best": str(folder / "best.weights.h5"), "float32": full}
+    paths = {"final": str(folder / "model.keras"), "best": str(folder), "float32": full}
     split = small_records.split(tmp_path / "records", "test", 1, shards=1)
     found = {name: evaluate(split, rgb=path, size=32).scores.logits["rgb"] for name, path in paths.items()}
     np.testing.assert_array_equal(found["final"], found["best"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_i3d.evaluation import fusion, metrics, report, scores
-from keras_i3d.evaluation.evaluation import measured, rescore
+from keras_i3d.evaluation.evaluation import rescore
+from keras_i3d.evaluation.measuring import measured
 from keras_i3d.evaluation.scores import Scores
 from keras_i3d.probabilities import softmax
 

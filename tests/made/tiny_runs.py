@@ -1,6 +1,7 @@
 """Runs of `tiny`'s network on its records: one recipe, and what a run wrote, read back."""
 
 import csv
+import dataclasses
 import shutil
 
 import numpy as np
@@ -15,9 +16,20 @@ RECIPE = training.Recipe(
     color_jitter=0.2, short_sides=(32, 40),
 )  # fmt: skip
 
+# All at once.
+ALL = {
+    "optimizer": "adamw", "learning_rate": 0.01, "schedule": "cosine", "final_rate": 0.001, "boundaries": (),
+    "rates": (), "layer_decay": 0.7, "train_from": "Mixed_3b", "unfreeze": ((4, "all"),), "ema": 0.9,
+    "precise_bn": 2, "patience": 9,
+    "accumulate": 2, "label_smoothing": 0.1, "weight_decay": 0.05, "short_sides": None, "area": (0.5, 1.0),
+    "aspect": (0.5, 2.0), "reverse": 0.5, "mixup": 0.4, "balance": "equal",
+}  # fmt: skip
+EVERYTHING = dataclasses.replace(RECIPE, **ALL)
+
 
 def train(records, output, recipe=RECIPE, **settings):
-    settings = {"weights": None, "validation": f"{records}/test-*", "seed": 3, "progress": False, **settings}
+    usual = {"weights": None, "validation": f"{records}/test-*", "seed": 3, "progress": False, "pictures": 0}
+    settings = {**usual, **settings}
     return training.train(f"{records}/train-*", output, recipe=recipe, **settings)
 
 
@@ -54,14 +66,27 @@ def losses(output):
 def curves(output):
     """{(part, curve): [(step, value, time)]} of a run's TensorBoard logs, read back by TensorFlow."""
     found = {}
+    for part, event, value in _values(output):
+        if not value.HasField("image"):
+            found.setdefault((part, value.tag), []).append((event.step, value.simple_value, event.wall_time))
+    return found
+
+
+def images(output):
+    """{(part, tag): [(step, the message of the image)]} of the same logs."""
+    found = {}
+    for part, event, value in _values(output):
+        if value.HasField("image"):
+            found.setdefault((part, value.tag), []).append((event.step, value.image))
+    return found
+
+
+def _values(output):
     for path in sorted((output / "tensorboard").glob("*/events.out.tfevents.*")):
         head, *events = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
         assert head.file_version == "brain.Event:2"
         for event in events:
-            for value in event.summary.value:
-                point = (event.step, value.simple_value, event.wall_time)
-                found.setdefault((path.parent.name, value.tag), []).append(point)
-    return found
+            yield from ((path.parent.name, event, value) for value in event.summary.value)
 
 
 def logged(output):

@@ -597,7 +597,11 @@ def test_find(tmp_path, clips, ucf, hmdb):
         ("kinetic:VIDEOS", {}, "'kinetic' is no kind of dataset; the kinds are folder, csv, kinetics, ucf101, hmdb51"),
         ("kinetics:", {}, "PATH or KIND:PATH"),
         ("VIDEOS/none", {}, "No such file or folder: .*the kinds are folder, csv, kinetics, ucf101, hmdb51"),
-        ("VIDEOS/a/1.mp4", {}, "the kinds are folder, csv, kinetics, ucf101, hmdb51. Received the file"),
+        (
+            "VIDEOS/a/1.mp4",
+            {},
+            "the kinds are folder, csv, kinetics, ucf101, hmdb51, charades, records. Received the file",
+        ),
         ("folder:VIDEOS/none", {}, "The videos folder cannot be listed"),
         ("kinetics:VIDEOS", {}, "kinetics needs its CSV file"),
         ("ucf101:VIDEOS", {}, "no ucfTrainTestlist in .* or next to it"),

@@ -152,7 +152,9 @@ def test_what_is_written(whole, videos, listing):
     made = manifest.read(whole / "train.json")
     ids = [id for shard in made.shards for id in shard.ids]
     assert sorted(ids) == sorted({example.id for example in listing.examples} - set(BROKEN))
-    assert (made.labels, made.spec, made.records) == (("jump", "run"), SPEC, 7)
+    assert (made.labels, made.spec, made.records, made.labelling) == (("jump", "run"), SPEC, 7, "single")
+    noted = {id: classes for shard in made.shards for id, classes in zip(shard.ids, shard.classes)}
+    assert noted == {id: ((0,) if id.startswith("jump") else (1,)) for id in ids}
     frames = {}
     for shard in made.shards:
         for raw, id in zip(tf.data.TFRecordDataset(str(whole / shard.name)), shard.ids):
@@ -344,6 +346,10 @@ def _edit(**changes):
     return edit
 
 
+def _without_first(shard):
+    return {**shard, **{name: shard[name][1:] for name in ("ids", "classes")}}
+
+
 def _relabel(folder):
     """A sound file with a record of another label, a frame in another's place and a field too few."""
     path = folder / "train-00000-of-00004.tfrecord"
@@ -369,12 +375,24 @@ def _relabel(folder):
         (lambda folder: (folder / "train.json").write_text("{"), ["is not a manifest", "in no manifest"]),
         (_edit(labels=lambda labels: labels[::-1]), ["label 'jump', but label 0 is 'run'"]),
         (_edit(labels=lambda labels: labels[:1]), ["label index 1, there are 1 labels"]),
+        (_edit(shards=lambda of: [{**of[0], "classes": [[1, 0]] * 2}, *of[1:]]), ["classes [0], [1, 0] in"]),
         (_edit(spec=lambda spec: {**spec, "flow_method": "dis"}), ["flow method 'tvl1', 'dis' in the manifest"]),
         (_edit(spec=lambda spec: {**spec, "fps": 5, "short_side": 9}), ["25 fps, 5 in", "short side 32, 9 in"]),
-        (_edit(shards=lambda of: [{**of[0], "ids": of[0]["ids"][1:]}, *of[1:]]), ["in the manifest"]),
+        (_edit(shards=lambda of: [_without_first(of[0]), *of[1:]]), ["in the manifest"]),
         (_relabel, ["label 'walk'", "rgb images [1] are not those", "flow fields for"]),
     ],
-    ids=["flipped bit", "removed shard", "no manifest", "labels", "too few labels", "method", "spec", "ids", "record"],
+    ids=[
+        "flipped bit",
+        "removed shard",
+        "no manifest",
+        "labels",
+        "too few labels",
+        "classes",
+        "method",
+        "spec",
+        "ids",
+        "record",
+    ],
 )
 def test_check_finds(damage, found, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import shutil
 
@@ -63,7 +64,7 @@ def finished(both, tmp_path_factory):
 
 def test_each_head_has_a_run_of_its_own(finished):
     assert sorted(path.name for path in finished.iterdir()) == [
-        ".lock", "checkpoints", "log.csv", "motion", "run.json", "speed", "tensorboard"
+        ".lock", "checkpoints", "log.csv", "motion", "pictures", "run.json", "speed", "tensorboard"
     ]  # fmt: skip
     assert runs.head_names(finished) == ("motion", "speed")
     head, body = {}, {}
@@ -72,7 +73,7 @@ def test_each_head_has_a_run_of_its_own(finished):
         assert (of_one.labels, of_one.shared_with, of_one.clips) == (LABELS[name], (other,), 3 * len(LABELS[name]))
         assert (finished / name / "labels.txt").read_text().split() == list(LABELS[name])
         assert of_one.recipe.validate_every == 4
-        weights = by_name.layer_weights(networks.load(finished / name).model)
+        weights = by_name.layer_weights(networks.load(finished / name / "model.keras").model)  # the last, not the best
         head[name], body[name] = weights.pop(HEAD), weights
         best = h5_files.facts_of(finished / name / "best.weights.h5")
         assert (best.labels, best.classes) == (LABELS[name], len(LABELS[name]))
@@ -90,9 +91,9 @@ def test_the_logs_tell_of_each_head(finished):
     own = {name: list(csv.DictReader((finished / name / "log.csv").open())) for name in LABELS}
     assert [row["step"] for row in rows] == ["4", "7"]
     for i, row in enumerate(rows):
-        for figure in ("top1", "top5", "val_top1", "val_top5"):
-            part, _, plain = figure.rpartition("_")
-            each = [float(row[f"{part}{part and '_'}{name}.{plain}"]) for name in LABELS]
+        for part, plain in itertools.product(("", "val_"), ("top1", "top5", "mean_class")):
+            figure = f"{part}{plain}"
+            each = [float(row[f"{part}{name}.{plain}"]) for name in LABELS]
             assert [float(own[name][i][figure]) for name in LABELS] == each
             assert float(row[figure]) == pytest.approx(np.mean(each))
         assert own["speed"][i]["val_loss"] == row["val_speed.loss"]
@@ -102,6 +103,9 @@ def test_the_logs_tell_of_each_head(finished):
         points = [(int(row["step"]), float(np.float32(row[f"{prefix}speed.top1"]))) for row in rows]
         assert found[part, "speed/top1"] == points
         assert {(part, "loss"), (part, "top1"), (part, "motion/loss")} <= set(found)
+    drawn = {key: [step for step, _ in points] for key, points in tiny_runs.images(finished).items()}
+    tags = [f"{name}/{what}" for name in LABELS for what in ("examples", "confusions")]
+    assert drawn == {("validation", tag): [4, 7] for tag in tags}
     best = max(float(row["val_top1"]) for row in rows)  # the mean; each head's file says its own
     (row,) = [row for row in rows if float(row["val_top1"]) == best][:1]
     for name in LABELS:
@@ -173,7 +177,9 @@ def test_a_killed_run_ends_with_the_same_weights(finished, both, tmp_path, capsy
     assert tiny_runs.losses(output) == tiny_runs.losses(finished)
     for name in LABELS:
         assert tiny_runs.losses(output / name) == tiny_runs.losses(finished / name)
-        for a, b in zip(models[name].get_weights(), runs.load_model(finished / name).get_weights(), strict=True):
+        for a, b in zip(
+            models[name].get_weights(), runs.load_model(finished / name, best=False).get_weights(), strict=True
+        ):
             np.testing.assert_array_equal(a, b)
 
 

@@ -4,26 +4,31 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import functools
 import io
 import json
 import os
 import shutil
 import signal
+import sys
 import time
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from made import tiny
-from made.tiny_runs import RECIPE, curves, leave, left_at, logged, losses, state, train
+from made import fake_services, tiny
+from made.tiny_runs import RECIPE, curves, images, leave, left_at, logged, losses, state, train
+from PIL import Image
 
-from keras_i3d import recipes, runs, training
+from keras_i3d import charts, data, recipes, runs, training
 from keras_i3d.errors import TrainingError
 from keras_i3d.models.inception import HEAD
-from keras_i3d.training import run, workers
+from keras_i3d.training import run, run_summary, workers
 from keras_i3d.training.checkpoints import Checkpoints, newest
-from keras_i3d.training.objective import Schedule, SmoothedCrossentropy, compile_model
+from keras_i3d.training.compiling import compile_model
+from keras_i3d.training.confusions import Confusions
+from keras_i3d.training.objective import SmoothedCrossentropy
 from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_writer import RunWriter
 from keras_i3d.weights import h5_files, sources
@@ -39,7 +44,7 @@ def finished(records, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
         leave(patch, output, 5)
-        return output, train(records, output)
+        return output, train(records, output, pictures=4)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +55,7 @@ def killed(finished):
 
 def test_what_a_run_writes(finished, records):
     output, model = finished
-    assert sorted(p.name for p in output.iterdir() if p.name not in ("tensorboard", ".lock")) == [
+    assert sorted(p.name for p in output.iterdir() if p.name not in ("tensorboard", ".lock", "pictures")) == [
         "best.weights.h5", "best.weights.h5.sha256", "checkpoints", "labels.txt", "log.csv", "model.keras", "run.json"
     ]  # fmt: skip
     assert (output / "labels.txt").read_text().split() == list(tiny.LABELS)
@@ -84,17 +89,60 @@ def test_tensorboard_has_the_curves_of_the_log(finished):
     assert [(step, rate) for step, rate, _ in found["train", "learning_rate"]] == [*zip((3, 6, 7), rates)]
 
 
-def test_a_killed_run_ends_with_the_same_weights(finished, killed, records, tmp_path, capsys):
+def test_a_run_draws_its_validations(finished):
+    output = finished[0]
+    names = sorted(path.name for path in (output / "pictures").iterdir())
+    assert names == [f"{tag}-00000000{step}.png" for tag in ("confusions", "examples") for step in (3, 6, 7)]
+    found = images(output)
+    assert {*found} == {("validation", "examples"), ("validation", "confusions")}
+    for (_, tag), points in found.items():
+        for (step, image), expected in zip(points, (3, 6, 7), strict=True):
+            content = (output / f"pictures/{tag}-{expected:09}.png").read_bytes()
+            assert (step, image.encoded_image_string) == (expected, content)
+            assert Image.open(io.BytesIO(content)).size == (image.width, image.height)
+
+
+def test_the_mean_accuracy_of_the_classes_is_logged(finished):
+    """Of six clips, two a class; the last row's confusions are those of `model.keras`."""
+    output, model = finished
+    run = runs.read(output)
+    counts = np.zeros((3, 3), int)
+    for x, y in data.load(run.validation, clip_frames=9, size=32):
+        counts[int(y[0]), int(np.argmax(model(x)))] += 1
+    last = run.log()[-1]
+    assert last["val_mean_class"] == pytest.approx(np.mean(np.diag(counts) / 2))
+    metric = Confusions(3)
+    metric.counts.assign(counts)
+    assert charts.confusion(metric.matrix(), run.labels) == (output / "pictures/confusions-000000007.png").read_bytes()
+
+
+def test_a_killed_run_ends_with_the_same_weights(finished, killed, records, tmp_path, capsys, monkeypatch):
     """Killed in the middle of an epoch, one step after a checkpoint. By SIGKILL, at every stage: `test_kills.py`."""
     output = shutil.copytree(killed, tmp_path / "run")
     assert sorted(p.name for p in (output / "checkpoints").iterdir()) == ["step-000000003.npz", "step-000000004.npz"]
-    train(records, output)
+    # Pictures that it draws anew: of an update that is not in the log yet, and one that was being written.
+    shutil.copy(finished[0] / "pictures/examples-000000006.png", output / "pictures/examples-000000005.png")
+    (output / "pictures/.00000000-77-000000-examples-000000003.png").write_bytes(b"half")
+    wandb = fake_services.Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    train(records, output, pictures=4, log="wandb")
     assert "resuming after step 4 of 7" in capsys.readouterr().err
     expected = state(finished[0])
     for name, value in state(output).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
     assert losses(output) == losses(finished[0])
     assert curves(output) == logged(output)  # the epoch before the kill is there, and once
+    drawn = [{path.name: path.read_bytes() for path in (each / "pictures").iterdir()} for each in (output, finished[0])]
+    assert drawn[0] == drawn[1]
+    steps = {key: [step for step, _ in points] for key, points in images(output).items()}
+    assert steps == {("validation", "examples"): [3, 6, 7], ("validation", "confusions"): [3, 6, 7]}
+    norms = [[row["gradient_norm"] for row in runs.read(folder).log()] for folder in (output, finished[0])]
+    assert norms[0] == norms[1]
+    assert all(norm > 0 for norm in norms[0])
+    rows = [{name: value for name, value in row.items() if value is not None} for row in runs.read(output).log()]
+    (sent,) = wandb.runs.values()
+    assert [(step, figures["loss"]) for step, figures in sent.rows] == [(row["step"], row["loss"]) for row in rows]
+    assert [{*figures, "step", "time"} for _, figures in sent.rows] == [{*row} for row in rows]
 
 
 def test_a_run_killed_after_an_epoch_logs_the_same(finished, records, tmp_path):
@@ -125,12 +173,24 @@ def test_waiting_and_clips_a_second_are_of_the_training_alone():
     assert done["clips_per_second"][0] > 2 * 5 / 1  # with the validation it took more than a second
 
 
+def test_the_time_of_a_run_is_said_after_its_first_steps(capsys):
+    with contextlib.closing(Progress(10_003, 0, 4, False, accumulate=2)) as bar:
+        bar.bar.done, bar.begin, bar.now, bar.batches = 3, 100.0, 101.0, 2
+        bar._say_time()
+        assert "about 1 h 23 min for 5,000 steps, 1 s each, by the first ones" in capsys.readouterr().err
+        bar.bar.done = 9_900
+        bar._say_time()
+        assert capsys.readouterr().err == ""  # a minute, which the bar will say
+
+
 def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_path, monkeypatch, capsys):
-    shutil.copytree(finished[0], tmp_path / "done")
-    before = state(finished[0])
-    train(records, tmp_path / "done")
-    assert "after step 7 of 7" in capsys.readouterr().err
-    np.testing.assert_array_equal(state(tmp_path / "done")["00000"], before["00000"])
+    done = shutil.copytree(finished[0], tmp_path / "done")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in done.rglob("*") if path.is_file()}
+    again = train(records, done)
+    assert "this run has ended: 7 of 7 steps are done, and nothing was written" in capsys.readouterr().err
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in done.rglob("*") if path.is_file()} == before
+    for array, expected in zip(again.get_weights(), finished[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(array, expected)
 
     whole = RunWriter.on_train_batch_end
 
@@ -144,6 +204,30 @@ def test_ctrl_c_saves_and_a_finished_run_is_left_alone(finished, records, tmp_pa
         train(records, tmp_path / "stopped")
     assert "stopping after this step" in capsys.readouterr().err
     assert (tmp_path / "stopped/checkpoints/step-000000005.npz").exists()
+
+
+def test_more_steps_continue_a_run(finished, records, tmp_path, capsys):
+    """From the short epoch that it ended with: the log, `run.json`, and what is said of it."""
+    output = shutil.copytree(finished[0], tmp_path / "run")
+    train(records, output, settings={"steps": "9"}, progress=True)
+    said = capsys.readouterr().err
+    assert f"{output}: 9 steps instead of 7, from step 7 on, at a learning rate of 0.01\n" in said
+    assert f"{output}: resuming after step 7 of 9" in said
+    assert runs.read(output).recipe == dataclasses.replace(runs.read(finished[0]).recipe, steps=9)
+    rows = runs.read(output).log()
+    assert [row["step"] for row in rows] == [3, 6, 7, 9]
+    assert losses(output)[:3] == losses(finished[0])
+    assert f"epoch 3, step 9 of 9: loss {rows[-1]['loss']:.3g}, top1 {rows[-1]['top1']:.2%}, validation top1" in said
+    assert rows[-1]["top1"] * 8 == pytest.approx(round(rows[-1]["top1"] * 8))  # of two batches alone
+    first = next(row for row in rows if row["val_top1"] == max(row["val_top1"] for row in rows))
+    assert run_summary.ending(output) == [
+        f"best: step {first['step']:.0f}, val_top1 {first['val_top1']:.4f}: {output}/best.weights.h5",
+        f"trained: {output}/model.keras",
+        f"files: {output} (log.csv, tensorboard, pictures, checkpoints)",
+        f"next: keras-i3d evaluate '--records={records}/test-*' --rgb={output}",
+    ]
+    with pytest.raises(ValueError, match="steps: 9 and 7"):
+        train(records, output)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +298,9 @@ def test_checkpoints(tmp_path, capsys):
     (tmp_path / ".00000000-77-000000-step-000000009.npz").write_bytes(b"half")
     saved = newest(tmp_path)
     assert (saved.step, saved.facts) == (3, {"rows": [3]})
+    checkpoints.note(best=0.5)
+    saved = newest(tmp_path)
+    assert (saved.step, saved.facts) == (3, {"rows": [3], "best": 0.5})
     Checkpoints(tmp_path, other).restore(saved)
     for variable, value in zip((*other.variables, *other.optimizer.variables), kept):
         np.testing.assert_array_equal(variable, value)
@@ -310,32 +397,6 @@ def test_fit_check_learns_a_few_clips_by_heart(records, capsys):
     assert "FAILED: 8 clips, 2 steps" in str(result)
 
 
-def test_schedule():
-    schedule = Schedule(0.1, (10, 20), (0.01, 0.1), warmup_steps=4)
-    rates = [float(schedule(step)) for step in (0, 1, 4, 9, 10, 19, 20)]
-    np.testing.assert_allclose(rates, [0.02, 0.04, 0.1, 0.1, 0.01, 0.01, 0.1], rtol=1e-6)
-    assert Schedule.from_config(schedule.get_config()).get_config() == schedule.get_config()
-
-
-def test_accumulated_gradients_are_those_of_the_whole_batch():
-    """The schedule too, which counts updates: a warm-up of one, and another rate after three."""
-    draw = np.random.default_rng(0)
-    x, y = draw.normal(size=(5, 6, 3)).astype("float32"), draw.integers(0, 6, (5, 6))
-    found = []
-    for accumulate in (1, 3):
-        recipe = {"steps": 5, "batch_size": 6, "learning_rate": 0.3, "warmup_steps": 1, "clip_norm": 0.5}
-        recipe = training.Recipe(**recipe, boundaries=(3,), rates=(0.01,), accumulate=accumulate)
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(6)])
-        compile_model(model, recipe)
-        for clips, labels in zip(x, y):
-            for part in range(accumulate):
-                model.train_on_batch(clips[part::accumulate], labels[part::accumulate])
-        assert int(model.optimizer.iterations) == 5
-        found.append(np.concatenate([w.ravel() for w in model.get_weights()]))
-    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
-
-
 def test_crossentropy_is_kerass():
     logits = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
     y = np.array([0, 4, 2, 2])
@@ -373,7 +434,8 @@ def test_settings_refuse_typos():
     with pytest.raises(ValueError, match="A recipe has no learningrate. Its fields: steps"):
         RECIPE.with_settings({"learningrate": "1"})
     for field, text, kind in (
-        ("steps", "many", "int"), ("steps", "2.5", "int"), ("batch_size", "none", "int"), ("freeze_bn", "1", "bool"),
+        ("steps", "many", "int or none"), ("steps", "2.5", "int or none"), ("batch_size", "none", "int"),
+        ("freeze_bn", "1", "bool"),
         ("learning_rate", "true", "float"), ("clip_norm", "(1, 2)", "float or none"), ("rates", "a", "tuple"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"{field} takes {kind}. Received: {field}="):
@@ -384,6 +446,10 @@ def test_settings_refuse_typos():
         "clip_norm": None, "freeze_bn": True, "precision": "float32", "rates": (0.5,), "learning_rate": 1,
         "boundaries": (3,),
     }  # fmt: skip
+    changed = RECIPE.with_settings(
+        {"balance": "none", "train_from": "None"}
+    )  # of which one is a word, the other nothing
+    assert (changed.balance, changed.train_from) == ("none", None)
     with pytest.raises(ValueError, match=r"short_sides must be \(low, high\), or None. Received: short_sides=\(40,\)"):
         RECIPE.with_settings({"short_sides": "40"})
     with pytest.raises(ValueError, match="recipe must be one of kinetics-rgb"):
@@ -403,11 +469,21 @@ def test_no_run_that_could_go_on(finished, tmp_path):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_a_recipe_says_whether_to_mirror(finished, records, monkeypatch, flip):
-    monkeypatch.setattr(run.data, "load", lambda *_, **settings: settings)
+def test_a_recipe_says_whether_to_mirror(finished, records, flip):
     plan = runs.read(finished[0])
     plan = dataclasses.replace(plan, recipe=plan.recipe.with_settings({"flip": str(flip)}))
-    assert run._clips(plan, records, training=True)["flip"] is flip
+    asked = run._clips(plan, records, training=True, load=lambda _, **settings: settings)
+    assert asked["flip"] is flip
+
+
+def test_a_range_of_strides_is_for_training_alone(finished, records):
+    """The validation keeps the stride of the network's clips."""
+    plan = runs.read(finished[0])
+    plan = dataclasses.replace(plan, recipe=plan.recipe.with_settings({"strides": "1,3", "frame_stride": 2}))
+    asked = functools.partial(run._clips, plan, records, load=lambda _, **settings: settings)
+    training_clips, validation = asked(training=True), asked()
+    assert (training_clips["strides"], training_clips["frame_stride"]) == ((1, 3), 1)
+    assert (validation.get("strides"), validation["frame_stride"]) == (None, 2)
 
 
 def test_best_precision_is_a_policy():

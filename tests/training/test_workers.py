@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,13 @@ from keras_i3d.weights.h5_files import read_h5
 RECIPE = {
     "steps": 6, "batch_size": 4, "learning_rate": 0.05, "depth_multiplier": 0.125, "clip_frames": 9, "size": 32,
     "save_every": 2, "precision": "float32", "sync_bn": True, "dropout": 0.0,
+}  # fmt: skip
+
+# What each device, or worker, could do to its own part of the batch, and must do to the whole.
+ALL = {
+    "optimizer": "adamw", "learning_rate": 0.01, "schedule": "cosine", "warmup_steps": 2, "layer_decay": 0.7,
+    "weight_decay": 0.05, "clip_norm": 0.5, "ema": 0.8, "train_from": "Mixed_3b", "unfreeze": [[3, "all"]],
+    "label_smoothing": 0.1, "precise_bn": 2,
 }  # fmt: skip
 
 WORKER = """
@@ -61,15 +69,26 @@ def records(tmp_path_factory):
     return tiny.write(folder, "test", videos=6)
 
 
-@pytest.fixture(scope="module")
-def alone(records, tmp_path_factory):
-    """The weights of one process with the whole batch."""
+def by_one(records, output, **changes):
+    """The weights and the log of one process with the whole batch."""
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
-        recipe, output = training.Recipe(**RECIPE), tmp_path_factory.mktemp("alone")
+        recipe = training.Recipe(**{**RECIPE, **changes})
         settings = {"weights": None, "seed": 3, "validation": f"{records}/test-*", "progress": False}
         model = training.train(f"{records}/train-*", output, recipe=recipe, **settings)
         return layer_weights(model), (output / "log.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def alone(records, tmp_path_factory):
+    return by_one(records, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(scope="module")
+def all_alone(records, tmp_path_factory):
+    """(the run's folder, weights, log) with everything on."""
+    output = tmp_path_factory.mktemp("all")
+    return output, *by_one(records, output, **ALL)
 
 
 TWO_DEVICES = """
@@ -113,6 +132,47 @@ def test_two_devices_are_one_with_the_whole_batch(ends, alone, records, tmp_path
     assert "Gradients are accumulated on one device only" in done.stdout
 
 
+def by_two_devices(records, output, recipe):
+    command = [sys.executable, "-c", TWO_DEVICES, str(ROOT / "tests"), str(records), str(output)]
+    command += [json.dumps({**RECIPE, **recipe}), "[6]"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_two_devices_with_everything_on(all_alone, records, tmp_path):
+    """Each on its own, too: what is not right shows in weights that Adam makes all alike."""
+    by_two_devices(records, tmp_path / "all", ALL)
+    assert difference(tmp_path / "all", all_alone[1]) < 1e-4
+    sgd = {"optimizer": "sgd", "clip_norm": 0.5, "weight_decay": 0.05, "layer_decay": 0.7, "ema": 0.8}
+    by_two_devices(records, tmp_path / "sgd", sgd)
+    assert difference(tmp_path / "sgd", by_one(records, tmp_path / "one", **sgd)[0]) < 1e-4
+
+
+@pytest.mark.slow
+def test_two_workers_with_everything_on(all_alone, records, tmp_path):
+    processes, _ = start(records, tmp_path, **ALL)
+    ended(processes)
+    assert difference(tmp_path, all_alone[1]) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_run_resumes_on_other_devices(all_alone, records, tmp_path):
+    """The same sequence of global batches: from one process to two devices, and to two workers, after four steps."""
+    for place in ("devices", "workers"):
+        shutil.copytree(all_alone[0], tmp_path / place)
+        for name in ("step-000000006.npz", "../model.keras", "../best.weights.h5"):
+            (tmp_path / place / "checkpoints" / name).unlink()
+    said = by_two_devices(records, tmp_path / "devices", ALL)
+    processes, _ = start(records, tmp_path / "workers", **ALL)
+    for lines in (said, ended(processes)[0]):
+        assert "resuming after step 4 of 6" in lines
+    for place in ("devices", "workers"):
+        assert difference(tmp_path / place, all_alone[1]) < 1e-4
+
+
 def addresses(count):
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -142,7 +202,7 @@ def ended(processes):
     said = []
     try:
         for process in processes:
-            said.append(process.communicate(timeout=240)[1])
+            said.append(process.communicate(timeout=600)[1])
             assert process.returncode == 0, said[-1][-3000:]
     finally:
         for process in processes:

@@ -64,7 +64,7 @@ def test_the_header_alone(container, codec, pixels, rate, monkeypatch):
     reader = video.Reader(films.film(PICTURES, container, codec, pixels=pixels, rate=rate), fps=None, short_side=None)
     monkeypatch.setattr(decoding.Decoder, "_through", None)  # nothing is decoded
     header = reader.header()
-    assert (header.codec, header.fps, header.frames) == (codec, rate, 30)
+    assert (header.codec, header.fps, header.frames, header.size) == (codec, rate, 30, (48, 64))
     with pytest.raises(VideoError, match="not a video"):
         video.Reader(b"no video").header()
 

@@ -579,7 +579,8 @@ def begun(tmp_path):
     with work.begun() as pending:
         assert pending == [0]
         (tmp_path / "train-00000-of-00001.tfrecord").write_bytes(bytes(5))
-        done = {"name": "train-00000-of-00001.tfrecord", "ids": ["a"], "bytes": 5, "failed": [], "damaged": []}
+        done = {"name": "train-00000-of-00001.tfrecord", "ids": ["a"], "bytes": 5}
+        done |= {"failed": [], "damaged": [], "classes": [[0]]}
         manifest.write_json(build_state.sidecar(work.folder, 0), done)
     with work.begun() as pending:
         assert pending == []

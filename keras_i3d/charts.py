@@ -1,4 +1,4 @@
-"""Charts of an evaluation as PNG, by matplotlib (extra `report`)."""
+"""Charts as PNG, by matplotlib (extra `report`)."""
 
 import io
 
@@ -13,13 +13,13 @@ NAMED = 40  # classes up to which a confusion matrix names them
 COUNTED = 15  # classes up to which it has numbers
 
 
-def matplotlib():
-    """Returns the module, or raises the ImportError that says how to install it."""
+def matplotlib(what="The report of an evaluation"):
+    """Returns the module, or raises the ImportError that says how to install it; `what` begins its message."""
     try:
         import matplotlib
         import matplotlib.figure
     except ImportError as error:
-        raise missing_package("matplotlib", "'keras-i3d[report]'", "The report of an evaluation") from error
+        raise missing_package("matplotlib", "'keras-i3d[report]'", what) from error
     return matplotlib
 
 
@@ -67,10 +67,40 @@ def worst_confusions(worst, labels):
     return _png(figure)
 
 
+def average_precisions(found):
+    """Draws the average precision of each class that occurs, the best first; of many those at both ends.
+
+    Args:
+        found: [(label, videos, average precision)], NaN for a class without videos.
+    """
+    known = sorted((each for each in found if not np.isnan(each[2])), key=lambda each: -each[2])
+    shown = known if len(known) <= NAMED else [*known[: NAMED // 2], *known[-(NAMED // 2) :]]
+    figure, (axes,) = _figure(8, 0.9 + 0.25 * max(len(shown), 2))
+    if not shown:
+        axes.text(0.5, 0.5, "no video has a label", ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return _png(figure)
+    axes.barh(range(len(shown)), [value for *_, value in shown], color=COLOURS[0], height=0.65)
+    for place, (_, videos, value) in enumerate(shown):
+        axes.text(value, place, f" {value:.0%}  ({videos})", va="center", color=INK, fontsize=8)
+    axes.set_yticks(range(len(shown)), [_short(label) for label, *_ in shown])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15)
+    axes.xaxis.set_major_formatter(_percent())
+    if len(shown) < len(known):
+        axes.axhline(NAMED // 2 - 0.5, color=FAINT, linewidth=0.8)
+    axes.set_xlabel("average precision (videos with the label)")
+    axes.tick_params(axis="y", length=0)
+    return _png(figure)
+
+
 def curves(logs):
-    """Draws the rows of `runs.Run.log` of each stream: loss, and top-1, over the steps; validation is drawn solid."""
+    """Draws the rows of `runs.Run.log` of each stream: loss, and top-1, over the steps; validation is drawn solid.
+
+    Of several labels a video mean average precision takes the place of top-1; it is measured on the validation alone.
+    """
     figure, panels = _figure(9, 3.2, 2)
-    for axes, column, title in zip(panels, ("loss", "top1"), ("loss", "top-1 accuracy")):
+    for axes, (column, title) in zip(panels, (("loss", "loss"), measure(logs))):
         for colour, (stream, rows) in zip(COLOURS * len(logs), logs.items()):
             for name, style, said in ((column, "--", "training"), (f"val_{column}", "-", "validation")):
                 points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
@@ -85,8 +115,48 @@ def curves(logs):
     panels[0].set_ylim(bottom=0)
     panels[1].set_ylim(0, 1)
     panels[1].yaxis.set_major_formatter(_percent())
-    panels[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    handles = panels[0].get_legend_handles_labels()
+    panels[1].legend(*handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
+
+
+def rates(measured, used, title=""):
+    """Draws a learning-rate range test: the losses, what is left of them smoothed, and where they fall.
+
+    Args:
+        measured: an object with `rates` and `losses`, `smoothed`, sequences of float of one length; `low` and `high`,
+            the rates between which the loss falls, and `suggested`; these three None if it falls nowhere.
+        used: the learning rate of the recipe.
+        title: a line above.
+    """
+    figure, (axes,) = _figure(6, 3.6)
+    axes.plot(measured.rates, measured.losses, "o", color=FAINT, markersize=3, label="loss of a batch")
+    axes.plot(measured.rates, measured.smoothed, color=COLOURS[0], linewidth=1.8, label="smoothed")
+    if measured.suggested is not None:
+        axes.axvspan(measured.low, measured.high, color=COLOURS[0], alpha=0.1, linewidth=0, label="where it falls")
+        said = f"suggested: {measured.suggested:.2g}"
+        axes.axvline(measured.suggested, color=COLOURS[2], linewidth=1.4, label=said)
+    axes.axvline(used, color=WRONG, linewidth=1.4, linestyle="--", label=f"the recipe's: {used:.2g}")
+    axes.set_xscale("log")
+    axes.set_ylim(*_limits(measured))
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def _limits(measured):
+    """The lowest and highest loss to show: what diverged is cut off at three times the first loss."""
+    finite = [loss for loss in measured.losses if np.isfinite(loss)] or [0.0]
+    low, high = min(finite), min(max(finite), 3 * max(measured.smoothed[0], min(finite), 1e-6))
+    return low - 0.05 * (high - low), high + 0.05 * max(high - low, 1e-6)
+
+
+def measure(logs):
+    """Returns (column, title) of what runs measure besides the loss."""
+    of_labels = any(row.get("val_map") is not None for rows in logs.values() for row in rows)
+    return ("map", "mean average precision") if of_labels else ("top1", "top-1 accuracy")
 
 
 def _figure(width, height, panels=1):
