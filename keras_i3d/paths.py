@@ -1,5 +1,6 @@
 """Paths as a user writes them."""
 
+import contextlib
 import os
 import re
 
@@ -32,3 +33,14 @@ def pattern(path, is_folder=os.path.isdir):
         folder, part = os.path.split(folder)
         rest = [part, *rest]
     return path
+
+
+@contextlib.contextmanager
+def inside(folder):
+    """Within it a folder is the working directory, as of `contextlib.chdir`, which Python 3.10 has not."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

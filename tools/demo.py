@@ -6,9 +6,7 @@ Every step but the first is a command that it prints before it runs it: from the
 the same by hand. What it finds is in results.json, the pictures and the report next to it.
 """
 
-import contextlib
 import json
-import os
 import pathlib
 import shlex
 import shutil
@@ -18,6 +16,8 @@ import time
 import demo_settings
 import demo_videos
 from absl import app, flags, logging
+
+from keras_i3d import paths
 
 _OUTPUT = flags.DEFINE_string("output", "demo", "Folder for all of it; emptied first.")
 _TRAIN = flags.DEFINE_integer("train", 45, "Videos of each of the nine labels to train on.", lower_bound=2)
@@ -47,7 +47,7 @@ def main(argv):
     folder = pathlib.Path(_OUTPUT.value).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with _inside(folder):
+    with paths.inside(folder):
         print(f"In {_OUTPUT.value}/: {9 * _TRAIN.value} videos to train on, {9 * _TEST.value} held out, nine labels.")
         demo_videos.make("videos/train", _TRAIN.value, seed=_SEED.value)
         demo_videos.make("videos/test", _TEST.value, seed=_SEED.value + 1000)
@@ -75,16 +75,6 @@ def _results():
     found = json.loads(pathlib.Path(LEARNED, "report/results.json").read_text(encoding="utf-8"))
     accuracies = {name: metrics["top1"] for name, metrics in found["metrics"].items()}
     return {**accuracies, "chance": found["chance"], "n": found["videos"]}
-
-
-@contextlib.contextmanager
-def _inside(folder):
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,7 @@ Examples:
   keras-i3d learn clips.csv --output=learned --set=flip=false
 """
 
-import contextlib
 import dataclasses
-import os
 import pathlib
 import shlex
 import sys
@@ -35,7 +33,7 @@ import time
 
 from absl import flags
 
-from keras_i3d import cli
+from keras_i3d import cli, paths
 from keras_i3d.cli import UsageError, start
 
 FLAGS = flags.FlagValues()
@@ -138,7 +136,7 @@ def _run(state, folder, began):
 
     before, total = state.seconds, len(state.commands)
     busy = TrainingError(f"Another `learn` writes in {folder}. Wait for it, stop it, or name another --output=.")
-    with locks.hold(folder / ".lock", busy), _inside(folder):
+    with locks.hold(folder / ".lock", busy), paths.inside(folder):
         if state.done < total:
             print(f"\n$ cd {shlex.quote(str(folder))}", flush=True)
         for number, command in enumerate(state.commands):
@@ -157,13 +155,3 @@ def _run(state, folder, began):
             state = dataclasses.replace(state, done=number + 1, seconds=before + time.monotonic() - began)
             state.write(".")
     return 0
-
-
-@contextlib.contextmanager
-def _inside(folder):
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)

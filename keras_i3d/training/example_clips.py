@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_i3d import data
 from keras_i3d.specs import BOTH, FLOW_BOUND
 
+KEPT = 1 << 27  # bytes of clips that stay in memory: small clips, whose decoding would take longer than a validation
 NEAR = 8  # records that are decoded on the way to the next clip, rather than opening the file once more
 
 
@@ -49,7 +50,7 @@ class Example:
 
 
 class Examples:
-    """A few clips of a split; each iteration decodes them anew, in the order of the files.
+    """A few clips of a split, in the order of the files. Those of more than KEPT bytes are decoded anew each time.
 
     A clip that cannot be read is left out, with what follows it in its file: who trains on it says so.
 
@@ -62,9 +63,24 @@ class Examples:
     def __init__(self, run, pattern, count):
         self.run, self.source = run, data.find(pattern)
         self.places = choose(self.source, count)
-        self._loaded = None
+        self._loaded, self._kept = None, None
 
     def __iter__(self):
+        if self._kept is not None:
+            yield from self._kept
+            return
+        seen, size = [], 0
+        for example in self._decoded():
+            size += sum(clip.nbytes for clip in example.x.values())
+            if size <= KEPT:
+                seen.append(example)
+            else:
+                seen.clear()
+            yield example
+        if size <= KEPT:
+            self._kept = seen
+
+    def _decoded(self):
         if self._loaded is None:
             self._loaded = [self._load(file, first, last) for file, first, last in _stretches(self.places)]
         for dataset, wanted in self._loaded:

@@ -10,7 +10,7 @@ from made.tiny_runs import RECIPE
 
 from keras_i3d import data, runs, training
 from keras_i3d.specs import RecordSpec
-from keras_i3d.training import optimizing
+from keras_i3d.training import example_clips, optimizing
 from keras_i3d.training.compiling import compile_model
 from keras_i3d.training.confusions import Confusions
 from keras_i3d.training.example_clips import Examples, choose
@@ -34,6 +34,21 @@ def test_a_sheet_shows_each_clip_with_its_flow_and_its_strip(records):
     ]  # fmt: skip
     flows = [sheet[above + 14 + 112 + 56, left + 4 + 56] for left in (0, 354)]
     assert [int(np.argmax(colour)) for colour in flows] == [2, 0]  # to the left is cyan and blue, to the right red
+
+
+def test_small_clips_are_decoded_once_and_large_ones_each_time(records, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, frame_stride=1)
+    run = runs.Run(stream="rgb", labels=tiny.LABELS, spec=RecordSpec(short_side=32), recipe=recipe)
+    whole, passes = Examples._decoded, []
+    monkeypatch.setattr(Examples, "_decoded", lambda self: passes.append(0) or whole(self))
+    examples = Examples(run, f"{records}/test-*", 2)
+    size = sum(clip.nbytes for example in examples for clip in example.x.values())
+    assert [example.id for example in examples] == [example.id for example in examples] == ["test/0", "test/1"]
+    assert len(passes) == 1
+    monkeypatch.setattr(example_clips, "KEPT", size - 1)
+    examples = Examples(run, f"{records}/test-*", 2)
+    assert [example.id for example in examples] == [example.id for example in examples] == ["test/0", "test/1"]
+    assert len(passes) == 3
 
 
 def test_examples_are_of_as_many_classes_as_can_be():
