@@ -13,9 +13,11 @@
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
 # make docs   the tables of networks in README.md and docs/networks.md, and of presets in docs/features.md, made again
 # make check  lint, format, import layers
-# make bench  every benchmark; the tables in benchmarks/README.md come from here
+# make bench  every benchmark of speed and memory; the tables in benchmarks/README.md come from here
 # make bench-training  a training step next to the same network in torch, which it installs
 # make bench-serving   an export next to the plain model, OpenVINO and torch, which it installs
+# make bench-learning  what is learnt by recipes, by balance of uneven classes and from several labels, three seeds each,
+#                   in the folder bench-learning; half an hour on two cores, and it resumes where it was stopped
 # Each sets up .venv, or the environment that it names, when that is missing or when setup.py changed.
 
 PYTHON ?= python3
@@ -30,7 +32,7 @@ SHARED := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(SHARED) -m "not slow and not compat"
 
 .PHONY: demo compare test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check
-.PHONY: bench bench-training bench-serving clean
+.PHONY: bench bench-training bench-serving bench-learning clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -86,6 +88,11 @@ bench-training: $(READY)
 bench-serving: $(READY)
 	$(BIN)/$(PIP) torch==2.13.0 openvino
 	$(BIN)/python benchmarks/serving.py
+
+bench-learning: $(READY)
+	$(BIN)/python benchmarks/recipes.py --output=bench-learning/recipes
+	$(BIN)/python benchmarks/balance.py --output=bench-learning/balance --records=bench-learning/recipes/records
+	$(BIN)/python benchmarks/several_labels.py --output=bench-learning/labels
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info

@@ -15,15 +15,13 @@ needs a few minutes. FOLDER/results.json has the figures.
 import json
 import os
 import pathlib
-import statistics
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 
 import demo_settings  # noqa: E402
-import demo_videos  # noqa: E402
+import short_runs  # noqa: E402
 from absl import app, flags  # noqa: E402
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the runs.", required=True)
@@ -34,7 +32,6 @@ _STEPS = flags.DEFINE_integer("steps", 380, "Updates of each run.", lower_bound=
 _STREAM = flags.DEFINE_enum("stream", "rgb", ["rgb", "flow"], "What is trained.")
 _SET = flags.DEFINE_multi_string("set", [], "FIELD=VALUE of all recipes, for trials.")
 
-TRAIN, TEST = 45, 12  # videos a label, as the demo has them
 NETWORK = ("depth_multiplier", "clip_frames", "size", "frame_stride", "batch_size", "dropout")  # of the demo, for all
 
 
@@ -47,49 +44,29 @@ def settings_of(recipe, steps):
     return {**demo, **common} if recipe == "original" else common
 
 
-def made_records(folder):
-    """Makes the demo's videos and records."""
-    from keras_i3d import cli
-
-    for split, count, seed in (("train", TRAIN, 1), ("test", TEST, 1001)):
-        if not (folder / f"records/{split}.json").is_file():
-            demo_videos.make(folder / f"videos/{split}", count, seed=seed)
-            words = [f"--source={folder}/videos/{split}", f"--split={split}", f"--output={folder}/records"]
-            if cli.main(["records", *words, f"--short_side={demo_settings.SHORT_SIDE}"]):
-                sys.exit("the records could not be made")
-    return folder / "records"
-
-
 def run(records, output, recipe, seed):
     """Trains, or resumes, or reads a run: {"last": top-1, "best": top-1, "minutes": of this call}."""
-    from keras_i3d import runs, training
-
-    began = time.perf_counter()
-    if not (output / "model.keras").is_file():
-        training.train(
-            f"{records}/train-*",
-            output,
-            stream=_STREAM.value,
-            recipe=recipe,
-            weights=None,
-            validation=f"{records}/test-*",
-            seed=seed,
-            settings=settings_of(recipe, _STEPS.value),
-        )
-    figures = [row["val_top1"] for row in runs.read(output).log() if row.get("val_top1") is not None]
-    return {"last": figures[-1], "best": max(figures), "minutes": (time.perf_counter() - began) / 60}
+    log, minutes = short_runs.trained(
+        output,
+        f"{records}/train-*",
+        f"{records}/test-*",
+        stream=_STREAM.value,
+        recipe=recipe,
+        seed=seed,
+        settings=settings_of(recipe, _STEPS.value),
+    )
+    figures = short_runs.validated(log, "val_top1")
+    return {"last": figures[-1], "best": max(figures), "minutes": minutes}
 
 
 def table(found):
     """The lines of a table of {recipe: [{"last", "best"} of each seed]}."""
-    lines = [f"| recipe | runs | top-1 after {_STEPS.value} steps | best validation |", "|---|---|---|---|"]
+    head = ("recipe", "runs", f"top-1 after {_STEPS.value} steps", "best validation")
+    rows = []
     for recipe, results in found.items():
-        cells = []
-        for name in ("last", "best"):
-            values = [100 * result[name] for result in results]
-            cells.append(f"{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})")
-        lines.append(f"| {pathlib.Path(recipe).stem} | {len(results)} | {' | '.join(cells)} |")
-    return lines
+        cells = [short_runs.spread([result[name] for result in results]) for name in ("last", "best")]
+        rows.append((pathlib.Path(recipe).stem, len(results), *cells))
+    return short_runs.table(head, rows)
 
 
 def main(argv):
@@ -98,7 +75,7 @@ def main(argv):
 
     folder = pathlib.Path(_OUTPUT.value).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    records = pathlib.Path(_RECORDS.value).resolve() if _RECORDS.value else made_records(folder)
+    records = pathlib.Path(_RECORDS.value).resolve() if _RECORDS.value else short_runs.demo_records(folder)
     found = {}
     for seed in range(_SEEDS.value):  # a seed of each recipe in turn, so that a part of the table is a table
         for recipe in _RECIPES.value:

@@ -1,5 +1,6 @@
 """Networks by name, with weights, as the public builders make them, and what those all share."""
 
+import dataclasses
 import functools
 import inspect
 
@@ -70,7 +71,16 @@ def build(
     )
     if source is not None:
         sources.load(model, source)
+        if runs.is_run(weights):
+            _note_thresholds(model, runs.read(weights))
     return model
+
+
+def _note_thresholds(model, run):
+    """Notes in a model with the weights of a run the thresholds that were chosen for these."""
+    known = facts.of(model)
+    if known is not None and known.activation == facts.SIGMOID:
+        facts.note(model, dataclasses.replace(known, thresholds=run.facts_of(model).thresholds))
 
 
 def _chosen(rows, source, builder):

@@ -67,11 +67,12 @@ def worst_confusions(worst, labels):
     return _png(figure)
 
 
-def average_precisions(found):
+def average_precisions(found, per_frame=False):
     """Draws the average precision of each class that occurs, the best first; of many those at both ends.
 
     Args:
         found: [(label, videos, average precision)], NaN for a class without videos.
+        per_frame: whether they are those per frame, which is said.
     """
     known = sorted((each for each in found if not np.isnan(each[2])), key=lambda each: -each[2])
     shown = known if len(known) <= NAMED else [*known[: NAMED // 2], *known[-(NAMED // 2) :]]
@@ -89,7 +90,7 @@ def average_precisions(found):
     axes.xaxis.set_major_formatter(_percent())
     if len(shown) < len(known):
         axes.axhline(NAMED // 2 - 0.5, color=FAINT, linewidth=0.8)
-    axes.set_xlabel("average precision (videos with the label)")
+    axes.set_xlabel(f"average precision{' per frame' if per_frame else ''} (videos with the label)")
     axes.tick_params(axis="y", length=0)
     return _png(figure)
 

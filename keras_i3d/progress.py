@@ -33,6 +33,7 @@ class Bar:
     def __init__(self, what, total=None, unit=None, done=0, shown=True, stays=False):
         self.what, self.total, self.unit, self.done = what, total, unit, done
         self.remark = ""
+        self._waits = False
         self._began = self._last = time.monotonic()
         self._first = None  # (time, done) of the first update
         self._said = False
@@ -78,9 +79,9 @@ class Bar:
             self._bar.bar_format = self._format()
             self._bar.refresh()
 
-    def describe(self, what):
-        """Says what is being done now."""
-        self.what = what
+    def describe(self, what, waits=False):
+        """Says what is being done now; `waits` if nothing of it is counted, so that no time left is known."""
+        self.what, self._waits = what, waits
         if self._bar is not None:
             self._bar.set_description_str(what)
 
@@ -104,15 +105,16 @@ class Bar:
             self._say(f"{self.what}: {self._counted()} in {duration(time.monotonic() - self._began)}")
 
     def seconds_left(self):
-        """Returns an estimate in seconds; None as long as there is none to be trusted, and when nothing is left."""
-        if self.total is None or self._first is None or self.done >= self.total:
+        """Returns an estimate in seconds; None where there is none to be trusted, and when nothing is left."""
+        if self.total is None or self._first is None or self.done >= self.total or self._waits:
             return None
         begin, before = self._first
         if self.done <= before or time.monotonic() - begin < SETTLED:
             return None
         pace = (self._last - begin) / (self.done - before)
         # What was done since the last update counts too, though nobody has said so.
-        return max((self.total - self.done) * pace - (time.monotonic() - self._last), 0)
+        left = (self.total - self.done) * pace - (time.monotonic() - self._last)
+        return left if left > 0 else None
 
     def _watch(self, every):
         while not self._stop.wait(every):

@@ -43,6 +43,17 @@ def at(logits, places, step, window):
     return logits[lower] * (1 - share)[:, None] + logits[upper] * share[:, None]
 
 
+def stretches(there, fps):
+    """Returns ((start, end), ...), in seconds from the first frame: the frames that follow each other and are there.
+
+    Args:
+        there: bool (frames,).
+        fps: frames per second. A frame lasts until the next one, the last one as long.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
+    return tuple((start / fps, end / fps) for start, end in edges.reshape(-1, 2).tolist())
+
+
 def _between(places, rows, step, window):
     """Returns (the row before each place, how far the place is from it to the next one, in [0, 1])."""
     numbers = np.clip((np.asarray(places) - middles(rows, step, window)[0]) / step, 0, rows - 1)

@@ -101,6 +101,13 @@ def test_the_time_left_leaves_out_what_comes_once(clock, lines):
         assert bar._line() == "train: 6 of 240 batches (2%), 1 min 9 s so far, about 3 min 50 s left"
         bar.note("loss 1.25")
         assert bar._line().endswith("left; loss 1.25")
+        bar.describe("train, validation", waits=True)
+        assert bar._line() == "train, validation: 6 of 240 batches (2%), 1 min 9 s so far; loss 1.25"
+        bar.describe("train")
+        assert bar.seconds_left() == pytest.approx(230)
+        clock.now += 231
+        assert bar.seconds_left() is None, "nothing can be left of what is not done"
+        clock.now -= 231
         bar.update(234)
         assert bar.seconds_left() is None
 

@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from made import small_runs
+from made import small_runs, tiny
 
 import keras_i3d
-from keras_i3d import WeightsError, networks, runs
+from keras_i3d import WeightsError, facts, networks, runs, threshold_files
 from keras_i3d.export import card
 from keras_i3d.specs import RecordSpec
 from keras_i3d.training import run_start
@@ -134,3 +134,25 @@ def test_a_run_of_several_heads(folder, tmp_path):
     (tmp_path / "a/run.json").write_text(json.dumps({**content, "shared_with": [1]}))
     with pytest.raises(ValueError, match="shared_with are names of data sets"):
         runs.read(tmp_path / "a")
+
+
+def test_thresholds_come_with_the_weights_of_a_run(tmp_path, capsys, monkeypatch):
+    """Built in Python, in the file that it is saved as, with a line where they are of others; not with a new head."""
+    tiny.shorten(monkeypatch)
+    made = small_runs.run(tmp_path / "rgb", "rgb", network=False, best_seed=3, more={"labelling": "multi"})
+    head = facts.head_digest(runs.load_model(made))
+    threshold_files.Chosen(small_runs.LABELS, (0.25, 0.5, 0.75), "val", head).write(made)
+    for path in (made, made / "best.weights.h5"):
+        model = keras_i3d.I3D(weights=str(path), input_shape=(9, 32, 32, 3))
+        assert keras_i3d.Classifier(rgb=model).thresholds == (0.25, 0.5, 0.75)
+    model.save(tmp_path / "a.keras")
+    assert networks.load(str(tmp_path / "a.keras")).facts.thresholds == (0.25, 0.5, 0.75)
+    logits = keras_i3d.I3D(weights=str(made), classifier_activation=None)
+    assert facts.of(logits).thresholds == (0.25, 0.5, 0.75)
+    capsys.readouterr()
+    assert facts.of(keras_i3d.I3D(weights=str(made), classes=5)) is None
+    assert facts.of(keras_i3d.I3D(weights=str(made), include_top=False)).thresholds is None
+    assert "thresholds.json" not in capsys.readouterr().err
+    threshold_files.Chosen(small_runs.LABELS, (0.25, 0.5, 0.75), "val", "other").write(made)
+    assert facts.of(keras_i3d.I3D(weights=str(made))).thresholds is None
+    assert "thresholds.json was chosen for other weights of the run, and is left out" in capsys.readouterr().err

@@ -27,3 +27,9 @@ def test_the_matrix_is_the_same():
     np.testing.assert_allclose(found @ rows, time_steps.at(rows, np.arange(64), 8, 2), atol=1e-6)
     whole = time_steps.at(np.concatenate([rows, rows]), np.arange(40), 8, 2)  # the clip goes on
     np.testing.assert_allclose(found[:40] @ rows, whole, atol=1e-6)
+
+
+def test_stretches_by_hand():
+    there = np.array([1, 1, 0, 0, 1, 0, 1], bool)
+    assert time_steps.stretches(there, 2) == ((0, 1), (2, 2.5), (3, 3.5))
+    assert time_steps.stretches(there[2:4], 2) == time_steps.stretches(there[:0], 2) == ()

@@ -1,7 +1,8 @@
 """keras-i3d classify VIDEO...: names what happens in each video: files, folders or quoted globs.
 
   --rgb=WEIGHTS               weights of each stream: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras,
-  --flow=WEIGHTS              a TensorFlow checkpoint, or the folder of a training run; default: kinetics
+  --flow=WEIGHTS              a TensorFlow checkpoint, or the folder of a training run (its best weights, or its last
+                              where there are no others); default: kinetics
   --both=WEIGHTS              of a network that takes both in one tensor; alone, or with the streams that are given
   --streams=both|rgb|flow     which streams vote; their logits are summed; default: those whose weights are given, else
                               both

@@ -1,7 +1,8 @@
 """keras-i3d evaluate ...: accuracy of each stream, and of their fusion, on a split of records.
 
   --records=PATH              a folder of one split, or a quoted glob such as 'ucf101/test-*'
-  --rgb=RUN --flow=RUN        one or both: a folder of `train`, or weights as for classify
+  --rgb=RUN --flow=RUN        one or both: a folder of `train`, which stands for its best weights, and for the last
+                              where there are no others; RUN/model.keras, its last; or weights as for classify
   --both=RUN                  of a network that takes both in one tensor; alone, or fused with them
   --protocol=NAME             whole videos; views:NxM, N clips of a video and M crops of each, as in views:10x3 and
                               views:25x10; or middle, the middle frame alone; default: whole

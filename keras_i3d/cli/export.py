@@ -1,7 +1,8 @@
 """keras-i3d export ...: one or both streams as a SavedModel for TensorFlow Serving, labels and frame decoding inside.
 
   --rgb=WEIGHTS --flow=WEIGHTS    one or both: kinetics, kinetics-scratch, kinetics600, a .weights.h5, a .keras, a
-                                  TensorFlow checkpoint, or the folder of a training run
+                                  TensorFlow checkpoint, or the folder of a training run (its best weights, or its
+                                  last where there are no others)
   --both=WEIGHTS              of a network that takes both in one tensor, which is exported alone
   --output=DIR                the model's folder; its last part is the name that the server knows it by
   --version=N                 writes DIR/N

@@ -11,7 +11,8 @@ What makes them:
   --model=NAME                the network whose published weights are taken: I3D, S3D, R3D18, ..., as `keras-i3d models`
                               lists them; default: I3D
   --rgb=WEIGHTS               weights of each stream: kinetics, kinetics-scratch, a .weights.h5, a .keras, a TensorFlow
-  --flow=WEIGHTS              checkpoint, or the folder of a training run; default: kinetics
+  --flow=WEIGHTS              checkpoint, or the folder of a training run (its best weights, or its last where there are
+                              no others); default: kinetics
   --both=WEIGHTS              of a network that takes both in one tensor
   --streams=both|rgb|flow     or flow,rgb in this order; default: those whose weights are given, else those that weights
                               of the network are published for

@@ -60,11 +60,12 @@ def main(arguments):
     asked = _asked(arguments[0])
     start()
     from keras_i3d.learning import commands
+    from keras_i3d.records import annotations
 
     folder = pathlib.Path(FLAGS.output)
     state = commands.read(folder)
     if state is None:
-        commands.check_place(asked, folder)
+        annotations.check_output(asked.source, folder)
         state = _begun(asked, folder, began)
     else:
         commands.check_same(state.asked, commands.absolute(asked), folder)
@@ -100,7 +101,6 @@ def _asked(source):
 
 def _begun(asked, folder, began):
     """Looks, measures and chooses; returns the State, which is written in the folder."""
-    from keras_i3d import atomic
     from keras_i3d.learning import choosing, commands, surveying, timing
     from keras_i3d.progress import duration
 
@@ -121,9 +121,7 @@ def _begun(asked, folder, began):
     known = commands.absolute(asked)
     planned = commands.planned(known, chosen, found, lambda path: commands.seen_from(folder, path, asked))
     folder.mkdir(parents=True, exist_ok=True)
-    if not found.same_labels and not asked.labels:
-        atomic.write_text(folder / commands.LABELS, "".join(f"{label}\n" for label in found.labels))
-    state = commands.State(known, chosen, planned)
+    state = commands.State(known, chosen, planned, () if found.same_labels or asked.labels else found.labels)
     state.write(folder)
     return state
 
@@ -137,6 +135,7 @@ def _run(state, folder, began):
     before, total = state.seconds, len(state.commands)
     busy = TrainingError(f"Another `learn` writes in {folder}. Wait for it, stop it, or name another --output=.")
     with locks.hold(folder / ".lock", busy), paths.inside(folder):
+        state.write_labels(".")
         if state.done < total:
             print(f"\n$ cd {shlex.quote(str(folder))}", flush=True)
         for number, command in enumerate(state.commands):

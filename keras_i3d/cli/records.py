@@ -93,6 +93,7 @@ def main(arguments):
     start()
     from keras_i3d.records import annotations, divide, dividing
 
+    annotations.check_output(FLAGS.source, FLAGS.output)
     fractions = divided and dividing.parse_fractions(divided)
     listing = annotations.find(
         *(FLAGS.source, FLAGS.annotations, FLAGS.labels, None if divided else FLAGS.split, FLAGS.split_number),

@@ -4,6 +4,9 @@
                               data set with a head of its own on one body, RUN/NAME, named after its folder
   --validation=PATH           records to measure on after each pass; one for each --records, in their order;
                               default: none
+  --test=PATH                 records of one --records that the last line's command evaluates; if they are those of
+                              --validation, by the last weights, since the best were chosen on them; default: those of
+                              --validation, by the best weights
   --stream=rgb|flow|both      both is for networks that take both in one tensor; default: the network's first
   --recipe=NAME|FILE          full-ft, fixed, original (arXiv 1705.07750, table 4), kinetics-rgb, kinetics-flow,
                               modern-finetune, modern-scratch, charades; or a FILE.py or FILE.json of your own;
@@ -51,6 +54,7 @@ from keras_i3d.cli import UsageError, columns, start
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string("records", [], "", FLAGS)
 flags.DEFINE_multi_string("validation", [], "", FLAGS)
+flags.DEFINE_string("test", None, "", FLAGS)
 flags.DEFINE_enum("stream", None, ["rgb", "flow", "both"], "", FLAGS)
 flags.DEFINE_string("recipe", "full-ft", "", FLAGS)
 flags.DEFINE_string("weights", "kinetics", "", FLAGS)
@@ -83,6 +87,8 @@ def main(arguments):
         return 0
     if not FLAGS.records or not (FLAGS.output or FLAGS.fit_check):
         raise UsageError("train takes --records and --output.")
+    if FLAGS.test and len(FLAGS.records) > 1:
+        raise UsageError(f"train --test is for one --records. Received: {len(FLAGS.records)}")
     records, validation = _data_sets(FLAGS.records, FLAGS.validation)
     settings = {}
     for text in FLAGS.set:
@@ -114,7 +120,7 @@ def main(arguments):
         return 0
     from keras_i3d.training import run_summary
 
-    print("\n".join(run_summary.ending(FLAGS.output)))
+    print("\n".join(run_summary.ending(FLAGS.output, FLAGS.test)))
     return 0
 
 

@@ -112,7 +112,7 @@ class Clips:
         return {
             "file": record["file"],
             "id": id,
-            "y": self.shown(parsed, numbers[settings.streams[0]]),
+            "y": self.shown(parsed, numbers["seen"]),
             "status": self._sound(status, facts),
             "seed": seeds,
             "order": order,
@@ -128,7 +128,7 @@ class Clips:
         return tf.tile(seed[None], (self.settings.clips, 1))
 
     def _numbers(self, lengths, seeds):
-        """Returns {stream: int32 (clips, T)}, the frames and fields of each clip of a record."""
+        """Returns {stream: int32 (clips, T)}, the frames and fields of each clip; as "seen" what its labels are of."""
         settings = self.settings
         available = tf.reduce_min(list(lengths.values()))
         if not settings.training:
@@ -136,9 +136,9 @@ class Clips:
             frames = settings.clip_frames or tf.maximum((available + stride - 1) // stride, settings.min_frames)
             start = augment.starts(available, frames, stride, clips=settings.clips)
             numbers = augment.frame_numbers(start, available, frames, stride)
-            return dict.fromkeys(settings.streams, numbers)
+            return dict.fromkeys((*settings.streams, "seen"), numbers)
         each = [self._numbers_of_draw(lengths, available, seed) for seed in tf.unstack(seeds, settings.repeats)]
-        return {stream: tf.concat([numbers[stream] for numbers in each], axis=0) for stream in settings.streams}
+        return {name: tf.concat([numbers[name] for numbers in each], axis=0) for name in each[0]}
 
     def _numbers_of_draw(self, lengths, available, seed):
         settings, frames = self.settings, self.settings.clip_frames
@@ -152,10 +152,14 @@ class Clips:
         start = augment.starts(available, frames, stride, seed)
         numbers = augment.frame_numbers(start, available, frames, stride)
         if not settings.reverse:
-            return dict.fromkeys(settings.streams, numbers)
+            return dict.fromkeys((*settings.streams, "seen"), numbers)
         turned = augment.played_backwards(numbers, with_flow)
         last = {stream: length - 1 for stream, length in lengths.items()}  # of a record of a single frame
-        return {s: tf.where(backwards, tf.minimum(turned[s], last[s]), numbers) for s in settings.streams}
+        drawn = {s: tf.where(backwards, tf.minimum(turned[s], last[s]), numbers) for s in settings.streams}
+        if "rgb" in drawn:
+            return {**drawn, "seen": drawn["rgb"]}
+        with_frames = augment.played_backwards(numbers, with_flow=True)
+        return {**drawn, "seen": tf.where(backwards, with_frames["rgb"], numbers)}
 
     def one_by_one(self, element):
         """Returns the clips of what `select` gives, each with its own JPEGs, so that memory holds one clip's views."""

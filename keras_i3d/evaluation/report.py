@@ -48,7 +48,7 @@ def write(evaluation, folder):
     else:
         rows, final = label_report.rows(evaluation), list(evaluation.metrics)[-1]
         found = [(row.label, row.videos, (row.frames or row.precisions)[final]) for row in rows]
-        drawn = {"average_precision.png": charts.average_precisions(found)}
+        drawn = {"average_precision.png": charts.average_precisions(found, evaluation.scores.timed)}
     for name, content in {**drawn, "report.html": page(evaluation, *drawn.values()).encode()}.items():
         with atomic.replacing(folder / name) as temporary:
             temporary.write_bytes(content)

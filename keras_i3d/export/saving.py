@@ -196,7 +196,8 @@ class _Network:
         frames = contract.frames or max(usual)
         steps.begin("signatures")
         held, functions = signatures.module(self.models, contract)
-        steps.left(len(functions))
+        inputs = warmup.requests(functions, contract, frames)
+        steps.left(len(inputs))
         with contextlib.ExitStack() as after:
             asset = folder.parent / f"{folder.name}.labels" / "labels.txt"
             after.callback(shutil.rmtree, asset.parent, ignore_errors=True)
@@ -208,7 +209,6 @@ class _Network:
         _without_chance(folder / "fingerprint.pb")
         extra = folder / EXTRA
         extra.mkdir()
-        inputs = warmup.requests(functions, contract, frames)
         warmup.write(extra / warmup.FILE, name, inputs)
         card = self._card(name, version, functions)
         card["deviation"] = self._verified(folder, inputs, frames, steps)
@@ -308,7 +308,10 @@ class _Steps:
         self.bar = Bar("export", 4, "steps", shown=self.shown)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind, *exception):
+        if kind is None:
+            self.bar.update()  # the last one has ended
+            self.bar.describe("export")
         self.bar.close()
 
     def left(self, number):

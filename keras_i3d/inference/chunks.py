@@ -25,9 +25,12 @@ class Scorer:
         chunk_frames: the most that go through the model at once.
         clock: {stage: seconds} to add to.
         reach: a function that is told the share of the video, in [0, 1], that has gone through the model; or None.
+        keep: whether all rows are kept, for `Rows.every`.
     """
 
-    def __init__(self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None):
+    def __init__(
+        self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None, keep=False
+    ):
         self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
         seen = clip.seen(total)
         self.looped = family.min_frames if seen < family.min_frames else None
@@ -36,7 +39,7 @@ class Scorer:
         self.end, self.reach = self.chunks[-1].stop, reach
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
         self.come = 0
-        self.rows = Rows(answer)
+        self.rows = Rows(answer, keep)
 
     def add(self, frame):
         self.come += 1
@@ -72,24 +75,28 @@ class Rows:
 
     Args:
         answer: as for `Scorer`. Without it the sum of rows is all that is kept; with it, every row.
+        keep: whether every row is kept in any case.
     """
 
-    def __init__(self, answer=None):
-        self.answer, self.kept, self.sum, self.steps = answer, [], 0.0, 0
+    def __init__(self, answer=None, keep=False):
+        self.answer, self.keep, self.kept, self.sum, self.steps = answer, keep, [], 0.0, 0
 
     def add(self, rows):
         """Adds float64 (N, C)."""
         if self.answer is None:
             self.sum, self.steps = self.sum + rows.sum(axis=0), self.steps + len(rows)
-        else:
+        if self.keep or self.answer is not None:
             self.kept.append(np.float32(rows))
 
     def logits(self):
         """Returns float32 (classes,)."""
         if self.answer is None:
             return np.float32(self.sum / self.steps)
-        features = np.concatenate(self.kept)
-        return np.float32(self.answer.predict_on_batch(features[None, :, None, None])[0])
+        return np.float32(self.answer.predict_on_batch(self.every()[None, :, None, None])[0])
+
+    def every(self):
+        """Returns float32 (rows, C): every row in its order, if they are kept."""
+        return np.concatenate(self.kept)
 
 
 def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES, answer=None):

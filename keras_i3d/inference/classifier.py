@@ -1,168 +1,32 @@
 """A video to scored labels, as DeepMind tests: all frames at 25 fps, centre crop, logits averaged over time."""
 
 import collections
-import dataclasses
 import functools
 import os
 import time
 
 import numpy as np
 
-from keras_i3d import beforehand, markup, networks, paths
+from keras_i3d import beforehand, networks, paths, time_steps
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import METHODS, TVL1Params, pairs
 from keras_i3d.inference import chunks
+from keras_i3d.inference.classification import Classification, Prediction
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.predictions import check_top
-from keras_i3d.probabilities import check, probabilities
+from keras_i3d.probabilities import check, probabilities, sigmoid
 from keras_i3d.progress import Bar
-from keras_i3d.specs import BOTH, FPS, ordinal
-from keras_i3d.video import MAX_SECONDS, Reader, damage
-from keras_i3d.weights import download
+from keras_i3d.specs import BOTH
+from keras_i3d.video import MAX_SECONDS, Reader
+from keras_i3d.weights import download, registry
 
 TOP = 5  # classes that are named of a softmax
 CHOICES = {"both": ("rgb", "flow"), "rgb": ("rgb",), "flow": ("flow",)}
 
 # What a frame costs in each stage, for the bar of the first video; for later ones it is measured.
 COSTS = {"decode": 1, "flow": 10, "rgb model": 10, "flow model": 10, "both model": 10}
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """One class of a video: its label, index, probability in [0, 1] and logit.
-
-    `above` is whether the probability is at least the threshold of the class; None of a softmax, which has none.
-    """
-
-    label: str
-    index: int
-    probability: float
-    logit: float
-    above: bool | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Classification:
-    """What was found in one video.
-
-    Attributes:
-        video: its name.
-        predictions: the most probable classes, best first; of a sigmoid, unless `top` says how many, those above their
-            thresholds, of which there may be none.
-        logits: float32 (classes,): summed over the streams, each averaged over time.
-        stream_logits: {stream: float32 (classes,)}.
-        frames: frames at `fps`.
-        damaged: packets of the file that could not be decoded, or only with errors.
-        looped: frames that a short video was repeated to; None if it was long enough.
-        flow_method: how flow was computed; None if it was not.
-        seconds: {stage: seconds} for decode, flow, and the model of each stream.
-        fps: frames per second that the video was read at.
-        activation: name of what made the probabilities of the logits, the network's own.
-        clips: {stream: the ClipSpec that the network was trained on, and that the video was made into}.
-        cut_short: whether the file lacks a part that its container announces.
-        thresholds: of a sigmoid, from which probability on each class counts as there.
-    """
-
-    video: str
-    predictions: list
-    logits: np.ndarray
-    stream_logits: dict
-    frames: int
-    damaged: int
-    looped: int | None
-    flow_method: str | None
-    seconds: dict
-    fps: float = FPS
-    activation: str = "softmax"
-    clips: dict = dataclasses.field(default_factory=dict)
-    cut_short: bool = False
-    thresholds: tuple | None = None
-
-    @property
-    def above(self):
-        """Of a sigmoid, the indices of all classes above their thresholds, in the order of the classes; else None."""
-        if self.thresholds is None:
-            return None
-        shares = probabilities(self.logits, self.activation)
-        return [i for i, (share, least) in enumerate(zip(shares, self.thresholds)) if share >= least]
-
-    def __str__(self):
-        return "\n".join(
-            [
-                self._caption(),
-                *self._decision(),
-                "  probability    logit  label",
-                *(f"  {p.probability:11.5f} {p.logit:8.3f}  {self._marked(p)}" for p in self.predictions),
-                "  " + ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items()),
-            ]
-        )
-
-    def _repr_html_(self):
-        fragments = markup.Fragments(__package__, "classification.html")
-        rows = [
-            fragments.fill(
-                "prediction",
-                label=self._marked(p),
-                width=f"{100 * p.probability:.1f}",
-                probability=f"{p.probability:.5f}",
-                logit=f"{p.logit:.3f}",
-            )
-            for p in self.predictions
-        ]
-        return fragments.fill(
-            "classification",
-            caption="; ".join(map(str.strip, [self._caption(), *self._decision()])),
-            rows=markup.join(rows),
-        )
-
-    def _decision(self):
-        """A line on how many classes are above their thresholds; none of a softmax."""
-        if self.thresholds is None:
-            return []
-        low, high = min(self.thresholds), max(self.thresholds)
-        least = f"{low:g}" if low == high else f"{low:.3g} to {high:.3g}"
-        hint = "" if self.predictions else "; top=5 names the most probable"
-        return [f"  {len(self.above)} of {len(self.thresholds)} classes above their thresholds ({least}){hint}"]
-
-    def _recorded(self, prediction):
-        content = dataclasses.asdict(prediction)
-        if prediction.above is None:
-            del content["above"]
-            return content
-        return {**content, "threshold": float(self.thresholds[prediction.index])}
-
-    def _marked(self, prediction):
-        """A label; one below its threshold says so."""
-        return prediction.label + (" (below its threshold)" if prediction.above is False else "")
-
-    def _caption(self):
-        apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}
-        streams = " + ".join(
-            (s if s == "rgb" else f"{s} ({self.flow_method})") + apart.get(s, "") for s in self.stream_logits
-        )
-        looped = f", looped to {self.looped}" if self.looped else ""
-        damaged = damage(self)
-        return f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}"
-
-    def record(self):
-        """Returns what `--json` prints: plain numbers, strings and lists."""
-        return {
-            "video": self.video,
-            "predictions": [self._recorded(prediction) for prediction in self.predictions],
-            "frames": self.frames,
-            "fps": self.fps,
-            "damaged": self.damaged,
-            "cut_short": self.cut_short,
-            "looped": self.looped,
-            "streams": list(self.stream_logits),
-            "frame_stride": {stream: clip.frame_stride for stream, clip in self.clips.items()},
-            "flow_method": self.flow_method,
-            "activation": self.activation,
-            **({} if self.thresholds is None else {"above": len(self.above)}),
-            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
-        }
 
 
 def classify(video, streams=None, top=None, **settings):
@@ -254,7 +118,10 @@ class Classifier:
         if streams is None and both is None:
             streams = next(iter(given)) if len(given) == 1 else "both"
             if streams != "both":
-                notice(f"only {streams}= is given, so that stream votes alone; streams=both adds the other one")
+                # The published weights of the other stream have other classes than a network of one's own.
+                own = "flow=" if streams == "rgb" else "rgb="
+                adds = "streams=both" if registry.is_name(given[streams]) else own
+                notice(f"only {streams}= is given, so that stream votes alone; {adds} adds the other one")
         if both is None:
             _check_choice("streams", streams, CHOICES)
         chosen_streams = tuple(given) if streams is None else CHOICES[streams]
@@ -335,9 +202,10 @@ class Classifier:
                 f"{reader.name}: logits must be finite. Received: {np.sum(~np.isfinite(fused))} of {fused.size} "
                 'that are not. Check the weights, or use precision="float32".'
             )
+        times = self._times(scorers, total)
         return Classification(
             video=reader.name,
-            predictions=self._predictions(fused, top),
+            predictions=self._predictions(fused, top, times),
             logits=fused,
             stream_logits=logits,
             frames=total,
@@ -350,6 +218,7 @@ class Classifier:
             clips=self.clips,
             cut_short=reader.cut_short,
             thresholds=self.thresholds,
+            times=times,
         )
 
     def _scorers(self, total, name, clock, work):
@@ -370,7 +239,7 @@ class Classifier:
     def _scorer(self, stream, name, frames, clock, work):
         given = self.models[stream], self.answers[stream], self.networks[stream].family, self.clips[stream]
         reach = functools.partial(work.reach, f"{stream} model")
-        return chunks.Scorer(*given, name, frames, self.chunk_frames, clock, reach)
+        return chunks.Scorer(*given, name, frames, self.chunk_frames, clock, reach, self.thresholds is not None)
 
     def _feed(self, scorers, frames, total, work):
         """Sends every frame to the rgb scorer, every field between two frames to that of flow, and both to "both"."""
@@ -394,7 +263,21 @@ class Classifier:
                 field = chunks.centre_crop(field, self.clip.crop)
                 scorers[BOTH].add(np.concatenate([waiting.popleft(), field], axis=-1, dtype=np.float32))
 
-    def _predictions(self, logits, top):
+    def _times(self, scorers, frames):
+        """The times of each class, as of `Classification`; None without thresholds, or of an answer that is no mean."""
+        if self.thresholds is None or any(answer is not None for answer in self.answers.values()):
+            return None
+        steps = {s: (network.family.step, network.family.window) for s, network in self.networks.items()}
+        rows = {stream: scorer.rows.every() for stream, scorer in scorers.items()}
+        places = {stream: np.arange(frames) / clip.frame_stride for stream, clip in self.clips.items()}
+
+        def logits(index):
+            return sum(time_steps.at(rows[s][:, [index]], places[s], *steps[s])[:, 0] for s in rows)
+
+        there = (sigmoid(logits(i)) >= least for i, least in enumerate(self.thresholds))
+        return tuple(time_steps.stretches(each, self.clip.fps) for each in there)
+
+    def _predictions(self, logits, top, times):
         shares = probabilities(logits, self.activation)
         above = [None] * len(shares) if self.thresholds is None else [bool(each) for each in shares >= self.thresholds]
         order = np.argsort(-logits, kind="stable")
@@ -402,7 +285,10 @@ class Classifier:
             order = [i for i in order if above[i]]
         else:
             order = order[: TOP if top is None else top]
-        return [Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]), above[i]) for i in order]
+        return [
+            Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]), above[i], times and times[i])
+            for i in order
+        ]
 
 
 class _Work:

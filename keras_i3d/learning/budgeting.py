@@ -2,7 +2,7 @@
 
 import math
 
-from keras_i3d.learning.choices import Rung
+from keras_i3d.learning.choices import Rung, as_typed
 from keras_i3d.models import families
 from keras_i3d.progress import duration
 from keras_i3d.specs import BOTH, FPS, SHORT_SIDE
@@ -157,10 +157,12 @@ class Budget:
             return fitting[0], streams, 1.0, "; ".join(why), []
         if {"steps", "passes"} & given:
             rung = next((r for r in fitting if self.allowed(r, streams, updates) == 1), fitting[-1])
-            late = self.asked.seconds and self.allowed(rung, streams, updates) < 1
-            said = (
-                [f"your number of updates takes {duration(self.total(rung, streams, updates))} in all"] if late else []
-            )
+            needed = self.total(rung, streams, updates)
+            said = []
+            if self.asked.seconds and needed > self.asked.seconds:
+                said.append(
+                    f"with your number of updates all takes {duration(needed)}, not {duration(self.asked.seconds)}"
+                )
             return rung, streams, 1.0, self._because(rung, fitting, why), said
         choices = [streams]
         if self.asked.stream is None and len(streams) > 1:
@@ -179,7 +181,7 @@ class Budget:
         rung, some = fitting[-1], choices[-1]
         least = self.total(rung, some, math.ceil(FEWEST_PASSES * updates)) / SPARE
         raise ValueError(
-            f"All of it must fit into the time. Received: time={duration(self.asked.seconds)}, and at least "
+            f"All of it must fit into the time. Received: time={as_typed(self.asked.seconds)}, and at least "
             f"{duration(least)} for {' and '.join(some)}, clips of {rung} and a third of the recipe's passes on "
             f"{self.machine.name}. Allow more time, take fewer videos, or a faster machine."
         )

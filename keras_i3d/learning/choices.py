@@ -19,7 +19,7 @@ class Asked:
         model: name of the network.
         weights: "kinetics" or another published name, a path, or None for none.
         recipe: name of the recipe, or the file of one.
-        settings: ((field, text), ...), passed to training as they are.
+        settings: ((field, text), ...), passed to training as they are; kept in the order of the fields' names.
         seed: of split, draws and head.
         accept_licence: whether weights may be taken whose licence forbids commercial use.
         annotations, labels, labelling: as `records` takes them.
@@ -41,6 +41,7 @@ class Asked:
     export: bool = True
 
     def __post_init__(self):
+        object.__setattr__(self, "settings", tuple(sorted(self.settings)))
         rules = (
             ("seconds", self.seconds is None or self.seconds > 0, "above 0"),
             ("stream", self.stream in (None, *INPUT_CHANNELS), f"one of {', '.join(INPUT_CHANNELS)}"),
@@ -169,3 +170,10 @@ def seconds_of(text):
     if not seconds > 0:
         raise ValueError(f"A time is given as 20m, 90s, 2h or 1h30m. Received: time={text!r}")
     return seconds
+
+
+def as_typed(seconds):
+    """Returns a time as `seconds_of` reads it: "20m", "1m30s", "2h"."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return "".join(f"{number:g}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if number)

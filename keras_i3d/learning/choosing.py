@@ -10,13 +10,12 @@ from keras_i3d import recipe_files
 from keras_i3d.learning.budgeting import FEW, VALIDATIONS, Budget, frames_per_second, share_of, short_side
 from keras_i3d.learning.choices import Choice, Choices
 from keras_i3d.learning.surveying import role_of
-from keras_i3d.training import data_warnings
+from keras_i3d.training import asked_recipe, data_warnings
 from keras_i3d.weights import registry
 
 FINETUNE, SCRATCH, TIMED = "modern-finetune", "modern-scratch", "charades"  # recipes
 MANY_TIMED = 5_000  # videos from which the recipe of Charades, which has 7,985 to train on, fits labels over time
 NARROW = ((FEW, 0.25), (20_000, 0.5))  # videos below which a network without weights has so much of its width
-QUARTER = 4  # a pass over the clips is at least so many updates
 THREE_WAY = 10  # source videos of the rarest class from which some can be set apart to choose the best epoch by
 UNEVEN = 3  # times the videos of the rarest class that the commonest has, from which classes are balanced
 
@@ -58,7 +57,9 @@ def choose(found, asked, network, machine=None, spent=0.0):
     updates = _updates(recipe, clips, batch)
     budget = Budget(found, asked, network, machine, splits, fractions, batch, clips, spent)
     rung, streams, share, why_clip, left_out = budget.best(updates)
-    updates = max(round(updates * share), 1)
+    passes = float(_short(recipe.passes * share)) if share < 1 and recipe.passes else None
+    whole = round(updates * share) if passes is None else math.ceil(passes * clips / batch)  # as `train` has it
+    updates = max(whole, 1)
     settings = {"clip_frames": rung.frames, "frame_stride": rung.stride, "size": rung.size, "batch_size": batch}
     said = [
         Choice("videos", _videos(found), ""),
@@ -72,13 +73,13 @@ def choose(found, asked, network, machine=None, spent=0.0):
         settings["depth_multiplier"] = network.width
         said.append(Choice("width", f"{network.width:g} of the network's", network.why_width))
     why = "yours" if _length(given) else "the recipe's" if share == 1 else "what the time allows"
-    passes = _short(updates * batch / clips)
-    said.append(Choice("training", f"{updates} updates, which are {passes} passes over {clips} videos", why))
-    if share < 1 and recipe.passes:
-        settings["passes"] = _short(recipe.passes * share)
+    over = _short(updates * batch / clips)
+    said.append(Choice("training", f"{updates} updates, which are {over} passes over {clips} videos", why))
+    if passes is not None:
+        settings["passes"] = f"{passes:g}"
     elif share < 1:
         settings["steps"] = updates
-    settings["validate_every"] = max(math.ceil(clips / batch), math.ceil(updates / VALIDATIONS))
+    settings["validate_every"] = max(math.ceil(clips * recipe.repeats / batch), math.ceil(updates / VALIDATIONS))
     for field, value, why in _by_classes(found, recipe, given):
         settings[field] = value
         said.append(Choice(field, value, why))
@@ -159,10 +160,8 @@ def _batch(recipe, clips, settings):
     """Returns (clips an update, why)."""
     if "batch_size" in settings:
         return recipe.batch_size, "yours"
-    most = 2 ** int(math.log2(max(clips // QUARTER, 2)))
-    if recipe.batch_size <= most:
-        return recipe.batch_size, "the recipe's"
-    return most, f"at most a quarter of {clips} videos"
+    batch = asked_recipe.batch_for(clips, recipe.batch_size, recipe.accumulate or 1)
+    return batch, "the recipe's" if batch == recipe.batch_size else f"at most a quarter of {clips} videos"
 
 
 def _updates(recipe, clips, batch):

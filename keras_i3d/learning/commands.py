@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from keras_i3d import atomic, recipe_files
-from keras_i3d.learning.choices import Asked, Choices
+from keras_i3d.learning.choices import Asked, Choices, as_typed
 from keras_i3d.models import families
 from keras_i3d.records.annotations import KINDS
 from keras_i3d.specs import FPS
@@ -26,6 +26,7 @@ class State:
         asked: the Asked, with absolute paths.
         chosen: the Choices.
         commands: words of each command, without the program's name, as typed in the folder.
+        labels: the lines of `labels.txt`, which the commands read; () if they read none.
         done: how many of them have ended.
         seconds: that all starts together took, up to the end of the last one that is done.
     """
@@ -33,6 +34,7 @@ class State:
     asked: Asked
     chosen: Choices
     commands: tuple
+    labels: tuple = ()
     done: int = 0
     seconds: float = 0.0
 
@@ -40,6 +42,12 @@ class State:
         """Writes FOLDER/learn.json, whole or not at all."""
         content = {"format": FORMAT, "version": __version__, **dataclasses.asdict(self)}
         atomic.write_text(pathlib.Path(folder) / STATE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    def write_labels(self, folder):
+        """Writes FOLDER/labels.txt if the commands read it, unless it is there."""
+        path = pathlib.Path(folder) / LABELS
+        if self.labels and not path.exists():
+            atomic.write_text(path, "".join(f"{label}\n" for label in self.labels))
 
 
 def read(folder):
@@ -93,27 +101,20 @@ def check_same(before, asked, folder):
         had, has = getattr(before, field.name), getattr(asked, field.name)
         if had != has:
             name = {"seconds": "time", "settings": "set"}.get(field.name, field.name)
+            had, has = (_text(field.name, value) for value in (had, has))
             raise ValueError(
-                f"{folder} was begun with other arguments, and its choices stay. Received: {name}={_text(has)} instead "
-                f"of {_text(had)}. Give the first ones, or name another output=."
+                f"{folder} was begun with other arguments, and its choices stay. Received: {name}={has} instead of "
+                f"{had}. Give the first ones, or name another output=."
             )
 
 
-def _text(value):
-    if isinstance(value, tuple):
+def _text(name, value):
+    """The value of a field of Asked, as it is typed."""
+    if name == "settings":
         return ",".join("=".join(pair) for pair in value) or "none"
-    return "none" if value is None else str(value)
-
-
-def check_place(asked, folder):
-    """Raises ValueError for an output in the folder of class folders, where it would be taken for a class."""
-    kind, path = _kind(asked.source)
-    videos, place = (pathlib.Path(os.path.realpath(each)) for each in (path, folder))
-    if kind in ("", "folder:") and videos.is_dir() and place.is_relative_to(videos):
-        raise ValueError(
-            f"The output lies outside the folder of videos, each folder of which is a class. Received: {folder}, in "
-            f"{path}. Name another output=."
-        )
+    if value is None:
+        return "none"
+    return as_typed(value) if name == "seconds" else str(value)
 
 
 def absolute(asked):
@@ -211,6 +212,7 @@ def _of_training(asked, chosen, stream, place):
         "train",
         f"--records={RECORDS}/{chosen.splits['train']}-*",
         f"--validation={RECORDS}/{held_out}-*",
+        f"--test={RECORDS}/{chosen.splits['test']}-*",
         f"--stream={stream}",
         f"--recipe={place(chosen.recipe) if recipe_files.is_file(chosen.recipe) else chosen.recipe}",
         f"--weights={weights or 'none'}",

@@ -42,9 +42,11 @@ def accuracies(path):
     found = json.loads(path.read_text(encoding="utf-8"))
     videos, metrics = found["videos"], found["metrics"]
     of = f"{videos} videos of the split {found['split']}"
-    if "top1" not in next(iter(metrics.values())):
-        lines = [f"Mean average precision on {of}:"]
-        return lines + [f"  {name:6} {each.get('frame_ap') or each['mean_ap']:.1%}" for name, each in metrics.items()]
+    first = next(iter(metrics.values()))
+    if "top1" not in first:
+        figure, said = ("mean_ap", "") if first.get("frame_ap") is None else ("frame_ap", " per frame")
+        lines = [f"Mean average precision{said} on {of} (chance {found['chance']:.1%}):"]
+        return lines + [f"  {name:6} {each[figure]:.1%}" for name, each in metrics.items()]
     lines = [f"Accuracy on {of} (chance {found['chance']:.1%}), and where it lies with 95% certainty:"]
     for name, each in metrics.items():
         low, high = found["top1_intervals"][name]

@@ -7,6 +7,7 @@ that does not exist; a videos folder that does not exist; nothing listed; none o
 
 import dataclasses
 import os
+import pathlib
 
 from keras_i3d import paths
 from keras_i3d.errors import notice
@@ -222,6 +223,31 @@ def find(source, annotations=None, labels=None, split=None, number=1, labelling=
             f"Name the dataset's kind as KIND:PATH; the kinds are {', '.join(KINDS)}."
         )
     return folder(path, labels, split or "all")
+
+
+def check_output(source, output):
+    """Checks that records, or whatever is made of videos, do not go into the folder of class folders that they are of.
+
+    There the folder would be one more class at the next start.
+
+    Args:
+        source: as for `find`.
+        output: a folder, which need not be there.
+
+    Raises:
+        ValueError: it lies in the source, or is it.
+    """
+    kind, colon, path = os.fspath(paths.expand(source)).partition(":")
+    if not colon or kind not in KINDS:
+        kind, path = "folder", os.fspath(paths.expand(source))
+    output = os.fspath(paths.expand(output))
+    if kind != "folder" or not os.path.isdir(path) or "://" in output:
+        return
+    if pathlib.Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path)):
+        raise ValueError(
+            f"The output lies outside the folder of videos, each folder of which is a class. Received: "
+            f"output={output!r}, in {path}. Name another output=."
+        )
 
 
 def _kind(source):

@@ -82,7 +82,8 @@ class AskedRecipe:
     def _scaled(self, asked, given, clips):
         """A recipe of this package with what follows."""
         recipe = self.recipe
-        usual = _few(recipe.batch_size, clips, (asked.accumulate or 1) if "accumulate" in given else 1)
+        parts = (asked.accumulate or 1) if "accumulate" in given else 1
+        usual = recipe.batch_size if clips is None else batch_for(clips, recipe.batch_size, parts)
         batch = asked.batch_size if "batch_size" in given else usual
         changes = {"batch_size": batch, "reference_batch": None}
         if asked.reference_batch is not None:
@@ -128,9 +129,15 @@ class AskedRecipe:
         )
 
 
-def _few(batch, clips, accumulate):
-    """The batch for so many clips: a power of 2, at most a quarter of them, and a multiple of `accumulate`."""
-    if clips is None or batch * SHARE <= clips:
+def batch_for(clips, batch, accumulate=1):
+    """Returns the batch for so many clips: a power of 2, at most a quarter of them, and a multiple of `accumulate`.
+
+    Args:
+        clips: their number.
+        batch: the one that is wanted, which is taken if it is no more than that.
+        accumulate: parts that it is divided into.
+    """
+    if batch * SHARE <= clips:
         return batch
     few = min(batch, max(2 ** int(math.log2(max(clips // SHARE, 1))), 2))
     return max(few // accumulate, 1) * accumulate

@@ -15,6 +15,7 @@ from keras_i3d.training.example_clips import Examples
 FOLDER = "pictures"
 EXAMPLES, CONFUSIONS = "examples", "confusions"
 COLUMNS, SHOWN, WIDTH = 2, 3, 112  # clips in a row; pictures of a clip, and the pixels of one
+SHOWN_FROM = 0.5  # the probability from which one of several labels is named, as the figure `exact` takes it
 RIGHT, WRONG = (5, 150, 105), (194, 65, 12)  # of the strip at the left of a clip
 NAME = re.compile(r"(?P<tag>[A-Za-z0-9][A-Za-z0-9_.-]*)-(?P<update>\d{9})\.png")  # no temporary file's
 
@@ -116,7 +117,8 @@ def contact_sheet(examples, model, run, title):
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
     rows = [np.concatenate(cells[at : at + columns], axis=1) for at in range(0, len(cells), columns)]
     colour = f"; flow in full colour: {bound:.3g} pixels per frame" if fields else ""
-    above = visualize.text_line(f"{title}; green: named rightly{colour}", rows[0].shape[1])
+    rule = "named rightly" if run.labelling == "single" else f"all labels named, no other, from {SHOWN_FROM:.0%} on"
+    above = visualize.text_line(f"{title}; green: {rule}{colour}", rows[0].shape[1])
     return np.concatenate([above, *rows])
 
 
@@ -139,11 +141,15 @@ def _cell(frames, field, label, answer, right, bound, run):
 
 
 def _named(example, model, run):
-    """Returns (label of a clip, what the model says with its probabilities, whether these are the same classes)."""
+    """Returns (label of a clip, what the model says with its probabilities, whether these are the same classes).
+
+    It says the most probable class, or, where a clip has several labels, all from SHOWN_FROM on.
+    """
     probabilities = np.asarray(model(example.taken(run.stream), training=False), np.float32)[0]
     probabilities = probabilities.reshape(-1, probabilities.shape[-1]).max(axis=0)
-    classes = example.classes
-    likely = np.argsort(-probabilities, kind="stable")[: max(len(classes), 1)].tolist()
-    label = "; ".join(run.labels[i] for i in classes) or "no label"
-    answer = "; ".join(f"{run.labels[i]} {probabilities[i]:.0%}" for i in likely)
-    return label, answer, set(likely) == set(classes)
+    likely = np.argsort(-probabilities, kind="stable").tolist()
+    said = [f"{run.labels[i]} {probabilities[i]:.0%}" for i in likely]
+    count = 1 if run.labelling == "single" else int(np.sum(probabilities >= SHOWN_FROM))
+    label = " + ".join(run.labels[i] for i in example.classes) or "no label"
+    answer = " + ".join(said[:count]) or f"nothing, at most {said[0]}"
+    return label, answer, set(likely[:count]) == set(example.classes)

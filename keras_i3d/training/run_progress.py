@@ -70,6 +70,9 @@ class Progress(keras.callbacks.Callback):
                 "validations come on top"
             )
 
+    def on_test_begin(self, logs=None):
+        self.bar.describe(f"{self.bar.what}, validation", waits=True)  # with its pictures, up to the next epoch
+
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None and self.batches:
             logs |= {"clips_per_second": self.clips_a_second(), "waiting": self.waiting()}
@@ -83,6 +86,7 @@ class Progress(keras.callbacks.Callback):
         return self.waited / max(self.now - self.begin, 1e-9)
 
     def close(self):
+        self.bar.describe("train")
         self.bar.close()
 
 

@@ -86,6 +86,7 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
             recipe = dataclasses.replace(recipe, **{field: getattr(earlier.recipe, field) if earlier else decide()})
     if earlier:
         recipe = continuing.longer(earlier.recipe, recipe, asked.given, _updates_done(output, earlier), output)
+    _check_updates(recipe)
     family.check_clip(recipe.clip_frames, recipe.size)
     if recipe.patience is not None and not validation:
         raise ValueError(
@@ -125,6 +126,16 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
     if known and known.clip and str(known.clip) != str(own):
         notice(f"{weights} was trained on clips of {known.clip}; this run takes {own}")
     return found, found_weights
+
+
+def _check_updates(recipe):
+    """Raises ValueError for a warm-up, or a stage of training, that the run would end before."""
+    for name, at in (("warmup_steps", recipe.warmup_steps), *(("unfreeze", at) for at, _ in recipe.unfreeze)):
+        if at >= recipe.steps:
+            raise ValueError(
+                f"{name} must end before the last update. Received: {name} of {at} and steps={recipe.steps}. Lower "
+                f"{name}, or raise steps."
+            )
 
 
 def _check_names(records, validation):
@@ -195,7 +206,11 @@ def _check_same(before, found, output):
 
 
 def _validate_every(recipe, clips):
-    """Updates between two validations: a pass over the clips, or as many passes as make a hundredth of the run."""
+    """Updates between two validations: a pass over the clips, or as many passes as make a hundredth of the run.
+
+    A pass takes each clip as often as it is drawn.
+    """
+    clips *= recipe.repeats
     passes = max(recipe.steps * recipe.batch_size / clips / VALIDATIONS, 1)
     return math.ceil(math.floor(passes) * clips / recipe.batch_size)
 

@@ -47,11 +47,13 @@ def ended_early(output, run, done, since, best):
     )
 
 
-def ending(output):
+def ending(output, test=None):
     """Returns the lines of a run that has ended.
 
     Args:
         output: its folder.
+        test: records that the next command evaluates; None for those of the validation. If a user names these as the
+            test, that is of the last weights: the best were chosen on them, and would look better than they are.
 
     Raises:
         ValueError: as `runs.read`.
@@ -62,7 +64,7 @@ def ending(output):
         lines += _of(folder, run, f"{run.name}: " if run.shared_with else "")
     there = [name for name in FILES if os.path.exists(os.path.join(output, name))]
     lines.append(f"files: {output} ({', '.join(there)})")
-    return [*lines, f"next: {_next(*next(iter(heads.items())))}"]
+    return [*lines, f"next: {_next(*next(iter(heads.items())), test)}"]
 
 
 def _of(folder, run, name):
@@ -73,9 +75,11 @@ def _of(folder, run, name):
     return [*lines, f"{name}trained: {os.path.join(folder, runs.MODEL)}"]
 
 
-def _next(folder, run):
-    """The command to give next: an evaluation on the validation's records, or without one a look at a video."""
+def _next(folder, run, test):
+    """The command to give next: an evaluation, or without records for it a look at a video."""
     flag = f"--{run.stream if run.stream in CHANNELS else 'both'}={folder}"
-    if run.validation is None:
+    if test is None and run.validation is None:
         return shlex.join(["keras-i3d", "classify", flag]) + " VIDEO"
-    return shlex.join(["keras-i3d", "evaluate", f"--records={run.validation}", flag])
+    if test is not None and test == run.validation:
+        flag = os.path.join(flag, runs.MODEL)
+    return shlex.join(["keras-i3d", "evaluate", f"--records={test or run.validation}", flag])

@@ -206,6 +206,12 @@ print(json.dumps([status, len(out.getvalue() + err.getvalue()) > 12, heavy, used
 """
 
 
+@pytest.mark.parametrize("verb", ["classify", "evaluate", "export", "features", "train"])
+def test_help_says_which_weights_a_run_stands_for(verb):
+    text = " ".join(importlib.import_module(f"keras_i3d.cli.{verb}").__doc__.split())
+    assert re.search("its best weights, (or its|and for the) last", text)
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [

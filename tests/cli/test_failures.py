@@ -338,4 +338,4 @@ def test_weights_of_one_stream_alone(folder, capsys):
     assert here("classify", folder / "a.mp4", f"--rgb={folder / 'rgb'}") == 0
     printed = capsys.readouterr()
     assert "; rgb\n" in printed.out
-    assert "only --rgb= is given, so that stream votes alone; --streams=both adds the other one" in printed.err
+    assert "only --rgb= is given, so that stream votes alone; --flow= adds the other one" in printed.err

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from made import films, tiny
 
-from keras_i3d import cli
+from keras_i3d import atomic, cli
 
 SETTLED = ("--weights=none", "--set=clip_frames=9", "--set=size=32", "--set=steps=4", "--set=depth_multiplier=0.125")
 
@@ -94,10 +94,11 @@ def test_other_arguments_are_refused(here, commands, capsys):
     assert cli.main(learn) == 0
     assert [words[0] for words in commands.ran] == ["records", "train", "train", "evaluate"]
     commands.ran.clear()
-    for more, message in (("--seed=2", "--seed=2 instead of 0"), ("--time=2h", "--time=7200.0 instead of none")):
+    for more, message in (("--seed=2", "--seed=2 instead of 0"), ("--time=2h", "--time=2h instead of none")):
         assert cli.main([*learn, more]) == 1
         assert message in capsys.readouterr().err
     assert cli.main(["learn", str(here / "videos"), *learn[2:]]) == 0, "the same folder by another name"
+    assert cli.main([*learn[:4], *SETTLED[::-1]]) == 0, "the same settings in another order"
     assert commands.ran == []
 
 
@@ -150,6 +151,27 @@ def test_splits_whose_classes_differ_get_a_list_of_labels(here, commands):
     assert [word for words in commands.ran for word in words if word.startswith("--labels")] == [
         "--labels=labels.txt"
     ] * 2
+
+
+def test_a_start_that_was_killed_before_its_first_command_begins(here, commands, monkeypatch):
+    (here / "all/test/run").mkdir(parents=True)
+    (here / "videos").rename(here / "all/train")
+    (here / "all/train/run/0.mp4").rename(here / "all/test/run/0.mp4")
+    learn = ("learn", "all", "--output=out", "--stream=rgb", *SETTLED)
+    whole = atomic.write_text
+
+    def write(path, text):
+        whole(path, text)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "write_text", write)
+        for _ in range(2):  # after learn.json, after labels.txt
+            cli.main(learn)
+    assert commands.ran == []
+    assert cli.main(learn) == 0
+    assert (here / "out/labels.txt").read_text() == "jump\nrun\n"
+    assert len(commands.ran) == 5
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made import label_records
+from made import label_records, numbered
 
 from keras_i3d import data
 from keras_i3d.records import manifest
@@ -44,6 +44,26 @@ def test_y_is_what_the_frames_show(folder, labelling):
                 np.testing.assert_array_equal(y, expected)
             counted += len(y)
     assert counted == 32
+
+
+@pytest.mark.parametrize("stream", ["flow", "both"])
+def test_a_field_is_labelled_as_the_frame_that_it_moves_from(tmp_path, stream):
+    """The field n, from frame n to n + 1, is of frame n; played backwards it moves from n + 1, and is of that one."""
+    times = ((0, "run", 0, 6 / 25), (1, "jump", 6 / 25, 12 / 25))
+    record = numbered.encode(12, id="v", label=("run", "jump"), index=(0, 1), segments=times)
+    path = tmp_path / manifest.shard_name("train", 0, 1)
+    numbered.write(path, [record])
+    shard = manifest.Shard(path.name, ("v",), path.stat().st_size, ((0, 1),))
+    manifest.Manifest("train", ("run", "jump"), numbered.SPEC, (shard,), labelling="timed").write(tmp_path)
+    settings = {"clip_frames": 8, "size": 32, "training": True, "flip": False, "seed": 1, "reverse": 0.5}
+    directions = set()
+    for x, y in data.load(tmp_path, stream, repeat=True, **settings).take(8):
+        x = x if stream == "flow" else x["flow"]
+        (fields,), ((backwards, *_),) = numbered.which_fields(x)
+        frames = np.array(fields) + backwards
+        np.testing.assert_array_equal(y[0], np.stack([frames < 6, frames >= 6], axis=-1))
+        directions.add(backwards)
+    assert directions == {True, False}
 
 
 def test_views_and_strides(folder, labelling):

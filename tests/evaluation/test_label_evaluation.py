@@ -111,6 +111,8 @@ def test_curves_are_of_what_a_run_measures():
     other = {"rgb": [{**logs["rgb"][0], "val_map": 0.1}]}
     assert charts.measure(logs) == ("map", "mean average precision")
     assert charts.curves(logs) != charts.curves(other)
+    classes = [("a", 3, 0.5), ("b", 2, 0.25)]
+    assert charts.average_precisions(classes, per_frame=True) != charts.average_precisions(classes)
     assert charts.measure({"rgb": [{"step": 3.0, "val_top1": 0.5}]}) == ("top1", "top-1 accuracy")
 
 
@@ -307,6 +309,23 @@ def test_classify_by_the_command_line(run, clip, capsys):
     classifier = keras_i3d.Classifier(rgb=labelled.network())
     assert "no thresholds were chosen, so a class counts as there from 0.5 on" in capsys.readouterr().err
     assert [p.label for p in classifier(clip[0]).predictions] == ["red", "blue"]
+
+
+def test_classify_says_when(tmp_path, capsys):
+    """In one pass and in chunks; also of a class that is there too briefly to be named by itself."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(films.film(list(F({0: (0, 200), 1: (120, 304), 2: (152, 200)}, 304))))
+    for chunk_frames in (512, 144):
+        result = keras_i3d.Classifier(rgb=labelled.network(), chunk_frames=chunk_frames)(path)
+        ends = [[round(25 * second) for second in times] for of_class in result.times for times in of_class]
+        np.testing.assert_allclose(ends, [[0, 200], [120, 304], [152, 200]], atol=1)
+        assert {p.label: p.times for p in result.predictions} == {"green": result.times[1], "red": result.times[0]}
+    assert "2 of 3 classes above their thresholds (0.5), 1 more for a part of the time (top= names them)" in str(result)
+    start, end = result.times[1][0]
+    assert f"  green: {start:.1f} to {end:.1f} s\n" in str(result)
+    assert result.record()["predictions"][1]["times"] == [[start, end]]
+    assert keras_i3d.Classifier(rgb=small_runs.small("rgb"), labels="none")(path).times is None
+    capsys.readouterr()
 
 
 def test_what_does_not_belong_together(folder, run, multi, timed, tmp_path, capsys):

@@ -17,6 +17,7 @@ from made import small_exports, small_runs
 from keras_i3d import I3D, cli, export, runs
 from keras_i3d.export import archive, saving, server_files
 from keras_i3d.export import card as cards
+from keras_i3d.progress import Bar
 from keras_i3d.specs import CLIP_FRAMES, RecordSpec
 from keras_i3d.weights import download
 
@@ -34,11 +35,13 @@ def rgb(made, tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     output = models / "film"
     command = ["export", f"--rgb={made['rgb']}", f"--output={output}", "--version=2", "--frames=0"]
-    reads, load = [], runs.load_model
+    reads, load, bars = [], runs.load_model, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "load_model", lambda *given, **settings: reads.append(given) or load(*given, **settings))
+        patch.setattr(saving, "Bar", lambda *given, **settings: bars.append(Bar(*given, **settings)) or bars[-1])
         assert cli.main([*command, "--precision=bfloat16", "--archive"]) == 0
     assert len(reads) == 1
+    assert [(bar.done, bar.total) for bar in bars] == [(7, 7)], "weights, signatures, file, three tried, compared"
     return output / "2"
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from keras_i3d.learning import budgeting, choosing
-from keras_i3d.learning.choices import Asked, Machine, Network, seconds_of
+from keras_i3d.learning.choices import Asked, Machine, Network, as_typed, seconds_of
 from keras_i3d.learning.surveying import Part, Survey
 
 LABELS = ("jump", "run", "wave")
@@ -78,13 +78,15 @@ def test_the_time_bounds_all_of_it():
     assert "training: 118 updates, which are 22.5 passes over 42 videos; what the time allows" in found[30].said
     assert "streams: rgb; what the time allows" in found[20].said
     assert "streams: rgb and flow; why these" in found[30].said
-    with pytest.raises(ValueError, match=r"must fit into the time. Received: time=5 min, and at least \d.* for rgb, "):
+    with pytest.raises(ValueError, match=r"must fit into the time. Received: time=5m, and at least \d.* for rgb, "):
         choose(survey(), CPU, seconds=300.0)
     with pytest.raises(ValueError, match="for rgb and flow, clips of 16 frames"):
         choose(survey(), CPU, seconds=60.0 * 20, stream="both")
     long = choose(survey(), CPU, seconds=60.0 * 40, settings=(("passes", "400"),))
     assert long.settings["passes"] == "400", "what the user sets stays"
-    assert [line for line in long.left_out if line.startswith("your number of updates takes ")]
+    assert [line for line in long.left_out if line.startswith("with your number of updates all takes ")]
+    needed = sum(long.seconds.values())
+    assert not choose(survey(), CPU, seconds=needed + 1, settings=(("passes", "400"),)).left_out, "it fits"
 
 
 def test_memory_bounds_a_clip():
@@ -159,7 +161,11 @@ def test_batch_and_validations():
     many = choose(survey((300,) * 3), GPU)
     clips, updates = 630, -(-40 * 630 // 16)
     assert many.settings["validate_every"] == str(max(-(-clips // 16), -(-updates // 10)))
+    drawn_often = choose(survey((300,) * 3), GPU, settings=(("repeats", "8"),))
+    assert drawn_often.settings["validate_every"] == str(8 * clips // 16)
     assert choose(survey(), settings=(("batch_size", "6"),)).settings["batch_size"] == "6"
+    parts = choose(survey((8, 8, 8)), settings=(("accumulate", "8"),))
+    assert parts.settings["batch_size"] == "8", "it divides into them"
 
 
 def test_nothing_is_measured_where_nothing_depends_on_it():
@@ -178,6 +184,8 @@ def test_times():
     for text in ("20", "", "m", "20 minutes", "0s", "1.2.3m", "-5m"):
         with pytest.raises(ValueError, match="A time is given as 20m"):
             seconds_of(text)
+    typed = ("20m", "2h", "1h30m", "1m30s", "45s", "1h0.5s")
+    assert tuple(as_typed(seconds_of(text)) for text in typed) == typed
 
 
 def test_what_cannot_be_asked():

@@ -52,7 +52,8 @@ def film(
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        # What x264 makes differs from run to run: colours must not lie near another picture's.
+        # Of a thousand encodings that x264 makes of the same pictures, about one differs, also on one thread. So
+        # colours must not lie near another picture's, and no test may expect two encodings to be equal.
         fine = {"crf": "8"} if codec == "libx264" else {}
         stream = output.add_stream(codec, rate=rate, options={**fine, **(options or {})})
         stream.height, stream.width = frames[0].shape[:2]
@@ -124,6 +125,30 @@ def streams(*shown, dispositions, container="matroska", codecs=("libx264", "libx
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             output.mux(stream.encode())
     return buffer.getvalue()
+
+
+def filtered(film, description):
+    """A Matroska file of the packets of another, each through a bitstream filter of FFmpeg, which decodes nothing."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(film)) as source, av.open(buffer, "w", format="matroska") as output:
+        template = source.streams.video[0]
+        stream = output.add_stream_from_template(template)
+        changed = av.bitstream.BitStreamFilterContext(description, template, stream)
+        for packet in source.demux(template):
+            for made in changed.filter(packet if packet.size else None):
+                made.stream = stream
+                output.mux(made)
+    return buffer.getvalue()
+
+
+def matrix(film):
+    """FFmpeg's number of the colour matrix that a film's first frame names."""
+    import av
+
+    with av.open(io.BytesIO(film)) as container:
+        return int(next(container.decode(video=0)).colorspace)
 
 
 def trimmed(film, start):

@@ -53,7 +53,7 @@ NAMES = [slow_unless(is_first(name), name) for name in ROWS]
 KINDS = ("I3D", "S3DG", "R2Plus1D18", "I3DResNet50-nl5", "C3D", "FusedTwoStream", "ConvNetLSTM")
 # `test_baselines.py` takes the rest along the same roads.
 OTHERS = [
-    slow_unless(name in ("S3D", "I3DResNet50"), name)
+    slow_unless(name == "S3D", name)
     for name, row in ROWS.items()
     if name != families.DEFAULT and "rgb" in row.clips and row.of not in ("InceptionV1", "ConvNetLSTM")
 ]

@@ -293,7 +293,15 @@ def part(model, *names):
     return lambda clip: [np.asarray(value) for value in layers(clip, training=False)]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# Of all networks `test_contract.py` asks for any size, for the answer at a fixed one, and for what is left optimised.
+IN_CONTRACT = ("S3D", "S3DG")
+
+
+def slow_if_in_contract(variants):
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in IN_CONTRACT)) for name in variants]
+
+
+@pytest.mark.parametrize("variant", slow_if_in_contract(VARIANTS))
 def test_any_size_and_the_time_steps_of_it(variant, narrow):
     least = fewest_frames(variant)
     parts = part(narrow[variant], "Mixed_5c", HEAD, "Logits", "Predictions")
@@ -358,7 +366,7 @@ def test_nothing_but_a_cut_is_needed_above_it(variant, narrow):
     np.testing.assert_allclose(x, model(clip), rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["S3D-slim", "S3DG", "S3DG-garden", "S3DG-milnce"])
+@pytest.mark.parametrize("variant", slow_if_in_contract(["S3D-slim", "S3DG", "S3DG-garden", "S3DG-milnce"]))
 def test_optimised_and_saved(variant, narrow, tmp_path):
     """Nothing but convolutions, pools and gates is left: also a temporal one without batch norm takes its ReLU in."""
     clip = synthetic.clip((1, 20, 48, 40, 3), 5)

@@ -95,7 +95,7 @@ def test_bad_arguments(arguments, message):
         keras_i3d.TwoStreamI3D(**arguments)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+@pytest.mark.parametrize("ending", [".keras", pytest.param(".weights.h5", marks=pytest.mark.slow)])
 def test_any_two_networks_saved_and_loaded_by_path(ending, tmp_path):
     settings = {"classes": 5, "depth_multiplier": 0.1, "input_shape": (16, 32, 32), "rgb": "R2Plus1D18", "flow": "S3D"}
     model = keras_i3d.TwoStreamI3D(weights=None, **settings)

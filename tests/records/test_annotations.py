@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 
+from keras_i3d import cli
 from keras_i3d.records import annotation_files, annotations, video_files
 from keras_i3d.records.annotations import Missing, find
 
@@ -723,3 +724,20 @@ def test_the_home_folder(tmp_path, monkeypatch):
         annotations.csv("~/a.csv"),
     ):
         assert paths(listing, tmp_path) == ["v/run/1.mp4"]
+
+
+def test_an_output_among_the_class_folders_would_be_a_class(tmp_path, monkeypatch, capsys):
+    """At a first start too, when it is not there yet."""
+    (tmp_path / "v/run").mkdir(parents=True)
+    (tmp_path / "v/run/0.mp4").touch()
+    for source in (f"{tmp_path}/v", f"folder:{tmp_path}/v"):
+        for output in ("v", "v/records", "v/run/records"):
+            with pytest.raises(ValueError, match=r"lies outside the folder of videos.* Name another output="):
+                annotations.check_output(source, tmp_path / output)
+        annotations.check_output(source, tmp_path / "v2")
+    annotations.check_output(f"csv:{tmp_path}/v", tmp_path / "v/records")
+    monkeypatch.chdir(tmp_path / "v")
+    annotations.check_output(".", "gs://bucket/records")
+    assert cli.main(["records", "--source=.", "--output=records"]) == 1
+    assert "--output='records', in ." in capsys.readouterr().err
+    assert not (tmp_path / "v/records").exists()

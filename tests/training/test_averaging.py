@@ -186,3 +186,19 @@ def test_patience_needs_a_validation(records, tmp_path):
     with pytest.raises(ValueError, match="patience counts validations. Received: patience=2 without a validation"):
         train(records, tmp_path / "run", dataclasses.replace(RECIPE, patience=2), validation=None)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"warmup_steps": 7}, "warmup_steps must end before the last update. Received: warmup_steps of 7 and steps=7"),
+        (
+            {"train_from": "Mixed_5b", "unfreeze": ((3, "Mixed_4b"), (7, "all"))},
+            "unfreeze must end before the last update. Received: unfreeze of 7 and steps=7",
+        ),
+    ],
+)
+def test_what_a_run_would_end_before_is_refused(records, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(records, tmp_path / "run", dataclasses.replace(RECIPE, **settings))
+    assert not (tmp_path / "run").exists()

@@ -67,6 +67,13 @@ def test_weights_are_those_of_the_network_that_is_asked_for(monkeypatch):
     assert asked == [[known.family], ()]
 
 
+def test_validations_are_a_pass_apart():
+    recipe = dataclasses.replace(RECIPE, steps=20, batch_size=4)
+    found = [run_start._validate_every(dataclasses.replace(recipe, repeats=repeats), 10) for repeats in (1, 2, 4)]
+    assert found == [3, 5, 10], "each of the 10 clips is drawn so often"
+    assert run_start._validate_every(dataclasses.replace(recipe, steps=2000, repeats=2), 10) == 20, "4 of 400 passes"
+
+
 def settled(records, output, weights, validation=None):
     return run_start.settled(records, validation, "rgb", weights, 3, RECIPE.scaled(), output)[0]
 

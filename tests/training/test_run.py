@@ -226,6 +226,10 @@ def test_more_steps_continue_a_run(finished, records, tmp_path, capsys):
         f"files: {output} (log.csv, tensorboard, pictures, checkpoints)",
         f"next: keras-i3d evaluate '--records={records}/test-*' --rgb={output}",
     ]
+    held_out = f"{records}/test-*"
+    for test, weights in ((held_out, f"{output}/model.keras"), ("other/test-*", output)):
+        said = run_summary.ending(output, test)[-1]
+        assert said == f"next: keras-i3d evaluate '--records={test}' --rgb={weights}"
     with pytest.raises(ValueError, match="steps: 9 and 7"):
         train(records, output)
 

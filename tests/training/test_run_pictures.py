@@ -13,8 +13,8 @@ from keras_i3d.specs import RecordSpec
 from keras_i3d.training import example_clips, optimizing
 from keras_i3d.training.compiling import compile_model
 from keras_i3d.training.confusions import Confusions
-from keras_i3d.training.example_clips import Examples, choose
-from keras_i3d.training.run_pictures import RIGHT, WRONG, contact_sheet
+from keras_i3d.training.example_clips import Example, Examples, choose
+from keras_i3d.training.run_pictures import RIGHT, WRONG, _named, contact_sheet
 
 
 def test_a_sheet_shows_each_clip_with_its_flow_and_its_strip(records):
@@ -34,6 +34,22 @@ def test_a_sheet_shows_each_clip_with_its_flow_and_its_strip(records):
     ]  # fmt: skip
     flows = [sheet[above + 14 + 112 + 56, left + 4 + 56] for left in (0, 354)]
     assert [int(np.argmax(colour)) for colour in flows] == [2, 0]  # to the left is cyan and blue, to the right red
+
+
+def test_of_several_labels_those_are_named_that_are_probable():
+    run = runs.Run(stream="rgb", labels=("a", "b", "c"), spec=RecordSpec(), recipe=RECIPE, labelling="multi")
+
+    def named(classes, answers, run=run):
+        example = Example("id", np.array(classes, np.float32), {"rgb": np.zeros((9, 8, 8, 3), np.float32)})
+        return _named(example, lambda clip, training: np.array([answers]), run)
+
+    assert named([1, 1, 1], [0.9, 0.8, 0.01]) == ("a + b + c", "a 90% + b 80%", False)
+    assert named([1, 0, 1], [0.6, 0.1, 0.7]) == ("a + c", "c 70% + a 60%", True)
+    assert named([0, 0, 0], [0.1, 0.4, 0.2]) == ("no label", "nothing, at most b 40%", True)
+    assert named([0, 0, 0], [0.5, 0.1, 0.2]) == ("no label", "a 50%", False)
+    assert named([1, 0, 0], [0.4, 0.1, 0.2]) == ("a", "nothing, at most a 40%", False)
+    single = dataclasses.replace(run, labelling="single")
+    assert named(0, [0.4, 0.3, 0.3], single) == ("a", "a 40%", True), "the most probable one"
 
 
 def test_small_clips_are_decoded_once_and_large_ones_each_time(records, monkeypatch):
