@@ -13,9 +13,9 @@
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
 # make docs   the tables of networks in README.md and docs/networks.md, and of presets in docs/features.md, made again
 # make check  lint, format, import layers
-# make bench  every benchmark of speed and memory; the tables in benchmarks/README.md come from here
-# make bench-training  a training step next to the same network in torch, which it installs
-# make bench-serving   an export next to the plain model, OpenVINO and torch, which it installs
+# make bench  every benchmark of speed and memory and one table of all, benchmarks/results.json, from which `make docs`
+#             makes docs/performance.md; installs torch and OpenVINO, the peers; about an hour on two quiet cores
+# make bench-NAME  one of them, as in bench-training: benchmarks/NAME.py; what the others measured stays in the table
 # make bench-learning  what is learnt by recipes, by balance of uneven classes and from several labels, three seeds each,
 #                   in the folder bench-learning; half an hour on two cores, and it resumes where it was stopped
 # Each sets up .venv, or the environment that it names, when that is missing or when setup.py changed.
@@ -32,7 +32,7 @@ SHARED := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(SHARED) -m "not slow and not compat"
 
 .PHONY: demo compare test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check
-.PHONY: bench bench-training bench-serving bench-learning clean
+.PHONY: bench bench-learning clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -70,24 +70,18 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest tests/test_layers.py
 
-bench: $(READY)
-	$(BIN)/python benchmarks/inference.py
-	$(BIN)/python benchmarks/flow.py
-	$(BIN)/python benchmarks/records.py
-	$(BIN)/python benchmarks/pipeline.py
-	$(BIN)/python benchmarks/views.py
-	$(BIN)/python benchmarks/features.py
-	$(BIN)/python benchmarks/fvd.py
-	$(BIN)/python benchmarks/fvd.py --folder
-
 # Peers, which nothing else needs.
-bench-training: $(READY)
-	$(BIN)/$(PIP) torch==2.13.0
-	$(BIN)/python benchmarks/training.py
+PEERS := $(BIN)/$(PIP) torch==2.13.0 openvino
 
-bench-serving: $(READY)
-	$(BIN)/$(PIP) torch==2.13.0 openvino
-	$(BIN)/python benchmarks/serving.py
+bench: $(READY)
+	$(PEERS)
+	$(BIN)/python benchmarks/summary.py
+	$(BIN)/python benchmarks/inference.py --layers
+	$(BIN)/python benchmarks/first_call.py
+
+bench-%: $(READY)
+	$(PEERS)
+	$(BIN)/python benchmarks/summary.py --only=$*
 
 bench-learning: $(READY)
 	$(BIN)/python benchmarks/recipes.py --output=bench-learning/recipes

@@ -43,8 +43,15 @@ OPENCV = "opencv-contrib-python-headless>=4.8.0.74,<6"
 REPORT = "matplotlib>=3.6.0,<4"
 SVM = "scikit-learn>=1.2.0,<2"
 SERVING = "tensorflow-serving-api>=2.16.1,<3"
+# 0.21 asks for protobuf 6.33: with it pip resolves to TensorFlow 2.20 or newer. It also holds pandas below 3 and psutil
+# below 6.
+KSERVE = "kserve>=0.21.0,<1"
 WANDB = "wandb>=0.20.1,<1"
 MLFLOW = "mlflow>=3.9.0,<4"
+# OpenVINO's major version is the year. tf2onnx 1.16 asks for a protobuf that TensorFlow does not go with.
+OPENVINO = "openvino>=2025.0.0,<2027"
+ONNX = ["onnx>=1.17.0,<2", "tf2onnx>=1.17.0,<2", "onnxruntime>=1.20.1,<2"]
+LITERT = "ai-edge-litert>=1.2.0,<3"
 
 setup(
     name="keras-i3d",
@@ -67,15 +74,19 @@ setup(
         "mlflow": [MLFLOW],  # `train --log=mlflow`
         "report": [REPORT],  # pictures and report.html of `evaluate`, and those of the confusions in training
         "svm": [SVM],  # `evaluate --fusion=svm`
+        "openvino": [OPENVINO],  # networks by `--runtime=openvino`, and `export --format=openvino`
+        "onnx": ONNX,  # `export --format=onnx`
+        "litert": [LITERT],  # `export --format=litert`
         "serving": [SERVING],  # `ask` by gRPC; its messages, and grpcio
+        "kserve": [KSERVE],  # `serve`
         "test": [
             *("pytest", "pytest-xdist", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
-            *(BEAM, REPORT, SVM, SERVING, "openvino", "tensorflow-hub"),
+            *(BEAM, REPORT, SVM, SERVING, KSERVE, OPENVINO, "tensorflow-hub", "ovmsclient"),
         ],
         # What `make test-lowest` adds, with the versions of tests/lowest.txt. OpenCV 5 needs numpy 2.
         "lowest": [
-            *("pytest", "pytest-xdist", "jax", "build", "openvino", "tensorflow-hub"),
-            *(BEAM, OPENCV, REPORT, SVM, SERVING),
+            *("pytest", "pytest-xdist", "jax", "build", "tensorflow-hub"),
+            *(BEAM, OPENCV, REPORT, SVM, SERVING, OPENVINO),
         ],
         # What `make test-compat` adds to `io`: an S3 service; the last jax for TensorFlow 2.16's ml-dtypes 0.3; the
         # last OpenCV for numpy < 2.
@@ -88,7 +99,7 @@ setup(
                 "jax==0.4.30",
                 "opencv-contrib-python-headless==4.11.0.86",
             ),
-            *(SERVING, "openvino"),
+            *(SERVING, OPENVINO),
         ],
         # What it adds to `official`.
         "compat-official": [
@@ -97,7 +108,7 @@ setup(
             "jax",
             "opencv-contrib-python-headless==5.0.0.93",
             SERVING,
-            "openvino",
+            OPENVINO,
         ],
     },
     entry_points={"console_scripts": ["keras-i3d = keras_i3d.cli:run"]},

@@ -28,6 +28,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags  # noqa: E402
+from claims import claim  # noqa: E402
 
 _QUICK = flags.DEFINE_bool("quick", False, "RGB alone, one turn.")
 _SECONDS = flags.DEFINE_float("seconds", 5, "About how long one measurement takes.", 0.1)
@@ -216,6 +217,10 @@ def main(argv):
             cells += [f"{1 / ours:.3f}", f"{found['frames'] / ours:.1f}", f"{1 / bare:.3f}", f"{1 / loop:.3f}"]
             cells += [f"{ratio:.2f}" for ratio in (bare / ours, loop / ours, bare_cpu / our_cpu, loop_cpu / our_cpu)]
             print("  ".join(f"{cell:>{len(head)}}" for cell, head in zip(cells, HEADS)), flush=True)
+            name = f"features, {cells[0]}, {cells[1]}"
+            claim(name, 1 / ours, 1 / bare, "network alone", "videos/s", least=0.85 if streams == ("rgb",) else None)
+            dense = window in ("all", LOOPED[0])
+            claim(f"{name}, by stacks", 1 / ours, 1 / loop, "one stack at a time", "videos/s", 3 if dense else None)
     print(f"{time.perf_counter() - began:.0f} s in all")
 
 

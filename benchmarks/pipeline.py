@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import made_records  # noqa: E402
 from absl import app, flags  # noqa: E402
+from claims import claim  # noqa: E402
 
 _QUICK = flags.DEFINE_bool("quick", False, "Fewer rounds, and memory over 200 clips.")
 
@@ -108,6 +109,8 @@ def main(argv):
                     f"{cpu:26.0f} {bare_cpu:5.0f} {cpu / bare_cpu:6.2f}",
                     flush=True,
                 )
+                kind = "training" if training else "evaluation"
+                claim(f"data.load, {stream}, {kind}", cpu, bare_cpu, "bare decoding", "frames/processor s", least=0.9)
         clips = 200 if _QUICK.value else 2000
         print(f"resident MB at each tenth of {clips} clips of 16 frames, both streams: {memory(folder, clips)}")
 

@@ -18,6 +18,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags  # noqa: E402
+from claims import claim  # noqa: E402
 
 _QUICK = flags.DEFINE_bool("quick", False, "The first protocol only.")
 _ROW = flags.DEFINE_string("row", None, "Internal: measure this protocol, or size of views, and print it as JSON.")
@@ -84,6 +85,7 @@ def main(argv):
             alone[size] = alone.get(size) or peak(size)
             found = peak(protocol)
             print(f"{protocol:12} {size:4} {found:8.2f} {alone[size]:14.2f} {found / alone[size]:6.2f}", flush=True)
+            claim(f"evaluate, {protocol} of {size}, memory", found, alone[size], "network alone", "GB")
 
 
 if __name__ == "__main__":

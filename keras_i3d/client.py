@@ -1,4 +1,4 @@
-"""Videos to a TensorFlow Serving server that holds an export of this package, and labels back.
+"""Videos to a server of TensorFlow Serving's APIs that holds an export of this package, and labels back.
 
 An address that begins with http:// or https:// is asked by REST, any other one by gRPC. Frames go as JPEGs, as records
 hold them. The export says by itself, in its signature `facts`, at which rate and size it takes them, how many a request
@@ -10,12 +10,15 @@ Neither Keras nor, by REST, TensorFlow is needed.
 import base64
 import dataclasses
 import json
+import re
 
 from keras_i3d import jpeg, video
 from keras_i3d.errors import ServerError, notice
 from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import QUALITY
 
+# What gRPC says of a message over a limit: "Received message larger than max (9437184 vs. 4194304)".
+LARGER = re.compile(r"message larger than max \(\d+ vs\. (\d+)\)")
 TOP = 5  # classes that are named of networks for one label a video
 
 
@@ -80,6 +83,8 @@ class Grpc:
                 raise _no_server("gRPC", self.address, error.details()) from error
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise _too_slow(self.address, self.seconds) from error
+            if code == grpc.StatusCode.RESOURCE_EXHAUSTED and (found := LARGER.search(error.details() or "")):
+                raise _too_large(self.address, request.ByteSize(), int(found[1])) from error
             raise _refused(self.address, code.name, error.details()) from error
 
 
@@ -139,13 +144,22 @@ def _shape(sizes):
 
 def _no_server(kind, address, words):
     return ServerError(
-        f"No {kind} server of TensorFlow Serving answers at {address} ({words}). serve.sh of an export starts one; "
-        "gRPC has port 8500, REST 8501."
+        f"No {kind} server of TensorFlow Serving answers at {address} ({words}). serve.sh of an export starts one, "
+        "and `keras-i3d serve` one for REST; gRPC has port 8500, REST 8501."
     )
 
 
 def _too_slow(address, seconds):
     return ServerError(f"{address} gave no answer in {seconds:g} s. Wait longer: seconds=.")
+
+
+def _too_large(address, size, limit):
+    """A request that is over a limit of gRPC: 4 MiB for servers and proxies that set none."""
+    return ServerError(
+        f"{address} takes gRPC messages of at most {limit / 1e6:.2g} MB. Received: a request of {size / 1e6:.2g} MB. "
+        "Raise the server's limit (grpc.max_receive_message_length), or ask by REST, or send less: lower quality= "
+        "(of the JPEGs) or, if the export takes clips of any length, split the video by clip_frames=."
+    )
 
 
 def _refused(address, code, words):
@@ -198,13 +212,16 @@ class Model:
         server: what `connect` returns.
         signature: one whose input is `frames` as JPEGs; by default the export's own.
         fps, short_side: frames per second, and pixels of the shorter side; by default what the export takes.
+        quality: quality of the JPEGs, 1 to 100.
+        clip_frames: frames of a request, if the export takes any number; by default all of the video.
 
     Raises:
         ServerError: the server does not answer, or holds a model that this client cannot ask.
+        ValueError: clip_frames that the export does not take.
     """
 
-    def __init__(self, server, signature=None, fps=None, short_side=None):
-        self.server = server
+    def __init__(self, server, signature=None, fps=None, short_side=None, quality=QUALITY, clip_frames=None):
+        self.server, self.quality = server, quality
         signatures = server.signatures()
         if "facts" not in signatures:
             raise ServerError(
@@ -219,7 +236,10 @@ class Model:
                 f"The signature must be one of {', '.join(fit) or '(none of the model)'}. "
                 f"Received: signature={self.signature}"
             )
-        self.length = signatures[self.signature]["frames"][1]
+        self.length, self.clip_frames = signatures[self.signature]["frames"][1], clip_frames
+        if clip_frames is not None and not self.facts["least"] <= clip_frames == (self.length or clip_frames):
+            takes = f"{self.length}, which is fixed" if self.length else f"at least {self.facts['least']}"
+            raise ValueError(f"clip_frames must be what the export takes: {takes}. Received: clip_frames={clip_frames}")
         for name, used in (("fps", self.fps), ("short_side", self.short_side)):
             if used != self.facts[name]:
                 notice(f"{name}={used:g}; the model was trained at {self.facts[name]:g}")
@@ -227,9 +247,10 @@ class Model:
     def cut(self, jpegs):
         """Yields (first frame, clip): clips of the length that a request has, which cover the video.
 
-        All of the video in one clip where a request may have any length.
+        If a request may have any length, all of the video in one clip, or clips of `clip_frames`.
         """
-        wanted = self.length or max(len(jpegs), self.facts["least"])
+        whole = max(len(jpegs), self.facts["least"])
+        wanted = self.length or min(whole, self.clip_frames or whole)
         looped = [jpegs[i % len(jpegs)] for i in range(max(len(jpegs), wanted))]
         for start in range(0, len(looped), wanted):
             start = min(start, len(looped) - wanted)
@@ -245,7 +266,7 @@ class Model:
             VideoError: no frame can be decoded.
             ServerError: the server does not answer, or refuses.
         """
-        jpegs = encode(path, self.fps, self.short_side)
+        jpegs = encode(path, self.fps, self.short_side, self.quality)
         sums, clips = None, 0
         for start, clip in self.cut(jpegs):
             logits = self.server.logits(self.signature, clip)
@@ -254,7 +275,7 @@ class Model:
             yield Answer(len(jpegs), 1, start / self.fps, end / self.fps, len(clip) > len(jpegs), len(clip), logits)
         if clips > 1:
             mean = [value / clips for value in sums]
-            yield Answer(len(jpegs), clips, 0.0, len(jpegs) / self.fps, False, self.length, mean)
+            yield Answer(len(jpegs), clips, 0.0, len(jpegs) / self.fps, False, len(clip), mean)
 
     def best(self, logits, top=None):
         """Returns [(label, probability)] of the `top` best classes, best first.
@@ -270,10 +291,10 @@ class Model:
         return [(self.facts["labels"][i], float(shares[i])) for i in order]
 
 
-def encode(path, fps, short_side):
+def encode(path, fps, short_side, quality=QUALITY):
     """Returns a video's frames as a list of JPEGs; a line says if it is damaged or cut short."""
     reader = video.Reader(path, fps, short_side)
-    jpegs = [jpeg.encode(frame, QUALITY) for frame in reader]
+    jpegs = [jpeg.encode(frame, quality) for frame in reader]
     if video.damage(reader):
         notice(f"{path}: {video.damage(reader)}")
     return jpegs

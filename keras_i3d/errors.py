@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib.util
 import os
 import re
 import sys
@@ -33,7 +34,7 @@ class WeightsUnreachableError(WeightsError):
 
 
 class ServerError(KerasI3DError):
-    """A model server that does not answer, or refuses."""
+    """A model server that does not answer, refuses, or cannot start."""
 
 
 class TrainingError(KerasI3DError):
@@ -156,6 +157,12 @@ def missing_package(module, install, why):
     return ImportError(f"{why} needs the package {module}, which is not installed. Run: pip install {install}")
 
 
+def is_installed(module):
+    """Whether a package is there. A folder of that name in the current folder, an export's say, is no package."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
+
+
 def one_line(error, most=200):
     """Returns what a library's exception says as one printable line: Keras tells whole configs, of a stranger's too."""
     reason = "".join(c if c.isprintable() else " " for c in str(error).rpartition("Exception encountered: ")[2])
@@ -185,14 +192,29 @@ def tensorflow_message(error):
         error: a tf.errors.OpError. Of a failed `tf.debugging.Assert` it is the text that the assertion was given.
     """
     text = str(getattr(error, "message", None) or error).strip()
-    found = re.search(r"assertion failed: ((\[[^\n]*\] ?)+)", text)
+    found = re.search(r"assertion failed: (\[[^\n]*\])", text)
     if found:
-        return " ".join(re.findall(r"\[([^\]]*)\]", found[1]))
+        return " ".join(part for part in _bracketed(found[1]) if not part.startswith("Op:"))
     text = re.sub(r"\{\{[^{}]*\}\}|\[\[[^\[\]]*\]\]|\[Op:[^\]]*\](?: name:\s*)?", " ", text)
     # Keras puts "Graph execution error:" and the stack of the step before what TensorFlow has to say.
     idle = ("Graph execution error", "Detected at", "<stack traces", " ", "\t", "[[")
     lines = [" ".join(line.split()) for line in text.splitlines() if not line.startswith(idle)]
     return next((line for line in lines if line and not line.endswith("error(s) found.")), type(error).__name__)
+
+
+def _bracketed(text):
+    """Returns what stands in the outer brackets of a text: "[shape [1 8].] [2]" has "shape [1 8]." and "2"."""
+    parts, depth, begin = [], 0, 0
+    for place, character in enumerate(text):
+        if character == "[":
+            depth += 1
+            if depth == 1:
+                begin = place + 1
+        elif character == "]" and depth:
+            depth -= 1
+            if depth == 0:
+                parts.append(text[begin:place])
+    return parts
 
 
 def without_credentials(text):

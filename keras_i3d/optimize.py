@@ -1,6 +1,7 @@
 """The same network for inference alone: batch norm folded away, and the first convolution as the device likes it."""
 
 import collections
+import dataclasses
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from keras_i3d.models.blocks import SpaceToDepth3D, is_bfloat16_on_cpu, is_sparse_stem, space_to_depth_kernel
 
 
-def optimize_for_inference(model):
+def optimize_for_inference(model, dtype=None):
     """Returns a copy of a model that answers the same in less time, and cannot be trained any more.
 
     Batch norm and ReLU become part of the convolution before them, which takes the endpoint's name; where the ReLU
@@ -19,6 +20,8 @@ def optimize_for_inference(model):
 
     Args:
         model: a functional keras.Model made by this package, with or without its top, one stream or two.
+        dtype: what the copy computes in and keeps its weights in; by default what each layer does. "float32" of a
+            model in bfloat16 leaves the graph as bfloat16 has it: for a runtime that computes in bfloat16 by itself.
 
     Returns:
         A functional keras.Model with the same name, inputs, outputs and endpoints, within 1e-4 of the original's
@@ -29,49 +32,102 @@ def optimize_for_inference(model):
         TypeError: no functional model.
         ValueError: weights that are not finite; a convolution fused with its ReLU would make 0 of NaN and hide them.
     """
-    functional = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
-    if not functional or not getattr(model, "inputs", None):
-        raise TypeError(f"optimize_for_inference takes a functional keras.Model. Received: {model!r}")
-    units = {unit.conv.name: unit for unit in _units(model)}
-    gone = {layer.name for unit in units.values() for layer in unit.layers[1:]}
-    gone |= {layer.name for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
-    weights, before = {}, {}  # by the name of a new layer: what it gets, and the layer to put before it
+    changes = Changes(model, dtype)
+    weights, before = {}, {}  # by the name of a new layer: what it gets, and the layers to put before it
 
     def copy(layer):
         if isinstance(layer, keras.Model):
-            return optimize_for_inference(layer)
-        if layer.name in gone:
+            return optimize_for_inference(layer, dtype)
+        if not isinstance(layer, keras.layers.Layer):  # an operation, which has nothing of its own
+            return layer
+        if layer.name in changes.gone:
             return _Placeholder()
-        if layer.name in units:
-            new, values, earlier = units[layer.name].folded()
+        if layer.name in changes.folded:
+            unit = changes.folded[layer.name]
+            new, values, earlier = unit.layer(), [unit.kernel, unit.bias], unit.earlier
         else:
-            new, values, earlier = type(layer).from_config(layer.get_config()), layer.get_weights(), None
-            if _separates(layer):
-                new, earlier = _separated(layer)
+            new, values, earlier = _copied(layer, dtype), layer.get_weights(), ()
+            if layer.name in changes.pools:
+                *earlier, new = changes.pools[layer.name]
         weights[new.name], before[new.name] = (new, values), earlier
         return new
 
     def call(layer, x, *args, **kwargs):
         if isinstance(layer, _Placeholder):
             return x
-        earlier = before.get(layer.name)
-        return layer(x if earlier is None else earlier(x), *args, **kwargs)
+        for earlier in before.get(layer.name, ()):
+            x = earlier(x)
+        return layer(x, *args, **kwargs)
 
     optimized = keras.models.clone_model(model, clone_function=copy, call_function=call)
     for layer, values in weights.values():
         layer.set_weights(values)
-        _check_finite(layer)
+        check_finite(layer.name, layer.weights, layer.compute_dtype)
     optimized.trainable = False
     return optimized
 
 
-def _check_finite(layer):
-    wrong = sum(int(keras.ops.sum(~keras.ops.isfinite(weight))) for weight in layer.weights)
+class Changes:
+    """What becomes of the layers of a functional keras.Model for inference.
+
+    Args:
+        model: as for `optimize_for_inference`, whose errors it raises.
+        dtype: as there.
+
+    Attributes:
+        folded: {name of a convolution: the Folded in its place}.
+        pools: {name of a pool: the layers in its place, in order}.
+        gone: names of layers that pass on what comes in.
+        inside: {name of a model in it: its Changes}.
+    """
+
+    def __init__(self, model, dtype=None):
+        functional = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
+        if not functional or not getattr(model, "inputs", None):
+            raise TypeError(f"optimize_for_inference takes a functional keras.Model. Received: {model!r}")
+        units = {unit.conv.name: unit for unit in _units(model)}
+        self.gone = {layer.name for unit in units.values() for layer in unit.layers[1:]}
+        self.gone |= {layer.name for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+        self.folded = {name: unit.folded(dtype) for name, unit in units.items()}
+        self.inside = {layer.name: Changes(layer, dtype) for layer in model.layers if isinstance(layer, keras.Model)}
+        self.pools = {layer.name: _separated(layer, dtype) for layer in model.layers if _separates(layer)}
+
+
+def _copied(layer, dtype):
+    config = layer.get_config()
+    return type(layer).from_config(config | {"dtype": dtype} if dtype else config)
+
+
+def check_finite(name, arrays, dtype):
+    """Raises ValueError if the weights of a layer are not finite in the precision that it computes in."""
+    wrong = sum(int(np.sum(~np.isfinite(np.asarray(array, "float32")))) for array in arrays)
     if wrong:
         raise ValueError(
-            f"Weights must be finite. Received: {layer.name} with {wrong} that are not, in {layer.compute_dtype}. "
+            f"Weights must be finite. Received: {name} with {wrong} that are not, in {dtype}. "
             'Check the weights, or use precision="float32".'
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Folded:
+    """A convolution that does the work of its batch norm and its activation too.
+
+    Attributes:
+        name: of the last of the layers whose work it does.
+        kernel, bias: float32 arrays.
+        config: of the Keras layer.
+        earlier: layers to put before it.
+    """
+
+    name: str
+    kernel: np.ndarray
+    bias: np.ndarray
+    config: dict
+    earlier: tuple
+
+    def layer(self):
+        """Returns it as a Keras layer whose weights are still to be set."""
+        return keras.layers.Conv3D.from_config(self.config)
 
 
 class _Placeholder(keras.layers.Layer):
@@ -85,8 +141,8 @@ class _Unit:
         self.conv, self.norm, self.activation = conv, norm, activation
         self.layers = [layer for layer in (conv, norm, activation) if layer is not None]
 
-    def folded(self):
-        """Returns the convolution that does the work of all, its weights, and the layer to put before it or None."""
+    def folded(self, dtype=None):
+        """Returns the Folded that does the work of all."""
         conv, norm = self.conv, self.norm
         kernel = np.float64(conv.kernel)
         bias = np.float64(conv.bias) if conv.use_bias else np.zeros(conv.filters)
@@ -104,15 +160,15 @@ class _Unit:
             "name": self.layers[-1].name,
             "use_bias": True,
             "kernel_initializer": "zeros",
-            "dtype": conv.compute_dtype,  # the weights too: cast once, here
+            "dtype": dtype or conv.compute_dtype,  # the weights too: cast once, here
             "activation": "relu" if self.activation is not None else None,
         }
-        rearrange = None
+        earlier = ()
         if is_bfloat16_on_cpu(conv) and is_sparse_stem(conv):
             kernel = np.asarray(space_to_depth_kernel(kernel))
             config |= {"kernel_size": kernel.shape[:3], "strides": (1, 1, 1)}
-            rearrange = SpaceToDepth3D(name=f"{config['name']}_space_to_depth", dtype=conv.compute_dtype)
-        return keras.layers.Conv3D.from_config(config), [kernel, np.float32(bias)], rearrange
+            earlier = (SpaceToDepth3D(name=f"{config['name']}_space_to_depth", dtype=config["dtype"]),)
+        return Folded(config["name"], kernel, np.float32(bias), config, earlier)
 
 
 def _units(model):
@@ -142,24 +198,14 @@ def _units(model):
 
 def _readers(model):
     """Returns {layer name: names of the layers that read its output, with "" for an output of the model}."""
-    config = model.get_config()
+    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    makers = {id(tensor): node.operation.name for node in nodes for tensor in node.outputs}
     readers = collections.defaultdict(list)
-
-    def note(item, reader):
-        if isinstance(item, dict) and item.get("class_name") == "__keras_tensor__":
-            readers[item["config"]["keras_history"][0]].append(reader)
-        elif isinstance(item, dict):
-            for value in item.values():
-                note(value, reader)
-        elif isinstance(item, list | tuple):
-            for value in item:
-                note(value, reader)
-
-    for layer in config["layers"]:
-        note(layer["inbound_nodes"], layer["name"])
-    for name in keras.tree.flatten(config["output_layers"]):
-        if isinstance(name, str):  # next to it, the indices of node and tensor
-            readers[name].append("")
+    for node in nodes:
+        for tensor in () if node.is_input else node.input_tensors:
+            readers[makers[id(tensor)]].append(node.operation.name)
+    for tensor in model.outputs:
+        readers[makers[id(tensor)]].append("")
     return readers
 
 
@@ -172,7 +218,7 @@ def _separates(layer):
     )
 
 
-def _separated(pool):
-    config = pool.get_config()
+def _separated(pool, dtype):
+    config = pool.get_config() | ({"dtype": dtype} if dtype else {})
     over_time = config | {"name": f"{pool.name}_time", "pool_size": (3, 1, 1)}
-    return tuple(type(pool).from_config(c) for c in (config | {"pool_size": (1, 3, 3)}, over_time))
+    return tuple(type(pool).from_config(c) for c in (over_time, config | {"pool_size": (1, 3, 3)}))

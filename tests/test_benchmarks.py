@@ -1,79 +1,101 @@
-"""What benchmarks compute without training: a skewed listing, the answer that knows, the cells of tables."""
+"""What benchmarks claim, and the table that is made of it; nothing is timed here."""
 
-import importlib
+import ast
+import json
+import subprocess
+import sys
 
-import numpy as np
 import pytest
-from made import ROOT
+from made import ROOT, benchmarks
 
-from keras_i3d.records.listing import Example, Listing
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    """Imports a script of benchmarks/ by its name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module
+claims, summary = benchmarks.module("claims"), benchmarks.module("summary")
+HALF = claims.Claim("export, 64 frames", 0.5, 1.0, "openvino", most=0.6)
 
 
-def _listing(classes=9, each=45):
-    labels = tuple(f"class {i}" for i in range(classes))
-    examples = [
-        Example(f"{label}/{i:03}.mp4", "", label, index, None, None, "train")
-        for index, label in enumerate(labels)
-        for i in range(each)
+def test_a_claim_is_a_ratio_and_an_aim():
+    assert (HALF.ratio, HALF.aim, HALF.met) == (0.5, "<= 0.6", True)
+    rate = claims.Claim("engine", 15, 1, "DualTVL1", "pairs/s", least=22)
+    assert (rate.ratio, rate.aim, rate.met) == (15, ">= 22", False)
+    assert (claims.Claim("memory", 3, 2, "network").met, claims.Claim("memory", 3, 2, "network").aim) == (None, "")
+    assert claims.table([HALF, rate])[2:] == [
+        "| export, 64 frames | 0.5 s | 1 s | openvino | 0.50 | <= 0.6 | yes |",
+        "| engine | 15 pairs/s | 1 pairs/s | DualTVL1 | 15.00 | >= 22 | no |",
     ]
-    return Listing("folder", "train", labels, tuple(examples), ())
 
 
-def test_a_skewed_listing_follows_from_its_seed(benchmark):
-    balance = benchmark("balance")
-    listing = _listing()
-    backwards = Listing("folder", "train", listing.labels, listing.examples[::-1], ())
-    skewed = balance.skewed(listing, 0)
-    ids = [example.id for example in skewed.examples]
-    assert ids == sorted(ids)  # in their order
-    assert {example.id for example in balance.skewed(backwards, 0).examples} == set(ids)
-    counts = np.bincount([example.index for example in skewed.examples])
-    assert sorted(counts) == [3, 4, 6, 8, 12, 16, 23, 32, 45]
-    assert counts.tolist() == balance.counts(9, 0).tolist() != balance.counts(9, 1).tolist()
-    full = int(np.argmax(counts))
-    rare = {each.id for each in skewed.examples if each.index == int(np.argmin(counts))}
-    assert sum(example.index == full for example in skewed.examples) == 45
-    assert rare != {f"class {int(np.argmin(counts))}/{i:03}.mp4" for i in range(3)}  # drawn, not the first
+def test_claims_are_gathered_by_a_file(tmp_path, monkeypatch):
+    monkeypatch.delenv(claims.FILE, raising=False)
+    claims.claim("alone", 1, 2, "nobody")  # goes nowhere
+    file = tmp_path / "claims.jsonl"
+    monkeypatch.setenv(claims.FILE, str(file))
+    claims.claim("a", 1, 2, "b")
+    claims.claim("export, 64 frames", 0.5, 1.0, "openvino", most=0.6)
+    claims.claim("a", 3, 2, "b")
+    assert claims.read(file) == [claims.Claim("a", 3.0, 2.0, "b"), HALF]
+    assert claims.read(tmp_path / "none") == []
 
 
-def test_thirds_are_by_the_number_of_clips(benchmark):
-    kept = np.array([45, 3, 12, 4, 32, 6, 16, 23, 8])
-    accuracy = np.array([0.9, 0.0, 0.5, 0.1, 0.8, 0.2, 0.6, 0.7, 0.4])
-    found = benchmark("balance").thirds(accuracy, kept)
-    assert found == pytest.approx({"rare": 0.1, "middle": 0.5, "frequent": 0.8})
+def results(**parts):
+    made = {"processor": "A processor", "cores": 2, "instructions": ["avx2"], "memory_gib": 8}
+    return {"machine": made, "versions": {"keras": "3.15"}, "scripts": parts}
 
 
-def test_a_table_of_balance(benchmark):
-    of_seed = {"rare": 0.25, "middle": 0.5, "frequent": 0.75, "mean": 0.5}
-    lines = benchmark("balance").table(
-        {"none": [of_seed, of_seed], "balance=sqrt": [of_seed | {"mean": 0.75}, of_seed | {"mean": 0.25}]}
-    )
-    assert lines[1] == "|---|---|---|---|---|---|---|"
-    assert lines[2].startswith("| `none` | 2 | 25.0 (25.0 to 25.0) | 50.0 (50.0 to 50.0) | 75.0 (75.0 to 75.0) |")
-    assert lines[3].endswith("| 50.0 (25.0 to 75.0) | +0.0 (-25.0 to +25.0) |")
+def part(load=0.1, **more):
+    return {"date": "2026-11-26", "quick": False, "load_before": load, "claims": [vars(HALF)], **more}
 
 
-def test_an_answer_that_knows_has_the_share_of_a_rows_frames(benchmark):
-    shown = np.zeros((48, 2), bool)
-    shown[:16, 0] = shown[20:, 1] = True
-    rows = benchmark("several_labels").known_rows(shown, 5, 8, 2)
-    assert rows.T.tolist() == [[1, 0.5, 0, 0, 0], [0, 0.25, 0.75, 1, 1]]
+def test_the_report_says_the_machine_what_failed_and_what_was_busy():
+    text = "\n".join(summary.lines(results(serving=part(), flow=part(1.5, failed="no numba", claims=[], quick=True))))
+    assert text.startswith("A processor, 2 cores, 8 GiB; avx2.\nkeras 3.15.\n\n| claim |")
+    assert "| export, 64 frames | 0.5 s | 1 s | openvino | 0.50 | <= 0.6 | yes |" in text
+    assert "Measured on 2026-11-26." in text
+    assert "- flow.py did not run to its end: no numba" in text
+    assert "- flow.py ran on a busy machine: 1.5 cores were in use before it." in text
+    assert "- flow.py ran in its quick form." in text
+    assert "serving.py" not in text
 
 
-def test_a_table_of_several_labels(benchmark):
-    found = {
-        "multi": {"runs": [{"mean_ap": 0.5}, {"mean_ap": 0.75}], "chance": {"mean_ap": 0.25}, "known": {"mean_ap": 1.0}}
-    }
-    assert benchmark("several_labels").table(found) == [
-        "| labels | mAP of | runs | chance | trained | an answer that knows |",
-        "|---|---|---|---|---|---|",
-        "| multi | videos | 2 | 0.250 | 0.625 (0.500 to 0.750) | 1.000 |",
-    ]
+def test_a_script_that_fails_is_a_line_and_the_rest_stays(tmp_path, monkeypatch):
+    """Run as a user does, with two scripts in the place of the real ones."""
+    home = tmp_path / "benchmarks"
+    home.mkdir()
+    for name in ("claims.py", "summary.py"):
+        (home / name).write_text((ROOT / "benchmarks" / name).read_text(encoding="utf-8"), encoding="utf-8")
+    good = "import claims\nclaims.claim('sound', 1, 2, 'peer', most=0.6)\nprint('measured')\n"
+    (home / "fvd.py").write_text(good, encoding="utf-8")
+    (home / "views.py").write_text("raise SystemExit('no peer here')\n", encoding="utf-8")
+
+    def run(only):
+        command = [sys.executable, str(home / "summary.py"), f"--only={only}", f"--output={tmp_path}/results.json"]
+        environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+        return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
+
+    both = run("views,fvd")
+    assert both.returncode == 1
+    assert "- views.py did not run to its end: no peer here" in both.stdout
+    assert "| sound | 1 s | 2 s | peer | 0.50 | <= 0.6 | yes |" in both.stdout
+    (home / "views.py").write_text(good.replace("sound", "mended"), encoding="utf-8")
+    again = run("views")
+    assert again.returncode == 0, again.stderr
+    kept = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["scripts"]
+    assert [each["claims"][0]["name"] for each in kept.values()] == ["mended", "sound"]
+    assert "did not run" not in again.stdout
+
+
+def test_the_page_is_what_was_measured(tmp_path):
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    assert summary.refreshed(page) == page, "make docs"
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(results(serving=part())), encoding="utf-8")
+    text = summary.refreshed(f"a\n{summary.BEGIN}\nold\n{summary.END} b", file)
+    assert text == "\n".join([f"a\n{summary.BEGIN}", *summary.lines(results(serving=part())), f"{summary.END} b"])
+
+
+@pytest.mark.parametrize("script", summary.SCRIPTS)
+def test_each_script_claims_something(script):
+    """And its quick form is one of its flags."""
+    text = (ROOT / f"benchmarks/{script}.py").read_text(encoding="utf-8")
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    assert any(getattr(call.func, "id", "") == "claim" for call in calls)
+    flags = {call.args[0].value for call in calls if ast.unparse(call.func).startswith("flags.DEFINE_")}
+    assert {flag.lstrip("-").partition("=")[0] for flag in summary.SCRIPTS[script] or []} <= flags

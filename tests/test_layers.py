@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
     {"version", "errors", "paths", "backend", "precision", "probabilities", "markup"},
-    {"on_first_use", "jpeg", "average_precision", "time_steps"},
+    {"on_first_use", "jpeg", "average_precision", "time_steps", "prediction_logs", "reading_ahead"},
     {"specs", "locks", "stored", "atomic", "progress", "pipelines"},
     {"models", "recipes", "threshold_files"},
     {"facts", "recipe_files"},
@@ -21,8 +21,8 @@ FLOORS = (
     {"data", "runs"},
     {"builders", "inputs", "network_cards", "optimize"},
     {"applications", "predictions"},
-    {"networks", "beforehand"},
-    {"inference", "training", "client"},
+    {"networks", "beforehand", "runtimes"},
+    {"inference", "training", "client", "serving"},
     {"evaluation", "export", "features", "frechet"},
     {"learning"},
     {"cli"},
@@ -33,7 +33,13 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 # What only some modules may import at all, wherever the import stands.
 RESERVED = {
     # `features` for its tf.data loader alone.
-    "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "features", "client"},
+    "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "features"}
+    | {"client", "serving", "runtimes"},
+    "openvino": {"runtimes", "export"},
+    "onnx": {"export"},
+    "tf2onnx": {"export"},
+    "onnxruntime": {"export"},
+    "ai_edge_litert": {"export"},
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
@@ -42,6 +48,7 @@ RESERVED = {
     "requests": {"weights", "client"},
     "matplotlib": {"charts"},
     "sklearn": {"evaluation"},
+    "kserve": {"serving"},
 }
 
 
@@ -158,7 +165,8 @@ def _is_text(call):
 def test_heavy_packages_are_imported_where_they_are_used():
     """At the top of no module, but for TensorFlow in the packages that are TensorFlow's: nobody pays for the rest."""
     tensorflows = {PACKAGE / name for name in ("records", "data", "training", "evaluation", "export")}
-    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "flow/kernels.py"}:  # itself imported where it is used
+    compiled = {PACKAGE / f"flow/{name}.py" for name in ("kernel_cache", "kernels", "lanes", "sweeps")}
+    for path in set(PACKAGE.rglob("*.py")) - compiled:  # themselves imported where they are used
         heavy = {*RESERVED, "tqdm", "filelock"} - ({"tensorflow"} if path.parent in tensorflows else set())
         for node in ast.parse(path.read_text()).body:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
@@ -209,7 +217,6 @@ COVERED_BY = {
     "backend": "cli/test_quiet.py",
     "beforehand": "inference/test_classifier.py",
     "charts": "evaluation/test_evaluation.py",
-    "client": "export/test_serving.py",
     "errors": "data/test_pipeline.py",
     "jpeg": "records/test_sequence_example.py",
     "locks": "training/test_resuming.py",
@@ -229,6 +236,7 @@ COVERED_BY = {
     "cli/columns": "cli/test_models.py",
     "cli/export": "export/test_saving.py",
     "cli/records": "cli/test_failures.py",
+    "cli/serve": "serving/test_kserve_server.py",
     "cli/show": "cli/test_cli.py",
     "cli/train": "training/test_finetuning.py",
     "cli/videos": "cli/test_cli.py",
@@ -246,11 +254,15 @@ COVERED_BY = {
     "evaluation/scoring": "evaluation/test_evaluation.py",
     "evaluation/truths": "evaluation/test_label_evaluation.py",
     "export/archive": "export/test_saving.py",
+    "export/exported_networks": "export/test_saving.py",
+    "export/format_reader": "export/test_runtime_files.py",
     "export/image_headers": "export/test_hostile_requests.py",
     "export/preprocessing": "export/test_signatures.py",
     "export/request_checks": "export/test_hostile_requests.py",
     "export/server_files": "export/test_saving.py",
+    "export/version_folder": "export/test_saving.py",
     "export/warmup": "export/test_signatures.py",
+    "flow/kernel_cache": "flow/test_engine.py",
     "flow/kernels": "flow/test_engine.py",
     "flow/opencv": "flow/test_layer.py",
     "inference/classification": "inference/test_classifier.py",

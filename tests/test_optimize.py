@@ -161,3 +161,10 @@ def test_what_is_no_functional_model_is_refused():
         keras_i3d.optimize_for_inference("rgb")
     with pytest.raises(TypeError, match="Received: <Sequential"):
         keras_i3d.optimize_for_inference(keras.Sequential([keras.Input((9, 32, 32, 3)), keras.layers.ReLU()]))
+
+
+def test_an_operation_between_layers_stays():
+    model = lived_in(keras_i3d.I3D(**SMALL, input_shape=(9, 32, 32, 3)))
+    cut = keras.Model(model.input, keras.ops.mean(model.get_layer("Mixed_4b").output, axis=(2, 3)))
+    x = clip(1, 9, 32, 32, 3)
+    assert deviation(keras_i3d.optimize_for_inference(cut)(x), cut(x)) < 1e-5

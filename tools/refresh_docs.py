@@ -1,10 +1,11 @@
-"""Makes the tables of networks in README.md and docs/networks.md again, and that of presets in docs/features.md.
+"""Makes the tables of README.md and of docs (networks, features, performance) again, each from its source.
 
 python tools/refresh_docs.py
 """
 
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -12,10 +13,14 @@ from keras_i3d import atomic, network_cards  # noqa: E402
 from keras_i3d.features import presets  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import summary  # noqa: E402
+
 PAGES = {
     "README.md": network_cards.refreshed,
     "docs/networks.md": network_cards.refreshed,
     "docs/features.md": presets.refreshed,
+    "docs/performance.md": summary.refreshed,
 }
 
 

@@ -9,6 +9,7 @@
   keras-i3d evaluate ...          accuracy of one or both streams by a named protocol, and a report
   keras-i3d fvd REAL GENERATED    Frechet video distance of two sets of videos by a named protocol
   keras-i3d export ...            one or both streams as a SavedModel for TensorFlow Serving
+  keras-i3d serve DIR...          serves such a model on this machine, without docker
   keras-i3d ask SERVER VIDEO...   labels from a server that has such a model
   keras-i3d models [NAME]         the networks that there are, or all about one
   keras-i3d version               prints the version
@@ -29,13 +30,16 @@ import sys
 from absl import flags
 
 from keras_i3d import backend, errors, paths
-from keras_i3d.cli import failures, quiet
+from keras_i3d.cli import failures, quiet, unneeded_imports
 from keras_i3d.version import __version__
 
 # Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
 # None imports Keras, TensorFlow or NumPy before `main` is called: help and mistakes are answered at once.
-VERBS = (*("classify", "features", "learn", "records", "show", "train", "evaluate", "fvd", "export", "ask", "models"),)
-TAKE_FILES = ("classify", "features", "show", "ask", "fvd")
+VERBS = (
+    *("classify", "features", "learn", "records", "show", "train"),
+    *("evaluate", "fvd", "export", "serve", "ask", "models"),
+)
+TAKE_FILES = ("classify", "features", "show", "serve", "ask", "fvd")
 VERBOSE = "--verbose (default: off) shows the traceback of an error, and what TensorFlow prints when it starts."
 
 
@@ -120,6 +124,7 @@ def _run(verb, words):
     _expand_paths(module.FLAGS)
     if not module.FLAGS.verbose:
         quiet.install()
+    unneeded_imports.install()
     with errors.worded(lambda text: failures.as_flags(text, verb, module.FLAGS)):
         status = module.main(arguments)
     try:

@@ -1,4 +1,4 @@
-"""keras-i3d ask SERVER VIDEO...: labels of videos from a TensorFlow Serving server that has an export of `export`.
+"""keras-i3d ask SERVER VIDEO...: labels of videos from a server that has an export of `export`.
 
 SERVER is HOST:PORT for gRPC, which needs pip install 'keras-i3d[serving]', or http://HOST:PORT for REST.
 
@@ -6,6 +6,8 @@ SERVER is HOST:PORT for gRPC, which needs pip install 'keras-i3d[serving]', or h
   --version=N                 version of the model; default: the latest
   --signature=NAME            one whose input is `frames` as JPEGs; default: the export's own, of all its streams
   --fps=N --short_side=N      frames per second, and pixels of the shorter side; default: what the export takes
+  --quality=N                 of the JPEGs, 1 to 100; default: 95
+  --clip_frames=N             frames of a request, if the export takes any number; default: all of the video
   --top=N                     how many classes to print; default: 5, and of networks for several labels a video all
                               above their thresholds
   --seconds=S                 how long to wait for an answer; default: 300
@@ -13,8 +15,11 @@ SERVER is HOST:PORT for gRPC, which needs pip install 'keras-i3d[serving]', or h
 A video that is longer than a request goes as clips, one after the other, the last one up to its end, and the logits of
 all are averaged. A shorter one is repeated, and the output says so.
 
+TensorFlow Serving takes requests of up to 2 GB by gRPC; a server or proxy that sets no limit takes 4 MB.
+
 Examples:
   sh models/serve.sh          starts the server by docker; `keras-i3d export --output=models/i3d` wrote it
+  keras-i3d serve models/i3d  starts one without docker, for REST
   keras-i3d ask localhost:8500 clip.mp4
   keras-i3d ask http://localhost:8501 clip.mp4
 """
@@ -31,6 +36,8 @@ flags.DEFINE_integer("version", None, "", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string("signature", None, "", FLAGS)
 flags.DEFINE_float("fps", None, "", lower_bound=0.01, flag_values=FLAGS)
 flags.DEFINE_integer("short_side", None, "", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("quality", 95, "", lower_bound=1, upper_bound=100, flag_values=FLAGS)
+flags.DEFINE_integer("clip_frames", None, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("top", None, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_float("seconds", 300, "", lower_bound=0.01, flag_values=FLAGS)
 
@@ -43,7 +50,9 @@ def main(arguments):
 
     address, *videos = arguments
     server = client.connect(address, FLAGS.model, FLAGS.version, FLAGS.seconds)
-    model = client.Model(server, FLAGS.signature, FLAGS.fps, FLAGS.short_side)
+    model = client.Model(
+        server, FLAGS.signature, FLAGS.fps, FLAGS.short_side, quality=FLAGS.quality, clip_frames=FLAGS.clip_frames
+    )
     failed = 0
     for video in videos:
         try:

@@ -14,6 +14,8 @@
   --flow_method=tvl1|opencv|dis    tvl1 is what the published weights were trained on; opencv is its slow reference; dis
                               is faster and something else; default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
+  --runtime=auto|tensorflow|openvino    what runs the networks; auto: the one that measures faster here, if OpenVINO is
+                              installed; default: auto
   --chunk_frames=N            frames that go through a network at once: fewer take less memory; default: 512
   --max_seconds=S             how long a video may last, because a small file may claim any length; default: 14400
   --accept_licence            takes weights whose licence forbids commercial use; default: off
@@ -42,6 +44,7 @@ flags.DEFINE_string("thresholds", None, "", FLAGS)
 flags.DEFINE_integer("top", None, "", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
 flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
+flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
 flags.DEFINE_bool("accept_licence", False, "", FLAGS)
@@ -100,6 +103,7 @@ def _classifier(found):
             max_seconds=FLAGS.max_seconds,
             accept_licence=FLAGS.accept_licence,
             thresholds=FLAGS.thresholds,
+            runtime=FLAGS.runtime,
         )
     except Exception as error:
         for video, problem in found if FLAGS.json else ():

@@ -20,6 +20,8 @@
   --views_at_once=N           views that go through a network at once; default: 4
   --chunk_frames=N            frames of a whole video that do: fewer take less memory, and give the same result;
                               default: 512
+  --runtime=auto|tensorflow|openvino    what runs the networks; auto: the one that measures faster here, if OpenVINO is
+                              installed; default: auto
   --labels=NAME|FILE          for third-party records, which bring no list; default: the records' own
   --accept_licence            takes weights whose licence forbids commercial use; default: off
   --errors=raise|count        stop at a damaged record, or drop and count it; default: raise
@@ -54,6 +56,7 @@ flags.DEFINE_integer("size", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("clip_frames", None, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("views_at_once", 4, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", 1, flag_values=FLAGS)
+flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
 flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
@@ -91,6 +94,7 @@ def main(arguments):
             chunk_frames=FLAGS.chunk_frames,
             progress=True,
             accept_licence=FLAGS.accept_licence,
+            runtime=FLAGS.runtime,
             **settings,
         )
     print(result)

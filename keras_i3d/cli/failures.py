@@ -23,6 +23,7 @@ LESS_MEMORY = {
     "classify": "Lower --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
     "features": "Lower --batch_size=, --chunk_frames= or --workers=, or take one stream (--streams=rgb).",
     "records": "Lower --workers= or --short_side=.",
+    "serve": "Serve one version of one model, or export with fewer --frames=.",
     "ask": "Lower --short_side=, or ask about a shorter video.",
     "show": "Lower --seconds=, or show another record.",
     "train": "Lower --set=batch_size=, or raise --set=accumulate= to split a batch; --set=remat=true keeps less; "

@@ -43,6 +43,8 @@ How they are computed:
   --batch_size=N              windows that go through a network at once; default: 8
   --chunk_frames=N            frames that do, where one pass sees them all; default: 512
   --max_seconds=S             how long a video may last, because a small file may claim any length; default: 14400
+  --runtime=auto|tensorflow|openvino    what runs the networks; auto: the one that measures faster here, if OpenVINO is
+                              installed; default: auto
   --shard=I/N                 the I-th of N commands that share the videos; default: all of them
   --workers=N                 local processes, by Apache Beam; default: this one alone, or 2 of a DirectRunner
   --runner=NAME               a Beam runner; its flags follow after --; default: none
@@ -90,13 +92,14 @@ flags.DEFINE_multi_string("set", [], "", FLAGS)
 flags.DEFINE_integer("batch_size", 8, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("chunk_frames", 512, "", 1, flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
+flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
 flags.DEFINE_string("shard", None, "", FLAGS)
 flags.DEFINE_string("runner", None, "", FLAGS)
 flags.DEFINE_integer("workers", None, "", 1, flag_values=FLAGS)
 
 # Flags that are called like the argument that they are; only those that are given are passed on.
 SAME = ("model", "rgb", "flow", "both", "endpoint", "step", "tail", "resize", "crop", "pool", "flow_method")
-SAME += ("precision", "format", "files", "axes")
+SAME += ("precision", "format", "files", "axes", "runtime")
 
 
 def main(arguments):

@@ -8,7 +8,7 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_i3d import atomic, beforehand, facts, networks, paths, runs, threshold_files
+from keras_i3d import atomic, beforehand, facts, networks, paths, runs, runtimes, threshold_files
 from keras_i3d.data import record_files
 from keras_i3d.errors import notice
 from keras_i3d.evaluation import measuring, protocols, truths
@@ -47,6 +47,7 @@ def evaluate(
     views_at_once=VIEWS_AT_ONCE,
     progress=False,
     accept_licence=None,
+    runtime=None,
 ):
     """Evaluates one or more streams, and their fusion, on a split of records.
 
@@ -80,6 +81,7 @@ def evaluate(
         views_at_once: views that go through a network at once.
         progress: whether to show how far each stream is, in videos.
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
+        runtime: what runs the networks, as for `compile_for`.
 
     Returns:
         An Evaluation; `print` it.
@@ -92,6 +94,7 @@ def evaluate(
         keras_i3d.WeightsError: weights that cannot be fetched, verified or matched.
         ImportError: a package that the fusion or the report needs is not installed; the message has the install line.
     """
+    runtime = runtimes.chosen(runtime)
     protocol = protocols.parse(protocol)
     if protocol.clips is None:
         chunks.check_length(chunk_frames, FAMILIES.values())  # before weights are fetched
@@ -110,7 +113,7 @@ def evaluate(
         thresholds = threshold_files.given(thresholds, names)
     _check_classes(models, names, accept_licence)
     settings = {"size": size, "clip_frames": clip_frames, "chunk_frames": chunk_frames, "errors": errors}
-    settings["accept_licence"] = accept_licence
+    settings |= {"accept_licence": accept_licence, "runtime": runtime}
     streams = [Stream(name, model, names, source, protocol, **settings) for name, model in models.items()]
     activation = networks.one_value({stream.name: stream.activation for stream in streams}, "activation")
     known = {} if source.labelling == "single" else truths.read(source, len(names))

@@ -5,14 +5,13 @@ import itertools
 
 import numpy as np
 
-from keras_i3d import networks, time_steps
+from keras_i3d import networks, runtimes, time_steps
 from keras_i3d.data import pipeline
 from keras_i3d.errors import notice
 from keras_i3d.evaluation import truths
 from keras_i3d.evaluation.reading_errors import readable_errors
 from keras_i3d.facts import SIGMOID
 from keras_i3d.inference import chunks
-from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.probabilities import averaged, check
 from keras_i3d.progress import Bar
 from keras_i3d.records.manifest import check_same
@@ -44,9 +43,21 @@ class Stream:
     """One network, and how it sees the records."""
 
     def __init__(
-        self, name, weights, labels, source, protocol, size, clip_frames, chunk_frames, errors, accept_licence
+        self,
+        name,
+        weights,
+        labels,
+        source,
+        protocol,
+        size,
+        clip_frames,
+        chunk_frames,
+        errors,
+        accept_licence,
+        runtime,
     ):
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
+        self.runtime = runtime
         self.damage = {}
         network = networks.load(weights, name if name in INPUT_CHANNELS else None, accept_licence=accept_licence)
         self.network, self.stream, self.origin = network, network.stream, network.origin
@@ -133,7 +144,7 @@ class Stream:
             errors=self.errors,
             with_ids=True,
         )
-        model = optimize_for_inference(self.network.to_logits() if views else self.network.to_rows())
+        model = runtimes.compiled(self.network.to_logits() if views else self.network.to_rows(), self.runtime)
         whole = self.network.family, self.chunk_frames, self.network.to_answer()
         bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
         with bar, readable_errors():

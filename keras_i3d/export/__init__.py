@@ -1,6 +1,7 @@
-"""A trained stream, or both, as a SavedModel for TensorFlow Serving and whatever else reads one."""
+"""Trained networks, one stream or both, as files that others run: a SavedModel, or one of OpenVINO, ONNX or LiteRT."""
 
 from keras_i3d.errors import ExportError
+from keras_i3d.export.runtime_files import RuntimeExport, runtime_file
 from keras_i3d.export.saving import Export, saved_model
 
-__all__ = ["Export", "ExportError", "saved_model"]
+__all__ = ["Export", "ExportError", "RuntimeExport", "runtime_file", "saved_model"]

@@ -1,22 +1,15 @@
 """`assets.extra/tf_serving_warmup_requests`: what TensorFlow Serving runs before it takes requests.
 
-A TFRecord of PredictionLog messages. The few fields that are needed are written by hand, as protocol buffers are on the
-wire: the package that has these messages, tensorflow-serving-api, is then needed by clients alone.
+A TFRecord of the messages of `prediction_logs`.
 """
 
 import numpy as np
 import tensorflow as tf
 
+from keras_i3d import prediction_logs
 from keras_i3d.export import signatures
 
-FILE = "tf_serving_warmup_requests"
 SIZE_OF_RAW = (240, 320)  # height, width: what cameras and data sets often have
-
-# Field numbers of tensorflow_serving/apis: prediction_log.proto, predict.proto, model.proto.
-PREDICT_LOG, REQUEST = 6, 1
-MODEL_SPEC, INPUTS = 1, 2
-NAME, SIGNATURE_NAME = 1, 3
-KEY, VALUE = 1, 2  # of a map's entry
 
 
 def requests(functions, contract, frames):
@@ -66,22 +59,5 @@ def write(path, model, inputs):
     """
     with tf.io.TFRecordWriter(str(path)) as file:
         for signature, tensors in inputs.items():
-            spec = _field(NAME, model.encode()) + _field(SIGNATURE_NAME, signature.encode())
-            request = _field(MODEL_SPEC, spec)
-            for name, tensor in sorted(tensors.items()):
-                entry = _field(KEY, name.encode()) + _field(VALUE, tensor.SerializeToString(deterministic=True))
-                request += _field(INPUTS, entry)
-            file.write(_field(PREDICT_LOG, _field(REQUEST, request)))
-
-
-def _field(number, content):
-    """A length-delimited field on the wire."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value):
-    result = b""
-    while value > 127:
-        result += bytes([value & 127 | 128])
-        value >>= 7
-    return result + bytes([value])
+            content = {name: tensor.SerializeToString(deterministic=True) for name, tensor in tensors.items()}
+            file.write(prediction_logs.encode(model, signature, content))

@@ -5,8 +5,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import queue
-import threading
 
 import numpy as np
 
@@ -207,44 +205,3 @@ def _opened(content, name):
     file = io.BytesIO(content)
     file.name = name
     return file
-
-
-def ahead(items, size):
-    """Yields what an iterator gives, which a thread of its own asks for up to `size` items ahead, but for None.
-
-    The thread ends with the generator, also where that is closed before its end; the iterator is closed in it.
-    """
-    given, stopped = queue.Queue(size), threading.Event()
-
-    def put(item):
-        """Returns whether it is still wanted."""
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                given.put(item, timeout=0.1)
-                return True
-        return False
-
-    def run():
-        error = None
-        try:
-            with contextlib.closing(items):
-                for item in items:
-                    if stopped.is_set() or (item is not None and not put((item, None))):
-                        break
-        except BaseException as raised:  # whoever reads raises it
-            error = raised
-        put((None, error or StopIteration()))
-
-    thread = threading.Thread(target=run, name="keras_i3d-features", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = given.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_i3d import beforehand, builders, networks, version
+from keras_i3d import beforehand, builders, networks, runtimes, version
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.features import feeding, windowing
 from keras_i3d.features.feeding import Feed
@@ -18,8 +18,8 @@ from keras_i3d.features.video_features import VideoFeatures
 from keras_i3d.flow import METHODS, TVL1Params
 from keras_i3d.inference import chunks
 from keras_i3d.models import families, receptive_fields
-from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
+from keras_i3d.reading_ahead import ahead
 from keras_i3d.specs import BOTH, FLOW_METHODS, INPUT_CHANNELS
 from keras_i3d.video import MAX_SECONDS, damage
 from keras_i3d.weights import by_name, download, registry
@@ -54,6 +54,7 @@ class Extractor:
         attempts: connections to try if weights have to be fetched.
         max_seconds: seconds that a video may last, as for `video.Reader`.
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
+        runtime: what runs the networks, as for `compile_for`.
 
     Attributes:
         layout: the Layout.
@@ -81,7 +82,9 @@ class Extractor:
         attempts=download.ATTEMPTS,
         max_seconds=MAX_SECONDS,
         accept_licence=None,
+        runtime=None,
     ):
+        runtime = runtimes.chosen(runtime)
         layout = Layout() if layout is None else layout
         self.layout, self.batch_size = layout, batch_size
         self.chunk_frames, self.max_seconds = chunk_frames, max_seconds
@@ -111,7 +114,8 @@ class Extractor:
             METHODS[self.flow_method](TVL1Params())
         self._layers = {stream: _layer(layout, network) for stream, network in self.networks.items()}
         self._intakes = {stream: self._intake(stream) for stream in layout.streams}
-        self._models = {s: _rows_model(layout, network, self._layers[s]) for s, network in self.networks.items()}
+        rows = {s: _rows_model(layout, network, self._layers[s]) for s, network in self.networks.items()}
+        self._models = {s: runtimes.compiled(model, runtime) for s, model in rows.items()}
         self.notes = self._notes()
 
     def __call__(self, video):
@@ -151,7 +155,7 @@ class Extractor:
         )
         rows = collections.defaultdict(list)  # {(number of the video, stream, crop): rows}
         ended, failed = collections.deque(), set()
-        for item in feeding.ahead(feed(videos), 1 if self.layout.dense else AHEAD):
+        for item in ahead(feed(videos), 1 if self.layout.dense else AHEAD):
             if isinstance(item, feeding.End):
                 ended.append(item)
             else:
@@ -415,9 +419,8 @@ def _layer(layout, network):
 
 
 def _rows_model(layout, network, layer):
-    """A model for inference alone: clips (B, T, H, W, C) to float32 rows, (B, ...) or (B, rows, ...)."""
+    """A model of clips (B, T, H, W, C) to float32 rows, (B, ...) or (B, rows, ...)."""
     model = network.to_head() if layout.endpoint is None and not layout.dense else network.up_to(layer)
-    model = optimize_for_inference(model)
     x = ops.cast(model.output, "float32")
     if layout.endpoint is None and not layout.dense and network.family.answer == "last":
         x = x[:, -1:]

@@ -1,13 +1,14 @@
 """Optical flow, the input of the flow stream: by TV-L1, as its weights were trained on, and by other methods."""
 
 from keras_i3d import on_first_use
-from keras_i3d.flow.engine import TVL1Params
+from keras_i3d.flow.engine import QUALITIES, TVL1Params
 from keras_i3d.flow.pairs import METHODS, compute, stream, tvl1
 from keras_i3d.flow.quantize import dequantize_flow, quantize_flow
 from keras_i3d.flow.stacks import bidirectional, stack, stack_along_trajectories, subtract_mean
 
 __all__ = [
     "METHODS",
+    "QUALITIES",
     "TVL1",
     "TVL1Params",
     "bidirectional",

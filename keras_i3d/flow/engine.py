@@ -21,6 +21,20 @@ from keras_i3d.errors import check_rules, missing_package, notice
 _SMALLEST = 16  # a pyramid level with a shorter side is left out
 _GREY = np.array([9798, 19235, 3735], np.uint32)  # 0.299, 0.587, 0.114 of 2**15
 
+# Settings of the engine and of `flow.TVL1` that give up accuracy for time; what each costs is in docs/flow.md.
+QUALITIES = {
+    "opencv": {"nscales": 5, "scale_step": 0.8, "warps": 5, "epsilon": 0.01},
+    "fast": {"nscales": 4, "scale_step": 0.5, "warps": 3, "epsilon": 0.01},
+    "fastest": {"nscales": 4, "scale_step": 0.5, "warps": 2, "epsilon": 0.02},
+}
+
+
+def check_quality(quality):
+    """Returns `quality` if it is a key of QUALITIES, else raises ValueError."""
+    if quality not in QUALITIES:
+        raise ValueError(f"quality must be one of {', '.join(QUALITIES)}. Received: quality={quality!r}.")
+    return quality
+
 
 @dataclasses.dataclass(frozen=True)
 class TVL1Params:
@@ -39,6 +53,11 @@ class TVL1Params:
     outer_iterations: int = 10  # medians a warp
     scale_step: float = 0.8  # size of a level relative to the next finer one
     median: int = 5  # 5 for a median of 5 x 5, 1 for none
+
+    @classmethod
+    def of_quality(cls, quality):
+        """The parameters of "opencv", the defaults, or of "fast" or "fastest", which give up accuracy for time."""
+        return cls(**QUALITIES[check_quality(quality)])
 
     def __post_init__(self):
         rules = (
@@ -103,17 +122,18 @@ class _Solver:
     """Flow between frames of one shape, in buffers that it allocates once; one thread at a time."""
 
     def __init__(self, shape, params, compiled):
-        self.kernels = compiled
+        self.kernels, self.sweeps = compiled
         self.params = params
         self.sizes = _pyramid(shape, params)
-        h, w = shape
-        self.first, self.second, self.u, self.v = ([_plane(*size) for size in self.sizes] for _ in range(4))
-        self.dual = [_plane(h, w) for _ in range(4)]
-        self.data = [_plane(h, w) for _ in range(4)]
-        self.aprons = [_zeros(compiled.apron_size(h, w)) for _ in range(3)]
-        line = w + compiled.LANES
-        self.sampling = _zeros(2, line), _zeros(5 * compiled.RUN), _zeros(5 * compiled.RUN), _zeros(3, line)
-        self.filtering = _plane(h, w), _zeros(5, w + 4)
+        size = self._plane_size(*shape)
+        self.first, self.second = ([_zeros(self._plane_size(*each)) for each in self.sizes] for _ in range(2))
+        planes = _planes(17, size)
+        self.states = planes[:6], planes[6:12]  # flow and dual variables, before and after a warp by turns
+        self.data, self.copy = planes[12:16], planes[16]
+        self.aprons = _planes(3, self.kernels.apron_size(*shape))
+        line = self._pitch(shape[1]) + self.kernels.LANES  # vectors may start anywhere in a row
+        self.shifts, self.columns = _planes(2, line), _planes(5, line)
+        self.edges = [_edges(w, self._pitch(w) + self.kernels.LANES) for _, w in self.sizes]
 
     def __call__(self, previous, following):
         """(H, W) grey, uint8 or float32 in [0, 255], twice -> float32 (H, W, 2)."""
@@ -121,56 +141,91 @@ class _Solver:
             return _zeros(*previous.shape, 2)  # what the iterations would find
         for frame, levels in ((previous, self.first), (following, self.second)):
             self._shrink(frame, levels)
-        self.u[-1][:] = self.v[-1][:] = 0
-        step = self.params.scale_step
+        taken = 0
         for level in reversed(range(len(self.sizes))):
-            self._solve(level)
-            if level > 0:
-                for field in (self.u, self.v):
-                    self._resize(field, level, level - 1)
-                    field[level - 1] *= np.float32(1 / step)
-        return np.stack([_inside(self.u[0], *self.sizes[0]), _inside(self.v[0], *self.sizes[0])], axis=-1)
+            taken = self._solve(level, taken)
+        return np.stack([_inside(field, *self.sizes[0]) for field in self.states[0][:2]], axis=-1)
+
+    def _pitch(self, w):
+        return int(self.kernels.pitch_of(w))
+
+    def _plane_size(self, h, w):
+        return (h + 2) * self._pitch(w)
 
     def _shrink(self, frame, levels):
         _inside(levels[0], *frame.shape)[:] = frame
         for level in range(1, len(levels)):
-            self._resize(levels, level - 1, level)
+            self._resize(levels[level - 1], level - 1, levels[level], level)
 
-    def _resize(self, levels, source, target):
-        size, new = self.sizes[source], self.sizes[target]
-        shrinks = (1 / self.params.scale_step,) * 2
-        step = shrinks if target > source else (size[0] / new[0], size[1] / new[1])
-        self.kernels.resize(levels[source], *size, levels[target], *new, *step)
+    def _resize(self, plane, source, new_plane, target, factor=1.0):
+        (h, w), (rows, columns) = self.sizes[source], self.sizes[target]
+        step = (1 / self.params.scale_step,) * 2 if target > source else (h / rows, w / columns)
+        sizes = h, w, self._pitch(w), new_plane, rows, columns, self._pitch(columns)
+        self.kernels.resize(plane, *sizes, *step, np.float32(factor))
 
-    def _solve(self, level):
-        """Refines the flow of one level in place."""
+    def _solve(self, level, taken):
+        """Makes the flow of a level from that of the coarser one in the first state, and puts it there.
+
+        Takes and returns how many iterations the last warp took, which are about those of the next.
+        """
         kernels, params, (h, w) = self.kernels, self.params, self.sizes[level]
-        flow = (self.u[level], self.v[level])
-        dual = tuple(buffer[: len(flow[0])] for buffer in self.dual)
-        data = tuple(buffer[: len(flow[0])] for buffer in self.data)
-        aprons = tuple(buffer[: kernels.apron_size(h, w)] for buffer in self.aprons)
-        for buffer in (*dual, *data, *aprons):
-            buffer[:] = 0
-        kernels.gradient(self.second[level], h, w, aprons)
-        steps = np.array([params.lambda_ * params.theta, params.theta, params.tau / params.theta], np.float32)
+        pitch, size = self._pitch(w), self._plane_size(h, w)
+        coarser, state = self.states
+        if level + 1 < len(self.sizes):
+            for field, finer in zip(coarser[:2], state):
+                self._resize(field, level + 1, finer, level, 1 / params.scale_step)
+        else:
+            for field in state[:2]:
+                field[:size] = 0
+        # The padding of the rest is written before it is read, or with zeros.
+        for plane in (*state[2:], *self.data[:2]):
+            plane[:size] = 0
+        for plane in coarser[2:]:
+            plane[:pitch] = 0
+        aprons = _cut(self.aprons, kernels.apron_size(h, w))
+        kernels.gradient(self.second[level], h, w, pitch, aprons)
+        data, copy, (column, in_image, has_right) = _cut(self.data, size), self.copy[:size], self.edges[level]
+        filtering = w, copy, self.columns, in_image
+        steps = tuple(np.array([params.lambda_ * params.theta, params.theta, params.tau / params.theta], np.float32))
         tolerance = float(params.epsilon**2 * h * w)
         rounds = params.outer_iterations, params.inner_iterations, params.median > 1
+        source, target = state, coarser
         for _ in range(params.warps):
-            kernels.warp(self.first[level], aprons, h, w, flow, data, *self.sampling)
-            kernels.minimise(h, w, flow, dual, data, *self.filtering, *steps, tolerance, *rounds)
+            flow = _cut(source[:2], size)
+            kernels.warp(self.first[level], aprons, h, w, pitch, flow, data, column, in_image, self.shifts)
+            states = _cut(source, size), _cut(target, size)
+            taken = self.sweeps.minimise(h, pitch, *states, data, has_right, filtering, steps, tolerance, rounds, taken)
+            source, target = target, source
+        self.states = source, target
+        return taken
 
 
 def _zeros(*shape):
     return np.zeros(shape, np.float32)
 
 
-def _plane(h, w):
-    return _zeros((h + 2) * (w + 1))
+def _planes(count, size):
+    """Flat arrays for planes, each at the start of a cache line and none at the same place of a page as the next."""
+    line, page = 16, 1024  # float32
+    stride = -(-size // page) * page + 9 * line
+    whole = _zeros(count * stride + line)
+    start = -(whole.ctypes.data // whole.itemsize) % line
+    return tuple(whole[at : at + size] for at in range(start, start + count * stride, stride))
+
+
+def _cut(planes, size):
+    return tuple(plane[:size] for plane in planes)
 
 
 def _inside(plane, h, w):
     """The (h, w) field of a plane, see `kernels`."""
-    return plane.reshape(h + 2, w + 1)[1:-1, :-1]
+    return plane.reshape(h + 2, -1)[1:-1, :w]
+
+
+def _edges(w, length):
+    """Rows with their padding: the column, 1 in the image and 0 behind it, and 1 in all its columns but the last."""
+    column = np.arange(length, dtype=np.float32)
+    return column, np.float32(column < w), np.float32(column < w - 1)
 
 
 def _pyramid(shape, params):
@@ -196,13 +251,13 @@ def _kernels():
 @functools.cache
 def _load_kernels():
     try:
-        from keras_i3d.flow import kernels
+        from keras_i3d.flow import kernels, sweeps
     except ImportError as error:
         raise missing_package("numba", "numba", 'Flow with method="tvl1"') from error
     black = _zeros(2 * _SMALLEST, 2 * _SMALLEST)
     with _announced(kernels):
-        _Solver(black.shape, TVL1Params(), kernels)(black, black + 1)  # two levels: every kernel is called
-    return kernels
+        _Solver(black.shape, TVL1Params(), (kernels, sweeps))(black, black + 1)  # two levels: every kernel is called
+    return kernels, sweeps
 
 
 def _announced(compiled):
@@ -215,7 +270,7 @@ def _announced(compiled):
         def on_start(self, _):
             if not self.made:
                 often = "once" if compiled.is_kept() else "each time, until NUMBA_CACHE_DIR is a folder to keep them in"
-                notice(f"compiling the TV-L1 kernels (about 5 s, {often})")
+                notice(f"compiling the TV-L1 kernels (about 7 s, {often})")
             self.made = True
 
         def on_end(self, _):

@@ -24,7 +24,7 @@ METHODS = {
 }
 
 
-def compute(frames, method="tvl1", params=None, workers=None, progress=False):
+def compute(frames, method="tvl1", params=None, workers=None, progress=False, quality="opencv"):
     """Computes the optical flow of a clip.
 
     Args:
@@ -35,6 +35,7 @@ def compute(frames, method="tvl1", params=None, workers=None, progress=False):
         params: a `TVL1Params`; OpenCV's defaults if None. Not for "dis".
         workers: frame pairs computed at once; by default one for each core this process may use.
         progress: whether to show how many pairs are done.
+        quality: "opencv", or "fast" or "fastest", which give up accuracy for time: presets of params, not for "dis".
 
     Returns:
         float32 (T - 1, H, W, 2): dx, dy in pixels per frame, unclipped. The scene at (x, y) of a frame is found
@@ -57,26 +58,26 @@ def compute(frames, method="tvl1", params=None, workers=None, progress=False):
     if len(frames) < 2:
         raise ValueError(f"Flow needs at least 2 frames. Received: {len(frames)}.")
     with Bar(f"flow ({method})", len(frames) - 1, "pairs", shown=progress) as bar:
-        return np.stack(list(bar.over(stream(frames, method, params, workers))))
+        return np.stack(list(bar.over(stream(frames, method, params, workers, quality))))
 
 
-def tvl1(frames, params=None, workers=None, progress=False):
+def tvl1(frames, params=None, workers=None, progress=False, quality="opencv"):
     """Computes the optical flow of a clip by TV-L1, with the package's own engine: `compute` with method="tvl1".
 
     Args, returns, errors: as for `compute`.
     """
-    return compute(frames, "tvl1", params, workers, progress)
+    return compute(frames, "tvl1", params, workers, progress, quality)
 
 
-def stream(frames, method="tvl1", params=None, workers=None):
+def stream(frames, method="tvl1", params=None, workers=None, quality="opencv"):
     """Yields the flow from each frame of an iterable to the next, in order, in bounded memory.
 
-    At most two pairs a worker are read ahead. With "tvl1" a worker holds about 92 bytes a pixel of the frame, and each
+    At most two pairs a worker are read ahead. With "tvl1" a worker holds about 106 bytes a pixel of the frame, and each
     flow that waits to be taken 8 more.
 
     Args:
         frames: an iterable of frames of one shape, each as in `compute` without its time axis.
-        method, params, workers: as in `compute`.
+        method, params, workers, quality: as in `compute`.
 
     Yields:
         float32 (H, W, 2): dx, dy in pixels per frame, the same to the bit whatever the number of workers.
@@ -92,7 +93,13 @@ def stream(frames, method="tvl1", params=None, workers=None):
         raise ValueError(f"params must be a TVL1Params. Received: {params!r}")
     if workers is not None and not (isinstance(workers, numbers.Integral) and workers >= 1):
         raise ValueError(f"workers must be a whole number of at least 1, or None. Received: workers={workers!r}")
-    settings = params or engine.TVL1Params()
+    preset = engine.TVL1Params.of_quality(quality)
+    if quality != "opencv" and (params is not None or method == "dis"):
+        received = 'method="dis"' if method == "dis" else "params"
+        raise ValueError(
+            f"quality is a preset of params, and of TV-L1. Received: quality={quality!r} and {received}. Leave one out."
+        )
+    settings = params or preset
     with contextlib.nullcontext() if method == "tvl1" else opencv.one_thread_a_call():
         yield from _map_pairs(frames, lambda: METHODS[method](settings), workers or cores())
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from keras_i3d import networks
+from keras_i3d import networks, runtimes
 from keras_i3d.errors import notice
 from keras_i3d.frechet import fvd_protocols
-from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.specs import HALF
 from keras_i3d.weights import by_name, download
 
@@ -36,7 +35,7 @@ class LogitNetwork:
         network = networks.load(weights, "rgb", precision, attempts, accept_licence)
         network.require_trained()
         self._least, self._origin = network.family.min_frames, network.origin
-        self._model = optimize_for_inference(network.to_logits())
+        self._model = runtimes.compiled(network.to_logits())
         self._batch = 0
         self.size = network.facts.classes
         computed_in = next(layer for layer in network.model.layers if layer.weights).compute_dtype

@@ -1,7 +1,7 @@
 """A video of any length through a network in bounded memory: chunks that give what the single pass gives."""
 
 import collections
-import time
+import dataclasses
 
 import numpy as np
 
@@ -12,8 +12,22 @@ from keras_i3d.specs import CROP, ClipSpec
 CHUNK_FRAMES = 512
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A chunk whose frames are there: uint8 or float32 (T, h, w, C) as they are decoded, and the share of the video.
+
+    A video that is looped is one Part, of the frames that are seen.
+    """
+
+    frames: np.ndarray
+    chunk: "Chunk"
+    share: float
+
+
 class Scorer:
     """Averages one stream's logits over a video that comes frame by frame, in chunks of bounded size.
+
+    `add` and `run` may be called by two threads, one for each.
 
     Args:
         model: (1, T, H, W, C) to rows of logits, as `Network.to_rows` gives it.
@@ -23,51 +37,49 @@ class Scorer:
         name: the video's.
         total: frames that will come.
         chunk_frames: the most that go through the model at once.
-        clock: {stage: seconds} to add to.
-        reach: a function that is told the share of the video, in [0, 1], that has gone through the model; or None.
         keep: whether all rows are kept, for `Rows.every`.
     """
 
-    def __init__(
-        self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, clock, reach=None, keep=False
-    ):
-        self.model, self.clip, self.name, self.total, self.clock = model, clip, name, total, clock
+    def __init__(self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, keep=False):
+        self.model, self.clip, self.name, self.total = model, clip, name, total
         seen = clip.seen(total)
         self.looped = family.min_frames if seen < family.min_frames else None
         self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
         self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames, family))
-        self.end, self.reach = self.chunks[-1].stop, reach
+        self.end = self.chunks[-1].stop
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
         self.come = 0
         self.rows = Rows(answer, keep)
 
     def add(self, frame):
+        """Takes the next frame; returns the Part that is complete with it, or None."""
         self.come += 1
         if (self.come - 1) % self.stride:
-            return
+            return None
         self.frames.append(centre_crop(frame, self.clip.crop).copy())  # a view would hold the whole frame
-        if self.chunks and self.begin + len(self.frames) == self.chunks[0].stop:
-            self._run(self.chunks.popleft())
+        if not self.chunks or self.begin + len(self.frames) < self.chunks[0].stop:
+            return None
+        chunk = self.chunks.popleft()
+        frames = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
+        share = chunk.stop / self.end
+        if self.looped:  # over and over, as `data.load` takes such a video
+            frames = frames[np.arange(self.looped) * self.clip.frame_stride % len(frames)]
+            chunk = Chunk(0, self.looped, 0, None)
+        keep_from = self.chunks[0].start if self.chunks else chunk.stop
+        del self.frames[: keep_from - self.begin]
+        self.begin = keep_from
+        return Part(frames, chunk, share)
+
+    def run(self, part):
+        """Sends a Part through the network."""
+        self.rows.add(_rows(self.model, self.clip.prepared(part.frames), part.chunk))
 
     def logits(self):
+        """Returns float32 (classes,) once all parts have run."""
         if self.chunks:
             stream = self.clip.stream
             raise VideoError(self.name, f"it gave fewer {stream} frames than the {self.total} counted before")
         return self.rows.logits()
-
-    def _run(self, chunk):
-        began, share = time.perf_counter(), chunk.stop / self.end
-        clip = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
-        if self.looped:  # over and over, as `data.load` takes such a video
-            clip = clip[np.arange(self.looped) * self.clip.frame_stride % len(clip)]
-            chunk = Chunk(0, self.looped, 0, None)
-        self.rows.add(_rows(self.model, self.clip.prepared(clip), chunk))
-        keep_from = self.chunks[0].start if self.chunks else chunk.stop
-        del self.frames[: keep_from - self.begin]
-        self.begin = keep_from
-        self.clock[f"{self.clip.stream} model"] += time.perf_counter() - began
-        if self.reach:
-            self.reach(share)
 
 
 class Rows:

@@ -42,7 +42,8 @@ class Classification:
         damaged: packets of the file that could not be decoded, or only with errors.
         looped: frames that a short video was repeated to; None if it was long enough.
         flow_method: how flow was computed; None if it was not.
-        seconds: {stage: seconds} for decode, flow, and the model of each stream.
+        seconds: {stage: seconds} for decode, flow, and the model of each stream, some of which run at the same
+            time; and "waiting", how long the networks waited for frames in all.
         fps: frames per second that the video was read at.
         activation: name of what made the probabilities of the logits, the network's own.
         clips: {stream: the ClipSpec that the network was trained on, and that the video was made into}.

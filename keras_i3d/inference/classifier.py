@@ -1,23 +1,24 @@
 """A video to scored labels, as DeepMind tests: all frames at 25 fps, centre crop, logits averaged over time."""
 
 import collections
-import functools
+import contextlib
 import os
+import threading
 import time
 
 import numpy as np
 
-from keras_i3d import beforehand, networks, paths, time_steps
+from keras_i3d import beforehand, networks, paths, runtimes, time_steps
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import METHODS, TVL1Params, pairs
 from keras_i3d.inference import chunks
 from keras_i3d.inference.classification import Classification, Prediction
 from keras_i3d.models.families import FAMILIES
-from keras_i3d.optimize import optimize_for_inference
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.predictions import check_top
 from keras_i3d.probabilities import check, probabilities, sigmoid
 from keras_i3d.progress import Bar
+from keras_i3d.reading_ahead import ahead
 from keras_i3d.specs import BOTH
 from keras_i3d.video import MAX_SECONDS, Reader
 from keras_i3d.weights import download, registry
@@ -77,6 +78,7 @@ class Classifier:
         allow_untrained: whether a head that was never trained may predict; its labels mean nothing.
         max_seconds: seconds that a video may last, as for `video.Reader`.
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
+        runtime: what runs the networks, as for `compile_for`.
 
     Attributes:
         flow_method: how flow is computed; None without the flow stream.
@@ -108,7 +110,9 @@ class Classifier:
         max_seconds=MAX_SECONDS,
         accept_licence=None,
         thresholds=None,
+        runtime=None,
     ):
+        runtime = runtimes.chosen(runtime)
         given = {s: w for s, w in (("rgb", rgb), ("flow", flow), (BOTH, both)) if w is not None}
         if both is not None and streams is not None:
             raise ValueError(
@@ -164,7 +168,9 @@ class Classifier:
             # Compiled now, once nothing else can fail, and not in the time of the first video.
             METHODS[self.flow_method](TVL1Params())
         # Rows of logits: the mean over time is taken once, over the whole video.
-        self.models = {stream: optimize_for_inference(network.to_rows()) for stream, network in self.networks.items()}
+        self.models = {
+            stream: runtimes.compiled(network.to_rows(), runtime) for stream, network in self.networks.items()
+        }
         self.answers = {stream: network.to_answer() for stream, network in self.networks.items()}
         self.stages = ["decode", *(["flow"] if fields else []), *(f"{s} model" for s in self.streams)]
         self._costs = {stage: COSTS[stage] for stage in self.stages}
@@ -191,9 +197,15 @@ class Classifier:
             total = reader.count()  # how chunks are cut depends on it; it decodes, which costs little next to the model
             clock = collections.Counter(decode=time.perf_counter() - began)
             work = _Work(bar, self._costs)
-            scorers = self._scorers(total, reader.name, clock, work)
-            self._feed(scorers, work.over("decode", _timed(iter(reader), clock, "decode"), total), total, work)
-        clock["flow"] = time.perf_counter() - began - clock.total()
+            scorers = self._scorers(total, reader.name)
+            frames = work.over("decode", _timed(iter(reader), clock, "decode"), total)
+            parts = _timed(self._parts(scorers, frames, total, work), clock, "flow", "decode")
+            # Decoding and flow run ahead of the networks in a thread, by one chunk that waits and one in the making.
+            for stream, part in _timed(ahead(parts, 1), clock, "waiting"):
+                began, stage = time.perf_counter(), f"{stream} model"
+                scorers[stream].run(part)
+                clock[stage] += time.perf_counter() - began
+                work.reach(stage, part.share)
         self._costs = {stage: clock[stage] / total for stage in self.stages}
         logits = {stream: scorer.logits() for stream, scorer in scorers.items()}
         fused = sum(logits.values())
@@ -212,7 +224,7 @@ class Classifier:
             damaged=reader.damaged,
             looped=min((scorer.looped for scorer in scorers.values() if scorer.looped), default=None),
             flow_method=self.flow_method,
-            seconds={stage: clock[stage] for stage in self.stages},
+            seconds={stage: clock[stage] for stage in (*self.stages, "waiting")},
             fps=float(self.clip.fps),
             activation=self.activation,
             clips=self.clips,
@@ -221,11 +233,11 @@ class Classifier:
             times=times,
         )
 
-    def _scorers(self, total, name, clock, work):
+    def _scorers(self, total, name):
         if self.flow_method and total < 2:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1, BOTH: total - 1}
-        scorers = {stream: self._scorer(stream, name, lengths[stream], clock, work) for stream in self.streams}
+        scorers = {stream: self._scorer(stream, name, lengths[stream]) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
                 apart = self.clips[stream].frame_stride
@@ -236,32 +248,48 @@ class Classifier:
                 )
         return scorers
 
-    def _scorer(self, stream, name, frames, clock, work):
+    def _scorer(self, stream, name, frames):
         given = self.models[stream], self.answers[stream], self.networks[stream].family, self.clips[stream]
-        reach = functools.partial(work.reach, f"{stream} model")
-        return chunks.Scorer(*given, name, frames, self.chunk_frames, clock, reach, self.thresholds is not None)
+        return chunks.Scorer(*given, name, frames, self.chunk_frames, self.thresholds is not None)
 
-    def _feed(self, scorers, frames, total, work):
-        """Sends every frame to the rgb scorer, every field between two frames to that of flow, and both to "both"."""
-        waiting = collections.deque()  # frames whose field is still to come
+    def _parts(self, scorers, frames, total, work):
+        """Sends every frame to the rgb scorer, every field between two frames to that of flow, and both to "both".
 
-        def seen(frames):
+        Yields (stream, chunks.Part) of what is complete, and None after each frame or field, where it may be stopped.
+        """
+        ready, waiting = [], collections.deque()  # parts; frames whose field is still to come
+
+        def add(stream, frame):
+            part = scorers[stream].add(frame)
+            if part is not None:
+                ready.append((stream, part))
+
+        def seen():
             for frame in frames:
                 if "rgb" in scorers:
-                    scorers["rgb"].add(frame)
+                    add("rgb", frame)
                 if BOTH in scorers:
                     waiting.append(chunks.centre_crop(frame, self.clip.crop).copy())
                 yield frame
 
+        def taken():
+            given = [*ready]
+            ready.clear()
+            return given or [None]
+
         if not self.flow_method:
-            collections.deque(seen(frames), maxlen=0)
+            for _ in seen():
+                yield from taken()
             return
-        for field in work.over("flow", pairs.stream(seen(frames), self.flow_method), total - 1):
-            if "flow" in scorers:
-                scorers["flow"].add(field)
-            if BOTH in scorers:
-                field = chunks.centre_crop(field, self.clip.crop)
-                scorers[BOTH].add(np.concatenate([waiting.popleft(), field], axis=-1, dtype=np.float32))
+        with contextlib.closing(pairs.stream(seen(), self.flow_method)) as fields:
+            for field in work.over("flow", fields, total - 1):
+                if "flow" in scorers:
+                    add("flow", field)
+                if BOTH in scorers:
+                    field = chunks.centre_crop(field, self.clip.crop)
+                    add(BOTH, np.concatenate([waiting.popleft(), field], axis=-1, dtype=np.float32))
+                yield from taken()
+        yield from taken()
 
     def _times(self, scorers, frames):
         """The times of each class, as of `Classification`; None without thresholds, or of an answer that is no mean."""
@@ -301,12 +329,14 @@ class _Work:
 
     def __init__(self, bar, costs):
         self.bar, self.costs, self.shares = bar, costs, dict.fromkeys(costs, 0.0)
+        self.lock = threading.Lock()  # stages run in several threads
         bar.expect(sum(costs.values()))
 
     def reach(self, stage, share):
         """Says that `share` of a stage is done, in [0, 1]."""
-        self.bar.update((share - self.shares[stage]) * self.costs[stage])
-        self.shares[stage] = share
+        with self.lock:
+            self.bar.update((share - self.shares[stage]) * self.costs[stage])
+            self.shares[stage] = share
 
     def over(self, stage, items, total):
         """Passes on the items of a stage, `total` in number."""
@@ -315,15 +345,18 @@ class _Work:
             self.reach(stage, min(number / total, 1))
 
 
-def _timed(iterator, clock, stage):
-    """Passes items on, adding the seconds spent waiting for them to `clock[stage]`."""
-    while True:
-        began = time.perf_counter()
-        item = next(iterator, None)
-        clock[stage] += time.perf_counter() - began
-        if item is None:
-            return
-        yield item
+def _timed(iterator, clock, stage, inner=None):
+    """Passes items on, adding the seconds that they took to `clock[stage]`, less those that `inner` took of them."""
+    with contextlib.closing(iterator):
+        while True:
+            began, before = time.perf_counter(), clock[inner]
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                clock[stage] += time.perf_counter() - began - (clock[inner] - before)
+            yield item
 
 
 def _check_choice(name, value, choices):

@@ -130,6 +130,9 @@ class BatchNormLSTM(layers.Layer):
         max_unique_stats: how many steps have moving averages of their own; all later ones share the last.
         momentum: of the moving averages.
         freeze_statistics: whether training takes moving averages too, and leaves them alone.
+
+    Attributes:
+        unrolled: whether steps of a known number are one after the other in the graph, for a runtime without loops.
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class BatchNormLSTM(layers.Layer):
         self.max_unique_stats = max_unique_stats
         self.momentum = momentum
         self.freeze_statistics = freeze_statistics
+        self.unrolled = False
 
     def build(self, input_shape):
         width = 4 * self.units
@@ -214,7 +218,7 @@ class BatchNormLSTM(layers.Layer):
         taken = [ops.zeros_like(average[0]) for letter in recurrent for average in self._averages(letter)]
         state = (ops.zeros((), "int32"), zeros, zeros, *taken)
         # A loop of TensorFlow's whose gradient is wanted cannot be compiled by XLA, which training does.
-        scan = _unrolled if training and isinstance(steps, int) else ops.scan
+        scan = _unrolled if (training or self.unrolled) and isinstance(steps, int) else ops.scan
         _, (_, outputs, _, *taken) = scan(step, state, inputs)
         for number, letter in enumerate(recurrent):
             found[letter] = taken[2 * number : 2 * number + 2]

@@ -259,7 +259,7 @@ def test_all_verbs_agree(run, clip, folder, capsys, client):
     evaluated = evaluate(records, rgb=str(run))
     np.testing.assert_allclose(evaluated.scores.logits["rgb"][0], result.logits, atol=0.1)  # records hold JPEGs
     assert evaluated.metrics["rgb"].micro_f1 == 1
-    exporting = saving._Network({"rgb": str(run)}, None, None, 0, "opencv", 1)  # what is saved, before it is
+    exporting = saving._SavedModel({"rgb": str(run)}, None, None, 0, "opencv", 1)  # what is saved, before it is
     held, functions = signatures.module(exporting.models, exporting.contract)
     frames = video.read(path, 25, 40)
 

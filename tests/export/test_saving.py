@@ -15,7 +15,7 @@ import tensorflow as tf
 from made import small_exports, small_runs
 
 from keras_i3d import I3D, cli, export, runs
-from keras_i3d.export import archive, saving, server_files
+from keras_i3d.export import archive, exported_networks, saving, server_files, version_folder
 from keras_i3d.export import card as cards
 from keras_i3d.progress import Bar
 from keras_i3d.specs import CLIP_FRAMES, RecordSpec
@@ -38,7 +38,9 @@ def rgb(made, tmp_path_factory):
     reads, load, bars = [], runs.load_model, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "load_model", lambda *given, **settings: reads.append(given) or load(*given, **settings))
-        patch.setattr(saving, "Bar", lambda *given, **settings: bars.append(Bar(*given, **settings)) or bars[-1])
+        patch.setattr(
+            version_folder, "Bar", lambda *given, **settings: bars.append(Bar(*given, **settings)) or bars[-1]
+        )
         assert cli.main([*command, "--precision=bfloat16", "--archive"]) == 0
     assert len(reads) == 1
     assert [(bar.done, bar.total) for bar in bars] == [(7, 7)], "weights, signatures, file, three tried, compared"
@@ -142,12 +144,12 @@ def test_a_wrong_export_is_not_put_in_place(made, tmp_path, monkeypatch):
     (output / "1").mkdir(parents=True)
     (output / "1/saved_model.pb").write_text("the old one")
 
-    def other(model):
+    def other(model, dtype):
         changed = keras.models.clone_model(model)
         changed.set_weights([weight + 0.1 for weight in model.get_weights()])
         return changed
 
-    monkeypatch.setattr(saving, "optimize_for_inference", other)
+    monkeypatch.setattr(exported_networks, "optimize_for_inference", other)
     with pytest.raises(export.ExportError, match=r"within 0.001 of the plain model's .* Received: .* Nothing was put"):
         export.saved_model(output, 1, rgb=made["rgb"], frames=9, force=True)
     assert sorted(path.name for path in output.iterdir()) == [".lock", "1"]
@@ -166,12 +168,14 @@ def test_a_version_is_replaced_by_force_and_leftovers_go(made, tmp_path):
 
 def test_killed_at_any_point_there_is_an_old_version_or_a_new_one(tmp_path):
     """Every state that the renames go through is put right by the next run."""
-    final, replaced, part = (tmp_path / name for name in ("4", f"{saving.REPLACED}4", f"{saving.UNFINISHED}4"))
+    final, replaced, part = (
+        tmp_path / name for name in ("4", f"{version_folder.REPLACED}4", f"{version_folder.UNFINISHED}4")
+    )
     for there, expected in (((final, part), "4"), ((replaced, part), ".replaced-4"), ((replaced, final), "4")):
         for path in there:
             path.mkdir()
             (path / "from").write_text(path.name)
-        saving._clean(tmp_path)
+        version_folder.clean(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["4"]
         assert (final / "from").read_text() == expected
         (final / "from").unlink()
@@ -179,12 +183,12 @@ def test_killed_at_any_point_there_is_an_old_version_or_a_new_one(tmp_path):
 
 
 def test_two_exports_do_not_share_a_folder(made, tmp_path):
-    with saving._unfinished(tmp_path / "film", 1, False):
+    with version_folder.unfinished(tmp_path / "film", 1, False):
         names = [path.name for path in (tmp_path / "film").iterdir()]
         assert not [name for name in names if name.isdigit()]  # what a server would load
         with (
             pytest.raises(export.ExportError, match="Another export writes in"),
-            saving._unfinished(tmp_path / "film", 2, 0),
+            version_folder.unfinished(tmp_path / "film", 2, 0),
         ):
             pass
 
@@ -202,7 +206,7 @@ FULL = tf.errors.ResourceExhaustedError(None, None, "out/1/x; No space left on d
 )
 def test_what_the_file_system_refuses_is_said_with_its_remedy(error, message):
     said = f"Writing or trying the export in out failed: {message}"
-    with pytest.raises(export.ExportError, match=said), saving._told("out"):
+    with pytest.raises(export.ExportError, match=said), version_folder.told("out"):
         raise error
 
 
@@ -222,7 +226,7 @@ def test_what_cannot_be_exported(made, tmp_path):
     ):
         with pytest.raises(ValueError, match=problem):
             export.saved_model(output, **settings)
-        assert not output.exists() or not [path for path in output.iterdir() if path.name != saving.LOCK]
+        assert not output.exists() or not [path for path in output.iterdir() if path.name != version_folder.LOCK]
     with pytest.raises(ValueError, match="letters, digits"):
         export.saved_model(tmp_path / "my film", rgb=made["rgb"])
 
@@ -355,5 +359,5 @@ def test_killed_exports_leave_nothing_to_serve(made, tmp_path):
 
 def test_flow_of_records_reads_by_the_run_s_own_bound(made, tmp_path):
     run = small_runs.run(tmp_path / "bounded", "flow", spec={"flow_bound": 7.5, "flow_method": "tvl1"})
-    network = saving._Network({"rgb": made["rgb"], "flow": run}, None, None, 10, "opencv", 1)
+    network = saving._SavedModel({"rgb": made["rgb"], "flow": run}, None, None, 10, "opencv", 1)
     assert network.contract.spec == RecordSpec(**{**small_runs.SPEC, "flow_bound": 7.5, "flow_method": "tvl1"})

@@ -12,9 +12,8 @@ from made.small_exports import FRAMES
 from made.small_runs import LABELS
 
 import keras_i3d
-from keras_i3d import export, flow, preprocess_input, video
+from keras_i3d import export, flow, prediction_logs, preprocess_input, video
 from keras_i3d.export import preprocessing as frames_lib
-from keras_i3d.export import warmup
 from keras_i3d.inference.chunks import centre_crop
 from keras_i3d.records import sequence_example
 from keras_i3d.specs import RecordSpec
@@ -192,7 +191,7 @@ def test_warm_up_requests_are_the_server_s_messages(pair, ask):
 
     messages = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     seen = []
-    for record in tf.data.TFRecordDataset(str(pair.path / "assets.extra" / warmup.FILE)).as_numpy_iterator():
+    for record in tf.data.TFRecordDataset(str(pair.path / "assets.extra" / prediction_logs.FILE)).as_numpy_iterator():
         assert len(record) < 20_000
         request = messages.PredictionLog.FromString(record).predict_log.request
         assert request.model_spec.name == "pair"

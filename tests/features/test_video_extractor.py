@@ -4,8 +4,6 @@ import dataclasses
 import functools
 import io
 import json
-import threading
-import time
 import types
 
 import keras
@@ -17,7 +15,7 @@ import keras_i3d
 from keras_i3d import facts, flow, inference, networks, video
 from keras_i3d.errors import VideoError
 from keras_i3d.facts import Facts
-from keras_i3d.features import cropping, feeding, layouts, stream_clips, video_extractor, windowing
+from keras_i3d.features import cropping, layouts, stream_clips, video_extractor, windowing
 from keras_i3d.features.layouts import CROP_ORDERS, Layout
 from keras_i3d.features.video_extractor import Extractor
 from keras_i3d.inference import chunks
@@ -294,51 +292,6 @@ def test_frames_are_kept_only_as_long_as_a_window_needs_them():
             assert len(stream.frames) <= layout.window + layout.step + 2
         given += sum(1 for _ in stream.finish(400))
         assert given == len(stream.starts) == len(windowing.starts(layout, "rgb", 400))
-
-
-def test_work_runs_ahead_and_ends_with_its_reader():
-    began, closed = [], []
-
-    def items():
-        try:
-            for number in range(100):
-                began.append(number)
-                yield number
-        finally:
-            closed.append(True)
-
-    given = feeding.ahead(items(), 2)
-    assert next(given) == 0
-    for _ in range(100):
-        if len(began) == 4:
-            break
-        time.sleep(0.02)
-    time.sleep(0.1)
-    assert len(began) == 4  # one taken, two that wait, and one that is made
-    given.close()
-    assert closed
-    assert not [thread for thread in threading.enumerate() if thread.name == "keras_i3d-features"]
-
-    def failing():
-        yield 1
-        raise KeyError("broken")
-
-    given = feeding.ahead(failing(), 2)
-    assert next(given) == 1
-    with pytest.raises(KeyError, match="broken"):
-        next(given)
-
-    def failing_at_its_end():
-        try:
-            yield 1
-            yield 2
-        finally:
-            raise KeyError("not closed")
-
-    given = feeding.ahead(failing_at_its_end(), 2)
-    assert [next(given), next(given)] == [1, 2]
-    with pytest.raises(KeyError, match="not closed"):
-        next(given)
 
 
 def test_a_video_of_a_size_of_its_own_does_not_hold_back_the_others():

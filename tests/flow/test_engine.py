@@ -26,7 +26,12 @@ def cv2():
 
 @pytest.fixture(scope="module")
 def kernels():
-    return engine._kernels()
+    return engine._kernels()[0]
+
+
+@pytest.fixture(scope="module")
+def sweeps():
+    return engine._kernels()[1]
 
 
 @pytest.fixture
@@ -50,9 +55,10 @@ def flow_pair(previous, following, params=None):
 
 
 def plane(field):
-    framed = np.zeros((field.shape[0] + 2, field.shape[1] + 1), np.float32)
-    framed[1:-1, :-1] = field
-    return framed.reshape(-1)
+    h, w = field.shape
+    flat = np.zeros((h + 2) * engine._kernels()[0].pitch_of(w), np.float32)
+    engine._inside(flat, h, w)[:] = field
+    return flat
 
 
 def plane_of(field):
@@ -113,11 +119,13 @@ def test_float_frames_as_in_opencv_5_0_0(cv2, rng):
 def test_resize_equals_opencv_5_0_0(cv2, kernels, rng, size, new):
     field = (rng.random(size) * 255).astype(np.float32)
     received, flat = plane_of(np.zeros(new, np.float32))
+    pitches = [kernels.pitch_of(w) for _, w in (size, new)]
     if new < size:
-        kernels.resize(plane(field), *size, flat, *new, 1.25, 1.25)
+        kernels.resize(plane(field), *size, pitches[0], flat, *new, pitches[1], 1.25, 1.25, np.float32(1))
         expected = cv2.resize(field, None, fx=0.8, fy=0.8)
     else:
-        kernels.resize(plane(field), *size, flat, *new, size[0] / new[0], size[1] / new[1])
+        steps = size[0] / new[0], size[1] / new[1]
+        kernels.resize(plane(field), *size, pitches[0], flat, *new, pitches[1], *steps, np.float32(1))
         expected = cv2.resize(field, new[::-1])
     np.testing.assert_allclose(received, expected, atol=1e-4)
 
@@ -131,7 +139,8 @@ def test_pyramid_sizes_equal_opencv_5_0_0(cv2):
 def test_median_equals_opencv_5_0_0(cv2, kernels, rng, size):
     field = rng.normal(size=size).astype(np.float32)
     received, flat = plane_of(field)
-    kernels.median(flat, flat.copy(), np.zeros((5, size[1] + 4), np.float32), *size)
+    solver = engine._Solver(size, engine.TVL1Params(nscales=1), engine._kernels())
+    kernels.median(flat, size[0], kernels.pitch_of(size[1]), size[1], solver.copy, solver.columns, solver.edges[0][1])
     np.testing.assert_array_equal(received, cv2.medianBlur(field, 5))
 
 
@@ -142,10 +151,12 @@ def test_warp_equals_opencv_5_0_0(cv2, kernels, rng, size, reach):
     first, second = (rng.random((2, h, w)) * 255).astype(np.float32)
     u, v = (rng.normal(size=(2, h, w)) * reach).astype(np.float32)
     aprons = tuple(np.zeros(kernels.apron_size(h, w), np.float32) for _ in range(3))
-    kernels.gradient(plane(second), h, w, aprons)
+    pitch = kernels.pitch_of(w)
+    kernels.gradient(plane(second), h, w, pitch, aprons)
     (gx, gx_), (gy, gy_), (inverse, inverse_), (rest, rest_) = (plane_of(np.zeros(size, np.float32)) for _ in range(4))
-    solver = engine._Solver(size, engine.TVL1Params(), kernels)
-    kernels.warp(plane(first), aprons, h, w, (plane(u), plane(v)), (gx_, gy_, inverse_, rest_), *solver.sampling)
+    solver = engine._Solver(size, engine.TVL1Params(), engine._kernels())
+    flow, data, (column, in_image, _) = (plane(u), plane(v)), (gx_, gy_, inverse_, rest_), solver.edges[0]
+    kernels.warp(plane(first), aprons, h, w, pitch, flow, data, column, in_image, solver.shifts)
 
     at_x, at_y = np.arange(w, dtype=np.float32) + u, np.arange(h, dtype=np.float32)[:, None] + v
     padded = np.pad(second, 1, mode="edge")
@@ -276,8 +287,8 @@ def test_workers_do_not_change_a_bit(rng):
     np.testing.assert_array_equal(flow.tvl1(clip, workers=3), pairs)
 
 
-def test_a_solver_forgets_the_pair_before(rng, kernels):
-    solver = engine._Solver((40, 52), engine.TVL1Params(), kernels)
+def test_a_solver_forgets_the_pair_before(rng):
+    solver = engine._Solver((40, 52), engine.TVL1Params(), engine._kernels())
     a, b, c = rng.random((3, 40, 52)).astype(np.float32) * 255
     once = solver(a, b)
     solver(c, a)
@@ -312,12 +323,12 @@ def test_streams_may_reuse_their_frame(rng):
     np.testing.assert_array_equal(np.stack(list(flow.stream(frames(), workers=2))), flow.tvl1(clip))
 
 
-def test_memory_of_a_worker_is_as_documented(kernels):
+def test_memory_of_a_worker_is_as_documented():
     tracemalloc.start()
-    solver = engine._Solver((256, 341), engine.TVL1Params(), kernels)
+    solver = engine._Solver((256, 341), engine.TVL1Params(), engine._kernels())
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.9 < held / (92 * 256 * 341) < 1
+    assert 0.95 < held / (106 * 256 * 341) < 1
     assert solver.sizes[0] == (256, 341)
 
 
@@ -327,8 +338,9 @@ def test_memory_of_a_worker_is_as_documented(kernels):
 @pytest.fixture
 def fresh(monkeypatch):
     """The engine as in a new process: nothing loaded."""
-    monkeypatch.delitem(sys.modules, "keras_i3d.flow.kernels", raising=False)
-    monkeypatch.delattr(flow, "kernels", raising=False)
+    for name in ("kernel_cache", "kernels", "sweeps"):
+        monkeypatch.delitem(sys.modules, f"keras_i3d.flow.{name}", raising=False)
+        monkeypatch.delattr(flow, name, raising=False)
     monkeypatch.setattr(engine, "_load_kernels", engine._load_kernels.__wrapped__)
 
 
@@ -339,8 +351,8 @@ def test_missing_numba_names_the_remedy(fresh, monkeypatch):
 
 
 def test_kernels_are_compiled_when_they_are_loaded(fresh):
-    kernels = engine._kernels()
-    assert all(k.signatures for k in (kernels.resize, kernels.gradient, kernels.warp, kernels.minimise))
+    kernels, sweeps = engine._kernels()
+    assert all(k.signatures for k in (kernels.resize, kernels.gradient, kernels.warp, sweeps.minimise))
 
 
 def double(x):
@@ -372,15 +384,32 @@ def test_damaged_cache_files_are_made_anew(kernels, monkeypatch, tmp_path, suffi
     assert sum(again.stats.cache_hits.values()) == 1
 
 
+def test_kept_kernels_are_of_these_sources(kernels, monkeypatch, tmp_path):
+    from numba.core import config
+
+    from keras_i3d.flow import kernel_cache
+
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    hits = []
+    for sources in ("old", "new", "new"):
+        monkeypatch.setattr(kernel_cache, "_sources", lambda sources=sources: sources)
+        compiled = kernels.kernel(double)
+        assert compiled(21) == 42
+        hits.append(sum(compiled.stats.cache_hits.values()))
+    assert hits == [0, 0, 1]
+
+
 def test_a_full_disk_does_not_stop_the_kernels(kernels, monkeypatch, tmp_path, capsys):
     from numba.core import caching, config
+
+    from keras_i3d.flow import kernel_cache
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
-    kernels._not_kept.cache_clear()
+    kernel_cache._not_kept.cache_clear()
     for _ in range(2):
         assert kernels.kernel(double)(21) == 42
     assert capsys.readouterr().err.count("could not be kept (No space left on device); set NUMBA_CACHE_DIR") == 1
@@ -412,3 +441,40 @@ def test_compiling_is_announced_once(kernels, capsys, monkeypatch):
     with engine._announced(kernels):
         numba.njit(lambda x: x + 3)(1)
     assert "NUMBA_CACHE_DIR" in capsys.readouterr().err
+
+
+# Presets.
+
+
+def test_qualities_are_those_of_the_layer(rng):
+    from keras_i3d.flow import layer
+
+    for quality, preset in engine.QUALITIES.items():
+        of_layer = layer.TVL1(quality)
+        params = engine.TVL1Params.of_quality(quality)
+        for name in preset:
+            assert getattr(params, name) == getattr(of_layer, name)
+    assert engine.TVL1Params.of_quality("opencv") == engine.TVL1Params()
+
+
+def test_a_quality_gives_up_accuracy(rng):
+    clip = texture(rng, 96, 120, 1.3, -0.7)
+    exact = flow.compute(clip)
+    apart = [endpoint(flow.compute(clip, quality=quality), exact).mean() for quality in engine.QUALITIES]
+    assert apart[0] == 0 < apart[1] < apart[2] < 0.2
+    np.testing.assert_array_equal(
+        flow.tvl1(clip, quality="fast"), flow.compute(clip, params=engine.TVL1Params.of_quality("fast"))
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"quality": "best"},
+        {"quality": "fast", "params": engine.TVL1Params()},
+        {"quality": "fast", "method": "dis"},
+    ],
+)
+def test_a_quality_that_means_nothing_is_refused(rng, settings):
+    with pytest.raises(ValueError, match="quality .*Received: quality='(best|fast)'"):
+        flow.compute(texture(rng, 20, 24), **settings)

@@ -1,8 +1,8 @@
 """A video to labels: chunks, loops, fusion, refusals."""
 
-import collections
 import dataclasses
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from keras_i3d import VideoError, flow, inference, networks, progress, runs, vid
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.models.inception import HEAD
+from keras_i3d.reading_ahead import NAME
 from keras_i3d.specs import RGB_CLIP
 from keras_i3d.weights import by_name
 
@@ -83,9 +84,10 @@ def test_chunks_give_the_logits_of_the_single_pass(frames, models):
     model.set_weights(models["rgb"].get_weights())
     logits, rows = {}, _rows(model)
     for chunk_frames in (152, 200):
-        scorer = chunks.Scorer(rows, None, I3D, RGB_CLIP, "walk", frames, chunk_frames, collections.Counter())
+        scorer = chunks.Scorer(rows, None, I3D, RGB_CLIP, "walk", frames, chunk_frames)
         for frame in clip:
-            scorer.add(frame)
+            if part := scorer.add(frame):
+                scorer.run(part)
             assert len(scorer.frames) <= chunk_frames
         logits[chunk_frames] = scorer.logits()
     model = keras.Model(model.input, model.get_layer("Logits").output)
@@ -116,6 +118,20 @@ def test_long_videos_go_through_in_chunks(models, monkeypatch):
         assert difference / np.linalg.norm(b.stream_logits[stream]) < 1e-5
 
 
+@pytest.mark.slow  # it compiles each chunk's shape
+def test_openvino_gives_the_logits_of_the_same_chunks(models, monkeypatch):
+    pytest.importorskip("openvino", reason="needs openvino")
+    mp4 = films.film([films.picture(i % 50) for i in range(152)])
+    monkeypatch.setattr(chunks, "centre_crop", lambda frame, size: frame[:64, :64])
+    any_size = i3d(True, (None, None, None, 3), "rgb", classes=6, depth_multiplier=0.1)
+    any_size.set_weights(models["rgb"].get_weights())
+    a, b = (
+        inference.Classifier("rgb", any_size, labels=LABELS, chunk_frames=144, runtime=runtime)(mp4).logits
+        for runtime in ("tensorflow", "openvino")
+    )
+    assert np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(a)
+
+
 def test_the_whole_path_is_what_its_parts_are(both, models, mp4):
     """decode, flow, centre crop, scale, model, sum, softmax: once by hand."""
     result = both(mp4, top=6)
@@ -135,7 +151,8 @@ def test_the_whole_path_is_what_its_parts_are(both, models, mp4):
         assert p.label == LABELS[p.index]
         assert p.probability == pytest.approx(softmax[p.index], rel=1e-4)
         assert p.logit == pytest.approx(fused[p.index], rel=1e-4)
-    assert set(result.seconds) == {"decode", "flow", "rgb model", "flow model"}
+    assert set(result.seconds) == {"decode", "flow", "rgb model", "flow model", "waiting"}
+    assert min(result.seconds.values()) > 0
     assert (result.flow_method, result.frames, result.damaged, result.looped) == ("dis", 14, 0, None)
 
 
@@ -185,7 +202,41 @@ def test_one_bar_goes_over_decoding_flow_and_networks(both, mp4, monkeypatch):
         assert bar.counts[-1] == pytest.approx(1)
     assert bars[0][0].total == 31
     # The second bar weighs the stages by what they took of the first video.
-    assert both._costs == pytest.approx({stage: seconds / 14 for stage, seconds in result.seconds.items()})
+    assert both._costs == pytest.approx({stage: result.seconds[stage] / 14 for stage in both.stages})
+
+
+def test_decoding_runs_while_a_network_works(rgb, monkeypatch):
+    """The network of the first chunk does not end before frames of the second are decoded, by a thread of their own."""
+    mp4 = films.film([films.picture(i % 50, 32, 24) for i in range(170)])
+    second, waited = threading.Event(), []
+    add = chunks.Scorer.add
+
+    def counted(scorer, frame):
+        if scorer.come == 155:
+            second.set()
+        return add(scorer, frame)
+
+    class Network:
+        def predict_on_batch(self, clip):
+            waited.append(second.wait(60))
+            return np.zeros((1, I3D.steps(clip.shape[1]), 1, 1, 6), np.float32)
+
+    monkeypatch.setattr(chunks.Scorer, "add", counted)
+    monkeypatch.setattr(rgb, "models", {"rgb": Network()})
+    monkeypatch.setattr(rgb, "chunk_frames", 152)
+    result = rgb(mp4)
+    assert (result.frames, waited[0], len(waited)) == (170, True, 2)
+    assert not [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def test_a_video_that_breaks_ends_its_thread(rgb, mp4, monkeypatch):
+    def broken(self, part):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(chunks.Scorer, "run", broken)
+    with pytest.raises(MemoryError, match="no room"):
+        rgb(mp4)
+    assert not [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
 def test_a_damaged_video_is_said_to_be(rgb):
@@ -322,7 +373,7 @@ def test_file_objects_are_read_from_their_start(rgb, mp4, tmp_path):
 
 def test_frames_kept_are_crops(models):
     """A wide frame must not stay in memory for its centre."""
-    scorer = chunks.Scorer(None, None, I3D, RGB_CLIP, "wide", 100, 1000, collections.Counter())
+    scorer = chunks.Scorer(None, None, I3D, RGB_CLIP, "wide", 100, 1000)
     scorer.add(np.zeros((256, 4000, 3), "uint8"))
     assert scorer.frames[0].base is None
     assert scorer.frames[0].shape == (224, 224, 3)
@@ -349,7 +400,7 @@ def test_a_flow_method_that_is_not_there_fails_before_the_first_video(monkeypatc
 
 def test_precision_reaches_the_model_alone(repository):
     classifier = inference.Classifier("rgb", precision="bfloat16")
-    assert classifier.models["rgb"].get_layer("Mixed_4b").compute_dtype == "bfloat16"
+    assert classifier.networks["rgb"].model.get_layer("Mixed_4b").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
 
 

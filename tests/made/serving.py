@@ -29,11 +29,17 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from google.protobuf import json_format  # noqa: E402
 from tensorflow.core.protobuf import config_pb2  # noqa: E402
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc  # noqa: E402
+from tensorflow_serving.apis import (  # noqa: E402
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
-HTTP = {3: 400, 5: 404, 9: 412, 12: 501, 14: 503}
-PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(:predict|/metadata)")
+HTTP = {3: 400, 5: 404, 9: 400, 12: 501, 14: 503}
+PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(:predict|/metadata)?")
 
 
 class Failure(Exception):
@@ -66,15 +72,17 @@ class Servable:
                 self.calls[name] = self.session._make_callable_from_options(options)
             return self.calls[name]
 
-    def signature(self, name, code):
+    def signature(self, name, by_rest=False):
         if name not in self.signatures:
-            raise Failure(code, f'Serving signature key "{name}" not found.')
+            if by_rest:
+                raise Failure(3, f'Serving signature name: "{name}" not found in signature def')
+            raise Failure(9, f'Serving signature key "{name}" not found.')
         return self.signatures[name]
 
     def predict(self, name, inputs):
         """{name: array} to {name: array}."""
         name = name or "serving_default"
-        signature = self.signature(name, 9)
+        signature = self.signature(name)
         given, wanted = set(inputs), set(signature.inputs)
         if given != wanted:
             extra, missing = (",".join(sorted(a - b)) for a, b in ((given, wanted), (wanted, given)))
@@ -105,6 +113,15 @@ class Models:
             wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
             raise Failure(5, f"Servable not found for request: {wanted}")
         return versions[version or max(versions)]
+
+    def available(self, name, version=None):
+        """Numbers of a model's versions, or of the one that is named."""
+        versions = sorted(self.versions.get(name, {}))
+        if version is not None and version not in versions:
+            raise Failure(5, f"Could not find version {version} of model {name}")
+        if not versions:
+            raise Failure(5, f"Could not find any versions of model {name}")
+        return versions if version is None else [version]
 
 
 class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -137,6 +154,21 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self.models.find(spec.name, spec.version.value if spec.HasField("version") else None)
 
 
+class Status(model_service_pb2_grpc.ModelServiceServicer):
+    """gRPC: GetModelStatus."""
+
+    def __init__(self, models):
+        self.models = models
+
+    def GetModelStatus(self, request, context):  # noqa: N802
+        with _Reported(context):
+            spec, response = request.model_spec, get_model_status_pb2.GetModelStatusResponse()
+            for version in self.models.available(spec.name, spec.version.value if spec.HasField("version") else None):
+                state = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
+                response.model_version_status.add(version=version, state=state)
+            return response
+
+
 class _Reported:
     def __init__(self, context):
         self.context = context
@@ -160,7 +192,7 @@ def metadata(servable):
 
 
 class Rest(http.server.BaseHTTPRequestHandler):
-    """REST: POST .../NAME[/versions/N]:predict with "instances" or "inputs", and GET .../metadata."""
+    """REST: POST .../NAME[/versions/N]:predict with "instances" or "inputs", GET of its status and .../metadata."""
 
     protocol_version = "HTTP/1.1"
     models = None
@@ -169,7 +201,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
         self._answer(":predict", self.rfile.read(int(self.headers["Content-Length"])))
 
     def do_GET(self):  # noqa: N802
-        self._answer("/metadata")
+        self._answer("/metadata" if self.path.endswith("/metadata") else None)
 
     def log_message(self, *_):
         pass
@@ -179,8 +211,14 @@ class Rest(http.server.BaseHTTPRequestHandler):
             match = PATH.fullmatch(self.path)
             if not match or match[3] != verb:
                 raise Failure(3, f"Malformed request: {self.command} {self.path}")
-            servable = self.models.find(match[1], match[2] and int(match[2]))
-            if verb == "/metadata":
+            version = match[2] and int(match[2])
+            servable = verb and self.models.find(match[1], version)
+            if verb is None:
+                fine = {"error_code": "OK", "error_message": ""}
+                found = self.models.available(match[1], version)
+                found = [{"version": str(number), "state": "AVAILABLE", "status": fine} for number in found]
+                code, text = 200, json.dumps({"model_version_status": found})
+            elif verb == "/metadata":
                 code, text = 200, json_format.MessageToJson(metadata(servable), preserving_proto_field_name=True)
             else:
                 code, text = 200, json.dumps(predict_json(servable, body))
@@ -201,7 +239,7 @@ def predict_json(servable, body):
     except ValueError as error:
         raise Failure(3, f"JSON Parse error: {error}") from error
     name = request.get("signature_name", "serving_default")
-    signature = servable.signature(name, 3)
+    signature = servable.signature(name, by_rest=True)
     if ("instances" in request) == ("inputs" in request):
         raise Failure(3, "Request must have one of 'instances' and 'inputs'")
     rows = request.get("instances")
@@ -274,6 +312,7 @@ def main(words):
     models = Models(words)
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(models), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Status(models), server)
     ports = {"grpc": server.add_insecure_port("127.0.0.1:0")}
     server.start()
     Rest.models = models

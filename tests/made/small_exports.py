@@ -20,7 +20,7 @@ def small():
 
     with pytest.MonkeyPatch.context() as patch:
         tiny.shorten(patch)
-        patch.setitem(layer.QUALITIES, "opencv", LIGHT)
+        patch.setattr(layer, "QUALITIES", {**layer.QUALITIES, "opencv": LIGHT})  # of the layer alone
         yield
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from made import ROOT, tiny
 
 import keras_i3d
-from keras_i3d.models import inception
+from keras_i3d.models import blocks, inception
 from keras_i3d.precision import policy
 from keras_i3d.training import faster_step
 
@@ -130,6 +130,35 @@ def test_first_convolution_on_rearranged_input(shape):
         np.testing.assert_allclose(a, b, rtol=2**-7, atol=2**-8 * np.abs(b).max())
 
 
+def test_a_convolution_of_one_position_is_a_product():
+    rng = np.random.default_rng(0)
+    shape = (2, 3, 5, 4, 24)
+    x, dy = tf.constant(rng.normal(size=shape), "bfloat16"), tf.constant(rng.normal(size=(*shape[:-1], 16)), "bfloat16")
+    plain = keras.layers.Conv3D(16, 1, use_bias=False, dtype="mixed_bfloat16")
+    plain.build((None, *shape[1:]))
+    fast = faster_step._faster(plain).from_config(plain.get_config())
+    fast.build((None, *shape[1:]))
+    fast.set_weights(plain.get_weights())
+
+    @tf.function
+    def run(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.cast(y * dy, "float32"))
+        return y, *tape.gradient(loss, [x, layer.kernel.value])
+
+    operations = [
+        {op.type for op in run.get_concrete_function(layer).graph.get_operations()} for layer in (plain, fast)
+    ]
+    assert ["Conv3D" in each for each in operations] == [True, False]
+    for a, b in zip(run(fast), run(plain)):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        a, b = (np.asarray(tf.cast(each, "float32")) for each in (a, b))
+        np.testing.assert_allclose(a, b, rtol=2**-7, atol=2**-8 * np.abs(b).max())
+
+
 @pytest.mark.parametrize("shape", [(5, 32, 32), (7, 32, 34), (6, 33, 32), (3, 32, 31)])
 def test_first_convolution_of_a_clip_shorter_than_its_kernel(shape):
     """Next to the same clip and frames of zeros behind it, which bring it to a length whose gradient is sound."""
@@ -203,6 +232,65 @@ def test_gradients_are_those_of_keras_own_layers(monkeypatch):
 
     plain, ours = gradients(model), gradients(faster_step.for_training(model))
     assert distance(ours, plain) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_where_a_relu_runs_changes_no_gradient(precision):
+    """To the bit behind a pool, also where values tie; a kernel with and without its ReLU may differ in a last bit."""
+    keras.utils.set_random_seed(0)
+    with policy(precision):
+        x = inputs = keras.Input((4, 12, 12, 3))
+        x = blocks.conv_unit(x, 16, (1, 1, 1), name="first")
+        x = keras.layers.Concatenate()([blocks.conv_unit(x, 16, (1, 3, 3), name=name) for name in ("one", "two")])
+        x = blocks.max_pool(x, (3, 3, 3), (2, 2, 2), name="pool")
+        x = blocks.max_pool(blocks.conv_unit(x, 16, (1, 1, 1), name="last"), (1, 2, 2), (1, 2, 2), name="end")
+        model = faster_step.for_training(keras.Model(inputs, x))
+    clip = np.random.default_rng(0).normal(size=(2, 4, 12, 12, 3)).round(1).astype("float32")
+    done = [layer for layer in model.layers if getattr(layer, "does_relu", False)]
+    assert [layer.name for layer in done] == ["first_batch_norm", "pool", "end"]
+
+    def gradients():
+        @tf.function
+        def step(clip):
+            with tf.GradientTape() as tape:
+                y = tf.cast(model(clip, training=True), "float32")
+                loss = tf.reduce_sum(y**2)
+            return [y, *tape.gradient(loss, [v.value for v in model.trainable_variables])]
+
+        return step(clip)
+
+    moved = gradients()
+    for layer in done[1:]:
+        layer.does_relu = False
+    for layer in model.layers:
+        if isinstance(layer, faster_step.ReLU) and layer.name != "first":
+            del layer.is_done
+    for found, wanted in zip(moved, gradients()):
+        np.testing.assert_array_equal(tf.cast(found, "float32"), tf.cast(wanted, "float32"))
+    done[0].does_relu = False
+    del model.get_layer("first").is_done
+    assert distance(moved, gradients()) < (1e-6 if precision == "float32" else 1e-3)
+
+
+def test_a_relu_stays_where_more_than_one_reads_it():
+    """One behind a norm that is read twice, one that is called twice, one before a pool that is an output too."""
+    keras.utils.set_random_seed(0)
+    layers, relu = keras.layers, keras.layers.ReLU()
+    x = inputs = keras.Input((4, 8, 8, 3))
+    norm = layers.BatchNormalization()(x)
+    kept = layers.ReLU()(norm)
+    x = blocks.max_pool(kept, (1, 3, 3), (1, 2, 2), name="pool")
+    twice = relu(layers.BatchNormalization()(x))
+    alone = layers.BatchNormalization()
+    returned = layers.ReLU()(alone(twice))
+    outputs = [layers.GlobalAveragePooling3D()(each) for each in (norm, kept, x, relu(twice - 0.5))]
+    outputs.append(blocks.max_pool(returned, (1, 3, 3), (1, 2, 2), name="last"))
+    model = keras.Model(inputs, [*outputs, returned])
+    fast = faster_step.for_training(model)
+    assert [layer.name for layer in fast.layers if getattr(layer, "does_relu", False)] == [alone.name]
+    clip = np.random.default_rng(0).normal(size=(2, 4, 8, 8, 3)).astype("float32")
+    for found, wanted in zip(fast(clip, training=True), model(clip, training=True)):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_rematerialisation_changes_no_bit(monkeypatch):

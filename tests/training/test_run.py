@@ -240,7 +240,7 @@ def test_more_steps_continue_a_run(finished, records, tmp_path, capsys):
 def test_what_a_recipe_freezes_does_not_change(records, tmp_path, stream, part, finished):
     """Not one bit of it, moving statistics included; all of the rest does. At full width: test_finetuning."""
     source = finished[0] / "best.weights.h5" if stream == "rgb" else None
-    recipe = training.Recipe(**{**vars(RECIPE), "steps": 2, "part": part})
+    recipe = training.Recipe(**{**vars(RECIPE), "steps": 2, "warmup_steps": 1, "part": part})
     settings = {"stream": stream, "weights": source, "validation": None}
     keras.utils.set_random_seed(3)
     model = train(records, tmp_path, recipe, **settings)

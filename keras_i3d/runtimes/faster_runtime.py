@@ -1,0 +1,169 @@
+"""Which of two runtimes is faster on this machine: measured at the second clip of a shape, kept in the cache folder."""
+
+import functools
+import hashlib
+import importlib
+import json
+import os
+import pathlib
+import platform
+import time
+
+import numpy as np
+
+from keras_i3d import atomic, version
+from keras_i3d.errors import KerasI3DError, notice, one_line
+from keras_i3d.weights import download
+
+TURNS, SECONDS = 5, 2.0  # runs of each that are timed, the least counts; fewer where those took so long
+GAIN = 0.95  # of the seconds of Keras, which stays where the other one gains less
+AGREES = {"float32": 1e-4, "bfloat16": 0.1}  # relative L2 between the two; beyond it something is wrong
+FOLDER = "runtimes"
+
+
+class FasterRuntime:
+    """A network on whichever runtime measures faster for clips of their shape.
+
+    Shapes count as one whose batches and sizes are the same, and whose frames round up to the same power of two. The
+    first clip of a shape that was never measured goes through Keras: measuring takes seconds, and it may be the only
+    one.
+
+    Args:
+        model: as for `compile_for`.
+        first, second: functions that give what runs it, Keras's and OpenVINO's. Each is called when it is needed.
+    """
+
+    def __init__(self, model, first, second):
+        self._model, self._makers = model, {"tensorflow": first, "openvino": second}
+        self._runtimes, self._chosen, self._seen, self._said = {}, {}, set(), set()
+
+    def predict_on_batch(self, x):
+        kind = shape_kind(np.shape(x))
+        if self._chosen.get(kind) is None:
+            self._chosen[kind] = self._choice(kind, x)
+        return self._runtime(self._chosen[kind] or "tensorflow").predict_on_batch(x)
+
+    def _runtime(self, name):
+        if name not in self._runtimes:
+            self._runtimes[name] = self._makers[name](self._model)
+        return self._runtimes[name]
+
+    def _choice(self, kind, x):
+        known = {**machine(), "network": self._network, "shape": list(kind)}
+        key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:24]
+        path = _folder() and _folder() / f"{key}.json"
+        seconds = path and _read(path, known)
+        when = "measured before"
+        if seconds is None:
+            if kind not in self._seen:
+                self._seen.add(kind)
+                return None
+            seconds = self._measured(x)
+            if seconds is None:
+                return "tensorflow"
+            when = "measured now" + (f" and kept in {path}" if path and _write(path, known, seconds) else "")
+        faster = "openvino" if seconds["openvino"] < GAIN * seconds["tensorflow"] else "tensorflow"
+        if faster == "openvino" or when != "measured before":
+            told = ", ".join(f"{name} {each:.3g} s" for name, each in seconds.items())
+            shown = " x ".join(map(str, kind))
+            self._say(f"{self._model.name}, clips up to {shown}: {told}, {when}. {faster} is taken")
+        return faster
+
+    def _say(self, line):
+        if line not in self._said:
+            self._said.add(line)
+            notice(line)
+
+    def _measured(self, x):
+        """{runtime: seconds of a clip}; None, and a line, if OpenVINO cannot run the network, or gives something else.
+
+        The two run in turn, so that other load on the machine meets both.
+        """
+        expected = self._runtime("tensorflow").predict_on_batch(x)
+        try:
+            found = self._runtime("openvino").predict_on_batch(x)
+        except (KerasI3DError, ImportError, MemoryError):
+            raise
+        except Exception as error:  # whatever OpenVINO has no rule for
+            notice(f"{self._model.name}: OpenVINO cannot run it ({one_line(error)}). tensorflow is taken")
+            return None
+        apart = float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30))
+        precision = next(layer for layer in self._model.layers if layer.weights).compute_dtype
+        if not apart <= AGREES[precision]:
+            notice(
+                f"{self._model.name}: OpenVINO's answers are {apart:.2g} from Keras's (relative L2), and at most "
+                f"{AGREES[precision]:g} is taken for the same in {precision}. tensorflow is taken"
+            )
+            return None
+        seconds, began = {}, time.perf_counter()
+        for _ in range(TURNS):
+            for name in self._makers:
+                start = time.perf_counter()
+                self._runtime(name).predict_on_batch(x)
+                took = time.perf_counter() - start
+                seconds[name] = min(took, seconds.get(name, took))
+            if time.perf_counter() - began > SECONDS:
+                break
+        return {name: float(f"{each:.4g}") for name, each in seconds.items()}
+
+    @functools.cached_property
+    def _network(self):
+        """A hash of the layers and of the shapes of their weights; their values do not matter."""
+        layers = [
+            (type(layer).__name__, layer.name, layer.compute_dtype, [list(weight.shape) for weight in layer.weights])
+            for layer in self._model.layers
+        ]
+        return hashlib.sha256(json.dumps(layers).encode()).hexdigest()[:16]
+
+
+def shape_kind(shape):
+    """Returns (B, T, H, W, C) with the frames rounded up to a power of two."""
+    batch, frames, *rest = shape
+    return (int(batch), 1 << max(int(frames) - 1, 0).bit_length(), *map(int, rest))
+
+
+@functools.lru_cache(maxsize=1)
+def machine():
+    """Returns what the seconds of a network depend on next to itself: plain values."""
+    packages = ("tensorflow", "keras", "openvino")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = {name: importlib.import_module(name).__version__ for name in packages}
+    return {"versions": {"keras_i3d": version.__version__, **versions}, "processor": _processor(), "cores": cores}
+
+
+def _processor():
+    """The name of the processor."""
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _folder():
+    """Where choices are kept; None without a home."""
+    try:
+        return download.cache_folder() / FOLDER
+    except KerasI3DError:
+        return None
+
+
+def _read(path, known):
+    """The seconds that a file has of what is known; None if it is not there, or is not what `_write` writes."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        seconds = {name: float(content["seconds"][name]) for name in ("tensorflow", "openvino")}
+        return seconds if content["of"] == known and min(seconds.values()) > 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path, known, seconds):
+    """Whether it could be written. Where it cannot, it is measured again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, json.dumps({"of": known, "seconds": seconds}, indent=1) + "\n")
+    except OSError:
+        return False
+    return True
