@@ -25,8 +25,8 @@ class FasterRuntime:
     """A network on whichever runtime measures faster for clips of their shape.
 
     Shapes count as one whose batches and sizes are the same, and whose frames round up to the same power of two. The
-    first clip of a shape that was never measured goes through Keras: measuring takes seconds, and it may be the only
-    one.
+    first clip of a shape goes through Keras, also where OpenVINO was measured to be faster: measuring, and OpenVINO's
+    first call, take seconds, and it may be the only one.
 
     Args:
         model: as for `compile_for`.
@@ -49,15 +49,15 @@ class FasterRuntime:
         return self._runtimes[name]
 
     def _choice(self, kind, x):
+        if kind not in self._seen:
+            self._seen.add(kind)
+            return None
         known = {**machine(), "network": self._network, "shape": list(kind)}
         key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:24]
         path = _folder() and _folder() / f"{key}.json"
         seconds = path and _read(path, known)
         when = "measured before"
         if seconds is None:
-            if kind not in self._seen:
-                self._seen.add(kind)
-                return None
             seconds = self._measured(x)
             if seconds is None:
                 return "tensorflow"
