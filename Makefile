@@ -1,4 +1,4 @@
-# make demo   videos made on the spot, learnt in both streams by `keras-i3d learn`, one classified; six minutes
+# make demo   videos made on the spot, learnt in both streams by `keras-i3d learn`, one classified; five minutes
 # make compare  the I3D paper's Table 2 in small: thirteen networks trained on the demo's data; half an hour on two cores
 # make test   the test suite
 # make test-slow  the tests that take long
