@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -78,7 +79,7 @@ class Changes:
         folded: {name of a convolution: the Folded in its place}.
         pools: {name of a pool: the layers in its place, in order}.
         gone: names of layers that pass on what comes in.
-        inside: {name of a model in it: its Changes}.
+        inside: {name of a model in it: its Changes}, made when it is asked for.
     """
 
     def __init__(self, model, dtype=None):
@@ -89,8 +90,13 @@ class Changes:
         self.gone = {layer.name for unit in units.values() for layer in unit.layers[1:]}
         self.gone |= {layer.name for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
         self.folded = {name: unit.folded(dtype) for name, unit in units.items()}
-        self.inside = {layer.name: Changes(layer, dtype) for layer in model.layers if isinstance(layer, keras.Model)}
         self.pools = {layer.name: _separated(layer, dtype) for layer in model.layers if _separates(layer)}
+        self._model, self._dtype = model, dtype
+
+    @functools.cached_property
+    def inside(self):
+        models = (layer for layer in self._model.layers if isinstance(layer, keras.Model))
+        return {model.name: Changes(model, self._dtype) for model in models}
 
 
 def _copied(layer, dtype):

@@ -28,6 +28,7 @@ def compile_for(model, runtime=None):
             constants in it up to 256 MB; elsewhere Keras as it is. "openvino" is OpenVINO on the processor. "auto" is
             the one that measures faster on this machine for clips of that shape, where OpenVINO is installed, Keras is
             on TensorFlow, and there is no GPU; it is measured once, at the second clip, and kept in the cache folder.
+            The first clip of a shape goes through Keras in any case, because it may be the only one.
             By default what the environment variable KERAS_I3D_RUNTIME says, else "auto".
 
     Returns:

@@ -24,16 +24,6 @@ def cv2():
     return oracle.opencv()
 
 
-@pytest.fixture(scope="module")
-def kernels():
-    return engine._kernels()[0]
-
-
-@pytest.fixture(scope="module")
-def sweeps():
-    return engine._kernels()[1]
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)

@@ -9,16 +9,6 @@ SIZES = [(23, 37), (1, 1), (1, 40), (40, 1), (2, 16), (5, 32), (7, 65)]
 STEPS = tuple(np.array([0.045, 0.3, 0.25 / 0.3], np.float32))
 
 
-@pytest.fixture(scope="module")
-def kernels():
-    return engine._kernels()[0]
-
-
-@pytest.fixture(scope="module")
-def sweeps():
-    return engine._kernels()[1]
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(3)
