@@ -11,6 +11,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -30,23 +31,36 @@ def work(step):
         print(json.dumps(answer), flush=True)
 
 
-def measure(commands, repeats, together=True):
+def measure(commands, repeats, together=True, optional=None):
     """Runs one command a configuration and lets them step.
 
     Args:
         commands: {name: command whose process calls `work`}.
         repeats: timed steps of each, after one that builds, traces and compiles.
         together: whether they live side by side and step in turn. One after the other where memory does not hold all.
+        optional: {name: seconds that its first step may take}. If it takes longer or fails, that configuration is
+            missing in the answer. A failure of any other ends the script.
 
     Returns:
-        {name: {"seconds", "least", "busy": of a step, "results": of every step, "peak", "before": GB}}.
+        {name: {"seconds", "least", "busy": of a step, "results": of every step, "peak", "before": GB, "first": seconds
+        of the first step, with all that came before it}}.
     """
+    optional = optional or {}
     groups = [commands] if together else [{name: command} for name, command in commands.items()]
     answers = {}
     for group in groups:
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(_worker(command)) for name, command in group.items()}
-            answers |= {name: [_step(worker)] for name, worker in workers.items()}
+            for name, worker in list(workers.items()):
+                began = time.perf_counter()
+                try:
+                    answers[name] = [_first(worker, optional.get(name))]
+                except SystemExit:
+                    if name not in optional:
+                        raise
+                    del workers[name]
+                else:
+                    answers[name][0]["first"] = time.perf_counter() - began
             for _ in range(repeats):
                 for name, worker in workers.items():
                     answers[name].append(_step(worker))
@@ -58,6 +72,7 @@ def measure(commands, repeats, together=True):
             "results": [answer["result"] for answer in some],
             "peak": some[-1]["peak"],
             "before": some[-1]["before"],
+            "first": some[0]["first"],
         }
         for name, some in answers.items()
     }
@@ -69,13 +84,27 @@ def _worker(command):
     try:
         yield worker
     finally:
-        worker.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            worker.stdin.close()
         worker.wait()
 
 
+def _first(worker, limit):
+    """The first step, in at most `limit` seconds; None for any time."""
+    if limit is None:
+        return _step(worker)
+    timer = threading.Timer(limit, worker.kill)
+    timer.start()
+    try:
+        return _step(worker)
+    finally:
+        timer.cancel()
+
+
 def _step(worker):
-    worker.stdin.write("\n")
-    worker.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # then it has no answer either
+        worker.stdin.write("\n")
+        worker.stdin.flush()
     line = worker.stdout.readline()
     if not line:
         raise SystemExit("A worker ended early; its message is above.")

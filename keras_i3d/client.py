@@ -19,6 +19,8 @@ from keras_i3d.specs import QUALITY
 
 # What gRPC says of a message over a limit: "Received message larger than max (9437184 vs. 4194304)".
 LARGER = re.compile(r"message larger than max \(\d+ vs\. (\d+)\)")
+TOO_LARGE = 413  # of HTTP, which carries gRPC too; of proxies, because TensorFlow Serving never says it
+REFUSED_BY_PROXY = re.compile(rf"header with status: {TOO_LARGE}\b")  # what gRPC says of that
 TOP = 5  # classes that are named of networks for one label a video
 
 
@@ -85,6 +87,8 @@ class Grpc:
                 raise _too_slow(self.address, self.seconds) from error
             if code == grpc.StatusCode.RESOURCE_EXHAUSTED and (found := LARGER.search(error.details() or "")):
                 raise _too_large(self.address, request.ByteSize(), int(found[1])) from error
+            if REFUSED_BY_PROXY.search(error.details() or ""):
+                raise _too_large(self.address, request.ByteSize()) from error
             raise _refused(self.address, code.name, error.details()) from error
 
 
@@ -124,6 +128,8 @@ class Rest:
 
         try:
             response = requests.request(method, self.url + verb, timeout=self.seconds, **content)
+            if response.status_code == TOO_LARGE:
+                raise _too_large(self.address, len(response.request.body))
             answer = response.json()
         except requests.Timeout as error:
             raise _too_slow(self.address, self.seconds) from error
@@ -153,12 +159,18 @@ def _too_slow(address, seconds):
     return ServerError(f"{address} gave no answer in {seconds:g} s. Wait longer: seconds=.")
 
 
-def _too_large(address, size, limit):
-    """A request that is over a limit of gRPC: 4 MiB for servers and proxies that set none."""
+def _too_large(address, size, limit=None):
+    """A request over a limit: of gRPC, 4 MiB for servers that set none; or None, of a proxy, which does not tell it."""
+    if limit is None:
+        said = f"{address} takes no request of this size, by HTTP {TOO_LARGE}"
+        remedy = "client_max_body_size of nginx"
+    else:
+        said = f"{address} takes gRPC messages of at most {limit / 1e6:.2g} MB"
+        remedy = "grpc.max_receive_message_length of a gRPC server, or ask by REST"
     return ServerError(
-        f"{address} takes gRPC messages of at most {limit / 1e6:.2g} MB. Received: a request of {size / 1e6:.2g} MB. "
-        "Raise the server's limit (grpc.max_receive_message_length), or ask by REST, or send less: lower quality= "
-        "(of the JPEGs) or, if the export takes clips of any length, split the video by clip_frames=."
+        f"{said}. Received: a request of {size / 1e6:.2g} MB. TensorFlow Serving takes up to 2 GB, so raise the limit "
+        f"of what answers there: {remedy}. Or send less: lower quality= (of the JPEGs) or, if the export takes clips "
+        "of any length, split the video by clip_frames=."
     )
 
 

@@ -12,6 +12,7 @@ from keras_i3d.errors import notice
 from keras_i3d.facts import SIGMOID, SOFTMAX, Facts
 from keras_i3d.models import families
 from keras_i3d.models.blocks import HeadPool
+from keras_i3d.models.family import draw_rest, without_memory
 from keras_i3d.precision import PRECISIONS, policy
 from keras_i3d.runs import Run
 from keras_i3d.specs import STREAMS, ClipSpec
@@ -183,10 +184,17 @@ def _built(weights, stream, policy_name, attempts, accept_licence):
     _check_stream(known.stream, stream, str(weights))
     if source is not None:
         sources.say_activation(source)
-    with policy(policy_name or known.precision or "float32"):
-        model = known.build()
-    if source is not None:
+
+    def build():
+        with policy(policy_name or known.precision or "float32"):
+            return known.build()
+
+    if source is None:
+        model = build()
+    else:
+        model = without_memory(build)  # nothing is drawn only to be written over
         sources.load(model, source)
+        draw_rest(model)
     return Network(model, _seen_in(model, known), str(weights), known.sees)
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from made import ROOT, benchmarks
 
-claims, summary = benchmarks.module("claims"), benchmarks.module("summary")
+claims, summary, turns = (benchmarks.module(name) for name in ("claims", "summary", "turns"))
 HALF = claims.Claim("export, 64 frames", 0.5, 1.0, "openvino", most=0.6)
 
 
@@ -42,6 +42,30 @@ def results(**parts):
 
 def part(load=0.1, **more):
     return {"date": "2026-11-26", "quick": False, "load_before": load, "claims": [vars(HALF)], **more}
+
+
+STEPS = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import turns
+steps = iter({steps})
+turns.work(lambda: time.sleep(next(steps)) or 7)
+"""
+
+
+def stepping(*seconds):
+    """The command of a process whose steps take so long; it fails when there are no more of them."""
+    return [sys.executable, "-c", STEPS.format(folder=str(ROOT / "benchmarks"), steps=list(seconds))]
+
+
+def test_a_peer_that_does_not_start_is_missing_and_the_others_are_measured():
+    commands = {"ours": stepping(0, 0, 0), "failing": stepping(), "slow": stepping(60, 0, 0)}
+    found = turns.measure(commands, 2, optional={"failing": 60, "slow": 0.5})
+    assert list(found) == ["ours"]
+    assert found["ours"]["results"] == [7] * 3
+    assert 0 < found["ours"]["first"] < 60
+    with pytest.raises(SystemExit, match="A worker ended early"):
+        turns.measure({"ours": stepping()}, 1, optional={"failing": 60})
 
 
 def test_the_report_says_the_machine_what_failed_and_what_was_busy():

@@ -110,6 +110,41 @@ def test_a_request_over_the_servers_limit_is_told_with_what_to_do(client, video,
         assert "all 3 clips" in capsys.readouterr().out
 
 
+def test_a_proxys_limit_is_told_with_what_to_do(client, monkeypatch):
+    """nginx refuses what is over 1 MB, gRPC too, with a page for people."""
+    grpc = pytest.importorskip("grpc", reason="needs grpcio, of the extra serving")
+    pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api, of the extra serving")
+    import requests
+    from tensorflow_serving.apis import predict_pb2
+
+    class Refused(grpc.RpcError):
+        code = staticmethod(lambda: grpc.StatusCode.UNKNOWN)
+        details = staticmethod(lambda: "Received http2 header with status: 413")
+
+    def refuse(request, timeout):
+        raise Refused
+
+    def refused(method, url, timeout, json):
+        found = requests.Response()
+        found.status_code, found._content = 413, b"<html>Request Entity Too Large</html>"
+        found.request = requests.Request(method, url, json=json).prepare()
+        return found
+
+    monkeypatch.setattr(requests, "request", refused)
+    request = predict_pb2.PredictRequest()
+    request.inputs["frames"].string_val.append(bytes(2_000_000))
+    for ask in (
+        lambda: client.connect("127.0.0.1:1")._call(refuse, request),
+        lambda: client.connect("http://127.0.0.1:1").logits("jpeg", [bytes(1_500_000)]),
+    ):
+        with pytest.raises(
+            ServerError, match="by HTTP 413. Received: a request of 2 MB. .*client_max_body_size"
+        ) as said:
+            ask()
+        assert "lower quality= (of the JPEGs)" in str(said.value)
+        assert "or ask by REST" not in str(said.value)  # which goes through the same proxy
+
+
 def test_other_refusals_of_resources_are_told_as_they_are(client, monkeypatch):
     """TensorFlow's out of memory, for one, has the same code."""
     grpc = pytest.importorskip("grpc", reason="needs grpcio, of the extra serving")

@@ -9,9 +9,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 BLOCKED = """
-import runpy, sys
+import os, runpy, sys
 sys.modules["tensorflow"] = None  # importing it fails, as where it is not installed
 sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))  # as `python SCRIPT` does: the benchmarks import each other
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

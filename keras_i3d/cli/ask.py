@@ -15,7 +15,7 @@ SERVER is HOST:PORT for gRPC, which needs pip install 'keras-i3d[serving]', or h
 A video that is longer than a request goes as clips, one after the other, the last one up to its end, and the logits of
 all are averaged. A shorter one is repeated, and the output says so.
 
-TensorFlow Serving takes requests of up to 2 GB by gRPC; a server or proxy that sets no limit takes 4 MB.
+TensorFlow Serving takes requests of up to 2 GB by gRPC; a gRPC server that sets no limit takes 4 MB, and nginx 1 MB.
 
 Examples:
   sh models/serve.sh          starts the server by docker; `keras-i3d export --output=models/i3d` wrote it

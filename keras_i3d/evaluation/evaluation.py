@@ -81,7 +81,7 @@ def evaluate(
         views_at_once: views that go through a network at once.
         progress: whether to show how far each stream is, in videos.
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
-        runtime: what runs the networks, as for `compile_for`.
+        runtime: what runs the networks, as for `compile_for`. "auto" chooses at the first clip of a stream, for all.
 
     Returns:
         An Evaluation; `print` it.
@@ -139,6 +139,7 @@ def evaluate(
         records=_where(records),
         models={stream.name: stream.origin for stream in streams},
         settings={stream.name: stream.settings for stream in streams},
+        computed_by={stream.name: stream.computed_by for stream in streams},
         activation=activation,
         labelling=source.labelling,
         thresholds={s.name: s.network.facts.thresholds for s in streams if s.network.facts.thresholds},

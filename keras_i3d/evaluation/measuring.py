@@ -126,6 +126,7 @@ class Evaluation:
             "split": scores.split,
             "protocol": scores.protocol,
             "settings": scores.settings,
+            "computed_by": scores.computed_by,
             "videos": len(scores.ids),
             "dropped": scores.damaged,
             "failed": len(scores.failed),

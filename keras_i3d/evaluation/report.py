@@ -349,6 +349,7 @@ def _facts(evaluation):
         "split": scores.split,
         **{f"{stream} model": origin for stream, origin in scores.models.items()},
         **{f"{stream} scored on": detail for stream, detail in scores.settings.items()},
+        **{f"{stream} computed by": what for stream, what in scores.computed_by.items() if what},
         **({"fusion": evaluation.fusion} if evaluation.fusion else {}),
         "keras_i3d": __version__,
     }

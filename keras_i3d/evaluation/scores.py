@@ -31,6 +31,7 @@ class Scores:
         records: where these are.
         models: {stream: the weights, for people}.
         settings: {stream: what was scored of each video, for people}.
+        computed_by: {stream: what ran the network, with its version, and in which precision, for people}.
         dropped: ids of the videos whose records are damaged, with errors="count".
         failed: {"id", "path", "reason"} of each video that could not be used when the records were built.
         missing: {"id", "path"} of each video that was listed and not there when the records were built.
@@ -54,6 +55,7 @@ class Scores:
     records: str = ""
     models: dict = dataclasses.field(default_factory=dict)
     settings: dict = dataclasses.field(default_factory=dict)
+    computed_by: dict = dataclasses.field(default_factory=dict)
     dropped: tuple = ()
     failed: tuple = ()
     missing: tuple = ()
@@ -151,7 +153,7 @@ class Scores:
 
 
 _ABOUT = (
-    *("protocol", "split", "records", "models", "settings", "dropped", "failed", "missing", "damage"),
+    *("protocol", "split", "records", "models", "settings", "computed_by", "dropped", "failed", "missing", "damage"),
     *("activation", "labelling", "thresholds", "version"),
 )
 
@@ -248,7 +250,7 @@ def _thresholds(value, name):
 
 _KINDS = {
     **dict.fromkeys(("protocol", "split", "records", "activation", "version"), _text),
-    **dict.fromkeys(("models", "settings"), _texts),
+    **dict.fromkeys(("models", "settings", "computed_by"), _texts),
     "dropped": _ids,
     "failed": _videos,
     "missing": _videos,
@@ -281,7 +283,8 @@ def merge(parts):
     everywhere = set(first.ids).intersection(*(part.ids for part in parts))
     ids = tuple(id for id in first.ids if id in everywhere)
     own = _rows_of(first, ids)
-    found = {kind: {} for kind in ("logits", "frames", "peaks", "models", "settings", "thresholds")}
+    told = ("models", "settings", "computed_by")
+    found = {kind: {} for kind in ("logits", "frames", "peaks", "thresholds", *told)}
     for part in parts:
         chosen = _rows_of(part, ids)
         if (part.y[chosen] != first.y[own]).any():
@@ -293,7 +296,8 @@ def merge(parts):
                 name = f"{stream} {number}"
             for kind in ("logits", *(("frames", "peaks") if first.timed else ())):
                 found[kind][name] = getattr(part, kind)[stream][chosen]
-            found["models"][name], found["settings"][name] = part.models.get(stream, ""), part.settings.get(stream, "")
+            for kind in told:
+                found[kind][name] = getattr(part, kind).get(stream, "")
             if stream in part.thresholds:
                 found["thresholds"][name] = part.thresholds[stream]
     seen = dict.fromkeys(id for part in parts for id in (*part.ids, *part.dropped))

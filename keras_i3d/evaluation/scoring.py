@@ -40,7 +40,7 @@ class Scored:
 
 
 class Stream:
-    """One network, and how it sees the records."""
+    """One network, and how it sees the records. Once `score` ended, `computed_by` says what ran it."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Stream:
         runtime,
     ):
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
-        self.runtime = runtime
+        self.runtime, self.computed_by = runtime, ""
         self.damage = {}
         network = networks.load(weights, name if name in INPUT_CHANNELS else None, accept_licence=accept_licence)
         self.network, self.stream, self.origin = network, network.stream, network.origin
@@ -144,7 +144,8 @@ class Stream:
             errors=self.errors,
             with_ids=True,
         )
-        model = runtimes.compiled(self.network.to_logits() if views else self.network.to_rows(), self.runtime)
+        network = self.network.to_logits() if views else self.network.to_rows()
+        model = runtimes.compiled(network, self.runtime, once=True)
         whole = self.network.family, self.chunk_frames, self.network.to_answer()
         bar = Bar(f"evaluate {self.name}", source.records, "videos", shown=progress, stays=True)
         with bar, readable_errors():
@@ -168,8 +169,14 @@ class Stream:
                     scored = [Scored(id, y, chunks.score(model, family, clip, frames, answer)) for clip in clips]
                 yield from scored  # one; none of a video without all its clips; two of records of the same id
                 bar.update()
+        self.computed_by = self._computed_by(model.used)
         if self.errors == "count":
             self.damage = pipeline.dropped(dataset)
+
+    def _computed_by(self, used):
+        """What ran the network, and in which precision, in words."""
+        computed_in = next(layer for layer in self.network.model.layers if layer.weights).compute_dtype
+        return f"{' and '.join(map(runtimes.with_version, used))}, {computed_in}"
 
     def _over_time(self, id, y, rows, truth):
         """The Scored of a video's rows of logits, (rows, classes).

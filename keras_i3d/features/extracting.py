@@ -109,12 +109,14 @@ def extract(
     extractor = Extractor(layout, **others)
     folder.begin(extractor.notes)
     pending = folder.pending(chosen)
+    earlier = folder.earlier() if pending else {}
     with Bar("features", len(chosen), "videos", len(chosen) - len(pending), progress and bool(pending)) as bar:
         if not distributed:
+            extractor.continue_with(earlier)
             folder.write_all(extractor, pending, bar.update)
         elif pending:
             del extractor
-            work = feature_workers.Work(str(folder.folder), tuple(videos), layout, others)
+            work = feature_workers.Work(str(folder.folder), tuple(videos), layout, others, earlier)
             feature_workers.run(work, pending, folder, bar, runner, workers, beam_args)
     failed = folder.failed(pending)
     return Extraction(

@@ -31,17 +31,19 @@ class Work:
         videos: all of them, not those of one worker, because files are named with regard to all.
         layout: a Layout.
         settings: what else `Extractor` takes.
+        earlier: notes of features that are there already, whose runtimes are taken if they can be.
     """
 
     folder: str
     videos: tuple
     layout: Layout
     settings: dict
+    earlier: dict = dataclasses.field(default_factory=dict)
 
     def text(self):
         """Returns it as JSON."""
         settings = {n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in self.settings.items()}
-        return json.dumps([self.folder, self.videos, self.layout.record(), settings])
+        return json.dumps([self.folder, self.videos, self.layout.record(), settings, self.earlier])
 
 
 def check(runner, workers, beam_args, settings):
@@ -112,9 +114,11 @@ def write(videos, text):
 
 @functools.lru_cache(1)
 def _loaded(text):
-    folder, videos, record, settings = json.loads(text)
+    folder, videos, record, settings, earlier = json.loads(text)
     layout = layouts.parse(record)
-    return Extractor(layout, **settings), OutputFolder(folder, videos, layout)
+    extractor = Extractor(layout, **settings)
+    extractor.continue_with(earlier)
+    return extractor, OutputFolder(folder, videos, layout)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_i3d import atomic, locks
 from keras_i3d.errors import FeaturesError, VideoError, notice, system_line
-from keras_i3d.features import feature_files
+from keras_i3d.features import feature_files, noted_runtimes
 
 STATE = ".features.json"
 LOCK = ".features.lock"
@@ -68,14 +68,16 @@ def _twice(names):
 def differences(here, there, scope=""):
     """Returns ["layout.step is 4 there, and 8 here", ...] of two dictionaries of notes.
 
-    What is only `there` does not count; nor does the version of the package, nor, where the sha256 of weights is noted,
-    what they are called and what is said of their licence.
+    What is only `there` does not count; nor does the version of the package or of a runtime, nor, where the sha256 of
+    weights is noted, what they are called and what is said of their licence. A runtime that is only `here` does not
+    count either: the notes of a folder lack it where it was chosen, and those of each video have it.
     """
     found = []
     for key, value in here.items():
         other = there.get(key)
         named = key in ("weights", "licence") and "sha256" in here
-        if key == VERSION or named or _plain(value) == _plain(other):
+        chosen = key == noted_runtimes.NAME and other is None
+        if key in (VERSION, noted_runtimes.VERSION) or named or chosen or _plain(value) == _plain(other):
             continue
         if isinstance(value, dict) and isinstance(other, dict):
             found += differences(value, other, f"{scope}{key}.")
@@ -127,12 +129,13 @@ class OutputFolder:
             FeaturesError: it holds features of other settings, or files that no run of this package made.
             OSError: it cannot be written to.
         """
-        self.notes = _plain(notes)
+        self.notes = self._began = _plain(notes)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             state = self.folder / STATE
             if state.exists():
-                self._check_notes(state, feature_files.load(state))
+                self._began = feature_files.load(state)
+                self._check_notes(state, self._began)
             else:
                 self._check_begun_by_nobody()
                 atomic.write_text(state, feature_files.lines(self.notes))
@@ -163,6 +166,14 @@ class OutputFolder:
         if versions is not None:
             versions.add(record["notes"].get(VERSION))
         return True
+
+    def earlier(self):
+        """Returns the notes of the first video that is there, or those that the folder began with if none is.
+
+        Raises:
+            FeaturesError: as `pending`.
+        """
+        return next((record["notes"] for video in self.names if (record := self._has_own(video))), self._began)
 
     def write(self, video, features):
         """Writes the features of a video, and takes it from the list of those that failed.

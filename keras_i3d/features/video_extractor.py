@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_i3d import beforehand, builders, networks, runtimes, version
 from keras_i3d.errors import VideoError, notice
-from keras_i3d.features import feeding, windowing
+from keras_i3d.features import feeding, noted_runtimes, windowing
 from keras_i3d.features.feeding import Feed
 from keras_i3d.features.layouts import Layout
 from keras_i3d.features.stream_clips import Intake, Part
@@ -54,14 +54,15 @@ class Extractor:
         attempts: connections to try if weights have to be fetched.
         max_seconds: seconds that a video may last, as for `video.Reader`.
         accept_licence: True, or the name of the weights' licence, if that forbids commerce and you accept it.
-        runtime: what runs the networks, as for `compile_for`.
+        runtime: what runs the networks, as for `compile_for`. "auto" chooses at the first windows, for all videos.
 
     Attributes:
         layout: the Layout.
         networks: {stream: networks.Network}.
         clips: {stream: the ClipSpec of what its network is given}.
         flow_method: how flow is computed; None without flow.
-        notes: what stands next to every file of features made so: plain values, as JSON holds them.
+        notes: what stands next to every file of features made so: plain values, as JSON holds them. There, each network
+            also has its `runtime`, and the version of that. Here, it has them if they are asked for, and not chosen.
 
     Raises:
         ValueError: a setting out of its range, or what the layout asks for and the network has not.
@@ -115,8 +116,14 @@ class Extractor:
         self._layers = {stream: _layer(layout, network) for stream, network in self.networks.items()}
         self._intakes = {stream: self._intake(stream) for stream in layout.streams}
         rows = {s: _rows_model(layout, network, self._layers[s]) for s, network in self.networks.items()}
-        self._models = {s: runtimes.compiled(model, runtime) for s, model in rows.items()}
+        self._models = {s: runtimes.compiled(model, runtime, once=True) for s, model in rows.items()}
         self.notes = self._notes()
+        if runtime != "auto":
+            self.notes = noted_runtimes.noted(self.notes, self._models)
+
+    def continue_with(self, notes):
+        """Takes the runtimes of features that are there already, by their notes, as `noted_runtimes` says."""
+        noted_runtimes.continue_with(self._models, notes)
 
     def __call__(self, video):
         """Extracts the features of one video.
@@ -211,7 +218,7 @@ class Extractor:
             fps=float(self.clips[layout.streams[0]].fps or end.frames / end.seconds),
             damaged=end.damaged,
             cut_short=end.cut_short,
-            notes=self.notes,
+            notes=noted_runtimes.noted(self.notes, self._models),
         )
 
     def _stacked(self, stream, rows):

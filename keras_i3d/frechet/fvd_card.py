@@ -187,11 +187,12 @@ def side_text(side):
 def _common_lines(card):
     """Lines of a card on what does not depend on the protocol but for where clips begin."""
     network = card["network"]
+    by = f" by {network['runtime']}" if network["runtime"] else ""
     return [
         *(f"  {side:<11}{side_text(card[side])}" for side in ("real", "generated")),
         f"  {'sampling':<11}{card['sampling']}",
-        f"  {'network':<11}{network['weights']}, {network['logits']} logits, {network['precision']}, "
-        f"sha256 {network['sha256']}",
+        f"  {'network':<11}{network['weights']}, {network['logits']} logits, {network['precision']}"
+        f"{by}, sha256 {network['sha256']}",
         f"  {'keras_i3d':<11}{card['version']}",
     ]
 

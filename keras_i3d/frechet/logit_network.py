@@ -25,9 +25,9 @@ class LogitNetwork:
 
     Attributes:
         size: logits of a row.
-        card: {"weights", "licence", "logits", "sha256", "precision"}: what they are called, their licence (None if
-            nobody said), how many logits, the hash of all arrays by the order of their layers' names, and what is
-            computed in, such as "float32".
+        card: {"weights", "licence", "logits", "sha256", "precision", "runtime"}: what they are called, their licence
+            (None if nobody said), how many logits, the hash of all arrays by the order of their layers' names, what is
+            computed in, such as "float32", and by which runtime, such as "tensorflow 2.21.0".
         other: what it is, if published numbers are not by it; else "".
     """
 
@@ -45,6 +45,7 @@ class LogitNetwork:
             "logits": self.size,
             "sha256": by_name.digest(network.model),
             "precision": computed_in,
+            "runtime": " and ".join(map(runtimes.with_version, self._model.used)),
         }
         usual = network.facts.source == f'published weights "{WEIGHTS}"' and network.run is None
         self.other = "" if usual else f"{network.origin} ({network.family.name})"

@@ -79,7 +79,7 @@ def network_of(gaussian):
     """Returns what statistics say of their network, as a card says it; None for what they do not say."""
     noted = gaussian.notes.get("network")
     noted = noted if isinstance(noted, dict) else {}
-    names = ("weights", "licence", "sha256", "precision")
+    names = ("weights", "licence", "sha256", "precision", "runtime")
     said = {name: noted.get(name) if isinstance(noted.get(name), str) else None for name in names}
     return {**said, "logits": gaussian.size}
 

@@ -28,28 +28,68 @@ class FasterRuntime:
     first clip of a shape goes through Keras, also where OpenVINO was measured to be faster: measuring, and OpenVINO's
     first call, take seconds, and it may be the only one.
 
+    Nothing is lost by an OpenVINO that is broken: what it cannot run goes through Keras, as does all that follows. A
+    line says so, once.
+
     Args:
         model: as for `compile_for`.
         first, second: functions that give what runs it, Keras's and OpenVINO's. Each is called when it is needed.
+        once: whether the choice is made at the first clip, and holds for clips of all shapes.
+
+    Attributes:
+        used: names of the runtimes that gave answers, in the order of their first ones.
     """
 
-    def __init__(self, model, first, second):
+    def __init__(self, model, first, second, once=False):
         self._model, self._makers = model, {"tensorflow": first, "openvino": second}
         self._runtimes, self._chosen, self._seen, self._said = {}, {}, set(), set()
+        self._once, self._kept, self.used = once, None, ()
+
+    def keep(self, name):
+        """Has clips of all shapes run by one of the runtimes from now on."""
+        self._kept = name
 
     def predict_on_batch(self, x):
+        name = self._kept or self._name(x)
+        answer, why = self._by_openvino(x) if name == "openvino" else (None, "")
+        if answer is None:
+            name = "tensorflow"
+            answer = self._runtime(name).predict_on_batch(x)  # which also refuses what no runtime takes
+        if why:
+            self._give_up(why)
+        if name not in self.used:
+            self.used += (name,)
+        return answer
+
+    def _name(self, x):
+        """The runtime for a clip. None stands in `_chosen` for a shape that came once."""
         kind = shape_kind(np.shape(x))
         if self._chosen.get(kind) is None:
             self._chosen[kind] = self._choice(kind, x)
-        return self._runtime(self._chosen[kind] or "tensorflow").predict_on_batch(x)
+            if self._once:
+                self._kept = self._chosen[kind]
+        return self._kept or self._chosen[kind] or "tensorflow"
 
     def _runtime(self, name):
         if name not in self._runtimes:
             self._runtimes[name] = self._makers[name](self._model)
         return self._runtimes[name]
 
+    def _by_openvino(self, x):
+        """(what OpenVINO makes of a clip, ""); (None, why) if it cannot."""
+        try:
+            return self._runtime("openvino").predict_on_batch(x), ""
+        except (KerasI3DError, MemoryError):
+            raise
+        except Exception as error:  # whatever OpenVINO has no rule for; a library of its own that is not there
+            return None, f"OpenVINO cannot run it ({one_line(error)})"
+
+    def _give_up(self, why):
+        self._kept = "tensorflow"
+        self._say(f"{self._model.name}: {why}. tensorflow is taken")
+
     def _choice(self, kind, x):
-        if kind not in self._seen:
+        if kind not in self._seen and not self._once:
             self._seen.add(kind)
             return None
         known = {**machine(), "network": self._network, "shape": list(kind)}
@@ -80,19 +120,16 @@ class FasterRuntime:
         The two run in turn, so that other load on the machine meets both.
         """
         expected = self._runtime("tensorflow").predict_on_batch(x)
-        try:
-            found = self._runtime("openvino").predict_on_batch(x)
-        except (KerasI3DError, ImportError, MemoryError):
-            raise
-        except Exception as error:  # whatever OpenVINO has no rule for
-            notice(f"{self._model.name}: OpenVINO cannot run it ({one_line(error)}). tensorflow is taken")
+        found, why = self._by_openvino(x)
+        if found is None:
+            self._give_up(why)
             return None
         apart = float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30))
         precision = next(layer for layer in self._model.layers if layer.weights).compute_dtype
         if not apart <= AGREES[precision]:
-            notice(
-                f"{self._model.name}: OpenVINO's answers are {apart:.2g} from Keras's (relative L2), and at most "
-                f"{AGREES[precision]:g} is taken for the same in {precision}. tensorflow is taken"
+            self._give_up(
+                f"OpenVINO's answers are {apart:.2g} from Keras's (relative L2), and at most {AGREES[precision]:g} is "
+                f"taken for the same in {precision}"
             )
             return None
         seconds, began = {}, time.perf_counter()

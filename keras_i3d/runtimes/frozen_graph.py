@@ -147,6 +147,8 @@ class FrozenGraph:
         model: as for `graph`. Nothing of it is kept.
     """
 
+    used = ("tensorflow",)
+
     def __init__(self, model):
         import tensorflow as tf
 

@@ -25,6 +25,8 @@ class OpenVINO:
         model: as for `compile_for`.
     """
 
+    used = ("openvino",)
+
     def __init__(self, model):
         self._core = imported('runtime="openvino"').Core()
         precision = _precision(model)

@@ -1,5 +1,6 @@
 """The one place that decides what runs a network for inference."""
 
+import importlib
 import os
 
 import keras
@@ -28,12 +29,14 @@ def compile_for(model, runtime=None):
             constants in it up to 256 MB; elsewhere Keras as it is. "openvino" is OpenVINO on the processor. "auto" is
             the one that measures faster on this machine for clips of that shape, where OpenVINO is installed, Keras is
             on TensorFlow, and there is no GPU; it is measured once, at the second clip, and kept in the cache folder.
-            The first clip of a shape goes through Keras in any case, because it may be the only one.
+            The first clip of a shape goes through Keras in any case, because it may be the only one. What OpenVINO
+            fails at goes through Keras too, as does all that follows, and a line says so.
             By default what the environment variable KERAS_I3D_RUNTIME says, else "auto".
 
     Returns:
-        An object whose whole interface is `predict_on_batch(x)`: float32 (B, T, H, W, C), of any sizes that the model
-        takes, to the array that the model gives.
+        An object with `predict_on_batch(x)`: float32 (B, T, H, W, C), of any sizes that the model takes, to the array
+        that the model gives; and `used`, a tuple of the names of the runtimes that gave answers so far, as for "auto"
+        there may be two: "tensorflow", or Keras's backend if it is another one, and "openvino".
 
     Raises:
         TypeError: no functional model of one input and one output.
@@ -49,12 +52,28 @@ def compile_for(model, runtime=None):
     return compiled(model, chosen(runtime))
 
 
-def compiled(model, runtime="tensorflow"):
-    """`compile_for` with a runtime that is known: what each caller in this package has a line for."""
+def compiled(model, runtime="tensorflow", once=False):
+    """`compile_for` with a runtime that is known: what each caller in this package has a line for.
+
+    Args:
+        model, runtime: as for `compile_for`.
+        once: whether "auto" chooses at the first clip, for clips of all shapes: what goes into one file, or one number,
+            is then computed by one runtime, also if it is resumed. It takes seconds before the first answer.
+    """
     check(runtime)
     if runtime == "openvino":
         return OpenVINO(model)
-    return FasterRuntime(model, _own, OpenVINO) if runtime == "auto" and OpenVINO.suits(model) else _own(model)
+    return FasterRuntime(model, _own, OpenVINO, once) if runtime == "auto" and OpenVINO.suits(model) else _own(model)
+
+
+def with_version(name):
+    """Returns "openvino 2026.4.1" of a name in `used`."""
+    return f"{name} {version(name)}"
+
+
+def version(name):
+    """Returns the version of a runtime by its name in `used`."""
+    return importlib.import_module(name).__version__.partition("-")[0]
 
 
 def chosen(runtime):
@@ -94,7 +113,7 @@ class _Keras:
     """A model as Keras runs it."""
 
     def __init__(self, model):
-        self._model = model
+        self._model, self.used = model, (keras.backend.backend(),)
 
     def predict_on_batch(self, x):
         return self._model.predict_on_batch(x)

@@ -32,6 +32,7 @@ from keras_i3d.training.asked_recipe import AskedRecipe
 from keras_i3d.training.checkpoints import RestoreMetrics
 from keras_i3d.training.compiling import compile_model
 from keras_i3d.training.faster_step import for_training
+from keras_i3d.training.huge_pages import HugePages
 from keras_i3d.training.run_progress import Progress
 from keras_i3d.training.run_start import has_begun, has_checkpoint, initial_weights, settled_heads
 from keras_i3d.training.run_writer import RunWriter
@@ -229,7 +230,7 @@ def _network(run, weights=None, labels=None, accept_licence=None):
             layer.freeze_statistics = recipe.freeze_bn
         for weight in layer.trainable_weights:
             if len(weight.shape) > 1 and recipe.weight_decay and recipe.optimizer == "sgd":  # kernels, not offsets
-                weight.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+                weight.regularizer = optimizing.Penalty(recipe.weight_decay / 2)
     optimizing.set_trainable(model, recipe)
     by_rows = family.answer == "last" or run.labelling == "timed"
     return _of_rows(model, family) if by_rows else model
@@ -269,6 +270,7 @@ def _fit(model, trained, writer, saved, progress, errors, services):
     clips = functools.partial(_clips, run, errors=errors)
     validation = writer.counted(clips(held_out)) if held_out else None
     batch_size = recipe.batch_size // recipe.accumulate
+    pages = HugePages()
     bar = Progress(total, step, batch_size, progress and workers.is_chief(), recipe.accumulate)
     with contextlib.ExitStack() as held:
         logger = held.enter_context(run_loggers.started(services, writer))
@@ -287,7 +289,7 @@ def _fit(model, trained, writer, saved, progress, errors, services):
             workers.fit(
                 model,
                 writer.counted(clips(heads.patterns(trained, "records"), training=True, start_batch=step)),
-                [RestoreMetrics(metrics), bar, writer, logger],
+                [RestoreMetrics(metrics), bar, writer, logger, pages],
                 validation if ends_epoch else None,
                 steps_per_epoch=min(end - step, every),
                 initial_epoch=step // every,

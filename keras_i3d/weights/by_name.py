@@ -9,6 +9,7 @@ import hashlib
 import numpy as np
 
 from keras_i3d.errors import WeightsError
+from keras_i3d.models.family import give
 
 
 def layer_weights(model):
@@ -93,7 +94,8 @@ def assign(model, weights, source, skip=()):
     check_match(weights, layer_shapes(model), source, skip)
     for name, layer in weighted_layers(model):
         if name not in skip:
-            layer.set_weights(weights[name])
+            for variable, array in zip(layer.weights, weights[name]):
+                give(variable, array)
 
 
 def in_layout(weights, shapes, source):

@@ -13,7 +13,7 @@ import pytest
 from made import small_records, small_runs, tiny
 
 import keras_i3d
-from keras_i3d import facts, runs
+from keras_i3d import facts, runs, runtimes
 from keras_i3d.data import pipeline, record_files
 from keras_i3d.evaluation import EvaluationError, evaluate, metrics, protocols, report, rescore, scores
 from keras_i3d.inference import chunks
@@ -111,6 +111,7 @@ def test_views_are_averaged_after_softmax(test_split, protocol, size):
     assert abs(softmax(logits.mean(axis=0)) - expected).max() > 1e-3  # averaging before is something else
     assert (found.y[row], found.protocol) == (y, protocol)
     assert f"{size} x {size}, softmax averaged over {parsed.views} views" in found.settings["rgb"]
+    assert found.computed_by == {"rgb": f"{runtimes.with_version('tensorflow')}, float32"}
 
 
 def test_the_numbers_come_with_protocol_split_and_counts(evaluation, models):
@@ -130,6 +131,7 @@ def test_what_is_written(folder, evaluation):
     assert {path.name for path in (folder / "out").iterdir()} == names
     results = json.loads((folder / "out/results.json").read_text())
     assert (results["videos"], results["failed"], results["missing"], results["dropped"]) == (6, 1, 1, 0)
+    assert results["computed_by"] == dict.fromkeys(("rgb", "flow"), f"{runtimes.with_version('tensorflow')}, float32")
     assert results["metrics"]["flow"]["top1"] == evaluation.metrics["flow"].top1
     lines = (folder / "out/per_class.csv").read_text().splitlines()
     assert lines[0] == "class,label,videos,rgb_top1,flow_top1,fused_top1,low,high,mostly_named,times"
@@ -183,6 +185,7 @@ def test_the_report_runs_nothing_and_escapes_every_name(evaluation):
         protocol=evil,
         models=dict.fromkeys(scored.models, evil),
         settings=dict.fromkeys(scored.settings, evil),
+        computed_by=dict.fromkeys(scored.settings, evil),
         dropped=(evil,),
         failed=({"id": evil, "reason": evil},),
         missing=({"id": evil, "path": evil},),

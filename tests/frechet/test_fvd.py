@@ -11,7 +11,7 @@ from made import films, tiny
 from PIL import Image
 
 import keras_i3d
-from keras_i3d import fvd, networks
+from keras_i3d import fvd, networks, runtimes
 from keras_i3d.errors import EvaluationError
 from keras_i3d.frechet import distances, fvd_protocols, logit_network
 from keras_i3d.frechet.gaussians import Gaussian
@@ -160,6 +160,8 @@ def test_the_card(network, ready, tmp_path):
     )
     assert card["network"]["logits"] == CLASSES
     assert card["network"]["sha256"] == by_name.digest(network)
+    assert card["network"]["runtime"] == runtimes.with_version("tensorflow")
+    assert f"{CLASSES} logits, float32 by tensorflow " in str(found)
     real, mine = card["real"], card["generated"]
     assert (real["source"], real["clips"], real["begins"], real["frames"]) == (
         str(tmp_path / "real"),

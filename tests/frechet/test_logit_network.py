@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_i3d import networks
+from keras_i3d import networks, runtimes
 from keras_i3d.frechet import fvd_protocols, logit_network
 from keras_i3d.weights import by_name
 
@@ -20,6 +20,7 @@ def test_the_published_weights_are_those_of_published_numbers(repository, capsys
         "logits": 400,
         "sha256": digest,
         "precision": "float32",
+        "runtime": runtimes.with_version("tensorflow"),
     }
     clips = np.random.default_rng(0).uniform(0, 255, (3, 9, 32, 32, 3)).astype(np.float32)
     named = network.to_logits().predict(fvd_protocols.scaled(clips), verbose=0)

@@ -42,9 +42,9 @@ def make(monkeypatch):
     x = keras.Input((None, None, None, 3))
     model = keras.Model(x, keras.layers.Conv3D(2, 1, name="conv")(x), name="net")
 
-    def made(keras_seconds, openvino_seconds, answer=1.0):
+    def made(keras_seconds, openvino_seconds, answer=1.0, **settings):
         runtimes = Runtime(clock, keras_seconds, 1.0), Runtime(clock, openvino_seconds, answer)
-        return FasterRuntime(model, lambda _: runtimes[0], lambda _: runtimes[1]), *runtimes
+        return FasterRuntime(model, lambda _: runtimes[0], lambda _: runtimes[1], **settings), *runtimes
 
     return made
 
@@ -102,9 +102,56 @@ def test_another_answer_is_not_taken(make, cache, capsys, answer, line):
     faster, ours, other = make(0.2, 0.1, answer)
     assert twice(faster)[0, 0] == 1
     assert line in capsys.readouterr().err
-    faster.predict_on_batch(clip())
-    assert (ours.calls, other.calls) == (4, 1)
+    for frames in (16, 40, 40):  # nor for clips of another shape, of which nothing is said
+        faster.predict_on_batch(clip(frames))
+    assert (ours.calls, other.calls) == (6, 1)
+    assert capsys.readouterr().err == ""
+    assert faster.used == ("tensorflow",)
     assert not (cache / "runtimes").exists()
+
+
+def test_what_breaks_later_costs_a_line_and_no_clip(make, capsys):
+    """As after an update of a library below it: what was measured before is read, and does not run."""
+    twice(make(0.3, 0.2)[0])
+    capsys.readouterr()
+    faster, ours, other = make(0.3, 0.2, ImportError("libopenvino.so.2 is not there"))
+    assert twice(faster)[0, 0] == 1
+    twice(faster)
+    said = capsys.readouterr().err
+    assert said.count("net: OpenVINO cannot run it (libopenvino.so.2 is not there). tensorflow is taken") == 1
+    assert (ours.calls, other.calls) == (4, 1)
+    faster, ours, other = make(0.3, 0.2, once=True)
+    faster.predict_on_batch(clip())
+    other.answer = RuntimeError("no memory for this shape")
+    assert faster.predict_on_batch(clip(64))[0, 0] == 1
+    assert faster.used == ("openvino", "tensorflow")
+    assert "OpenVINO cannot run it (no memory for this shape)" in capsys.readouterr().err
+
+
+def test_what_no_runtime_takes_changes_nothing(make, capsys):
+    faster, ours, other = make(0.3, 0.2, once=True)
+    faster.predict_on_batch(clip())
+    capsys.readouterr()
+    answers, ours.answer, other.answer = other.answer, ValueError("too small"), ValueError("another form")
+    with pytest.raises(ValueError, match="too small"):
+        faster.predict_on_batch(clip(3))
+    other.answer = answers
+    faster.predict_on_batch(clip())
+    assert faster.used == ("openvino",)
+    assert capsys.readouterr().err == ""
+
+
+def test_once_for_all_is_chosen_at_the_first_clip(make):
+    faster, ours, other = make(0.3, 0.2, once=True)
+    for frames in (16, 64, 64):
+        faster.predict_on_batch(clip(frames))
+    assert (ours.calls, other.calls) == (1 + 5, 1 + 5 + 3)
+    assert faster.used == ("openvino",)
+    faster, ours, other = make(0.3, 0.2, once=True)
+    faster.keep("tensorflow")
+    twice(faster)
+    assert (ours.calls, other.calls) == (2, 0)
+    assert faster.used == ("tensorflow",)
 
 
 def test_a_damaged_file_is_measured_again(make, cache):

@@ -1,15 +1,31 @@
 """Optimizers and their schedules."""
 
 import dataclasses
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
-from made import tiny
+import tensorflow as tf
+from made import ROOT, tiny
 
 from keras_i3d import training
 from keras_i3d.training.compiling import compile_model
-from keras_i3d.training.optimizing import AdamW, Schedule, keep_state, optimizer, schedule, set_trainable, starts
+from keras_i3d.training.optimizing import (
+    SGD,
+    AdamW,
+    InOnePass,
+    OfLayers,
+    Penalty,
+    Schedule,
+    keep_state,
+    mean_norm,
+    optimizer,
+    schedule,
+    set_trainable,
+    starts,
+)
 
 
 def test_schedule():
@@ -105,6 +121,138 @@ def test_sgd_by_layers_and_a_bound_on_the_whole_gradient():
     norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
     for weight, value, gradient, rate in zip(model.get_weights(), before, gradients, (0.025, 0.1)):
         np.testing.assert_allclose(weight, value - rate * gradient * 2 / norm, rtol=1e-6)
+
+
+class Plain(OfLayers, keras.optimizers.SGD):
+    """The same with Keras's own step."""
+
+
+def updated(kind, scaled=False, dtype="float32", **settings):
+    """All variables of two weights and their optimizer after four updates, the third too large for a loss scale.
+
+    And the operations of an update.
+    """
+    draw = np.random.default_rng(0)
+    weights = [
+        keras.Variable(draw.normal(size=size), dtype=dtype, name=name) for name, size in (("k", (9, 37)), ("b", 5))
+    ]
+    made = kind(Schedule(0.1, (2,), (0.03,), warmup_steps=1), name="sgd", factors={"k": 0.3}, **settings)
+    made = keras.optimizers.LossScaleOptimizer(made, initial_scale=4.0, name="scaled") if scaled else made
+    made.build(weights)
+
+    @tf.function
+    def apply(*gradients):
+        made.apply(list(gradients), weights)
+
+    for size in (0.1, 3.0, np.inf if scaled else 0.01, 1.0):
+        apply(*(tf.constant(draw.normal(size=weight.shape) * size, dtype) for weight in weights))
+    traced = apply.get_concrete_function(*(tf.TensorSpec(weight.shape, dtype) for weight in weights))
+    operations = [operation.type for operation in traced.graph.get_operations()]
+    everything = [*weights, *made.variables]
+    return {variable.path: np.asarray(variable).astype("float64") for variable in everything}, operations
+
+
+@pytest.fixture
+def as_written():
+    """TensorFlow computes in the order that is written; else Keras's (g * clip) * rate becomes g * (clip * rate)."""
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    yield
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"nesterov": True},
+        {"global_clipnorm": 0.7, "weight_decay": 0.02},
+        {"clipvalue": 0.2, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+        {"gradient_accumulation_steps": 2},
+        {"scaled": True},
+        {"scaled": True, "gradient_accumulation_steps": 2},
+        {"momentum": 0.0},
+        {"dtype": "bfloat16"},
+    ],
+)
+def test_sgd_in_one_pass_is_keras_to_the_bit(settings, as_written):
+    settings = {"momentum": 0.9, **settings}
+    (found, operations), (expected, _) = updated(SGD, **settings), updated(Plain, **settings)
+    assert found.keys() == expected.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(found[path], value, path)
+    if "gradient_accumulation_steps" not in settings and "scaled" not in settings:  # theirs is in a branch
+        is_one = settings["momentum"] != 0 and "dtype" not in settings
+        assert operations.count("ResourceApplyKerasMomentum") == 2 * is_one
+
+
+def test_a_gradient_of_some_rows_is_keras_own():
+    found = []
+    for kind in (InOnePass, keras.optimizers.SGD):
+        made, weight = kind(0.1, momentum=0.9), keras.Variable(np.ones((4, 3)), dtype="float32")
+        made.build([weight])
+        rows = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([0, 2]), tf.constant([4, 3]))
+        made.update_step(rows, weight, 0.1)
+        found.append(np.asarray(weight))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("l2", [5e-8, 0.3])
+def test_a_penalty_has_the_gradient_of_keras(l2):
+    weight = tf.Variable(np.random.default_rng(0).normal(size=(3, 3, 3, 24, 37)).astype("float32"))
+    found = []
+    for penalty in (Penalty(l2), keras.regularizers.L2(l2)):
+        with tf.GradientTape() as tape:
+            value = penalty(weight)
+        found.append((value, tape.gradient(value, weight)))
+    (value, gradient), (expected, expected_gradient) = found
+    np.testing.assert_array_equal(gradient, expected_gradient)
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_mean_norm_is_numpys():
+    model, gradients, made = small(training.Recipe(9, 4, 0.1, clip_norm=0.1))
+    assert mean_norm(made) is None
+    for size in (1, 3):
+        made.apply([size * gradient for gradient in gradients], model.trainable_variables)
+    norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
+    assert mean_norm(made) == pytest.approx(2 * norm, rel=1e-6)
+
+
+MIRRORED = """
+import sys
+sys.path.insert(0, {tests!r})
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.optimizer.set_experimental_options({{"arithmetic_optimization": False}})  # see as_written
+import keras
+import numpy as np
+from training.test_optimizing import SGD, Plain
+x = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
+found = []
+for kind in (SGD, Plain):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(1)])
+        model.compile(kind(0.1, momentum=0.9, global_clipnorm=0.5, name="sgd"), "mse")
+    model.fit(x, x[:, :1], batch_size=4, epochs=2, shuffle=False, verbose=0)
+    devices = [[np.asarray(each) for each in strategy.experimental_local_results(v.value)] for v in
+               [*model.trainable_variables, *model.optimizer.momentums]]
+    assert all(len(each) == 2 and (each[0] == each[1]).all() for each in devices)
+    found.append([each[0] for each in devices])
+for one, other in zip(*found):
+    np.testing.assert_array_equal(one, other)
+print("equal", len(found[0]))
+"""
+
+
+@pytest.mark.slow
+def test_sgd_in_one_pass_on_two_devices():
+    command = [sys.executable, "-c", MIRRORED.format(tests=str(ROOT / "tests"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "equal 8" in done.stdout
 
 
 def test_an_optimizer_for_more_weights_keeps_its_state():

@@ -18,7 +18,7 @@ from made.mirrors import narrow as narrow_network
 from made.tiny import i3d
 
 import keras_i3d
-from keras_i3d import WeightsError, facts
+from keras_i3d import WeightsError, facts, networks
 from keras_i3d.facts import Facts
 from keras_i3d.models.inception import HEAD
 from keras_i3d.models.two_stream import fuse
@@ -167,6 +167,19 @@ def test_by_path(form, narrow, tmp_path):
     for name, arrays in by_name.layer_weights(model).items():
         for a, b in zip(arrays, expected[name]):
             np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_is_drawn_that_weights_replace(narrow, tmp_path, monkeypatch):
+    narrow.save_weights(tmp_path / "n.weights.h5")
+
+    def drawn(*arguments, **settings):
+        raise AssertionError("a kernel was drawn")
+
+    monkeypatch.setattr(keras.initializers.TruncatedNormal, "__call__", drawn)
+    model = networks.load(tmp_path / "n.weights.h5", "rgb", "bfloat16").model
+    for a, b in zip(model.get_weights(), narrow.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
 def test_by_path_without_head(tmp_path, capsys):
