@@ -11,7 +11,9 @@
 #                   RandAugment. Takes Python 3.11 or 3.12, 8 GB of disk, half an hour
 # make test-compat-io, make test-compat-official  one of the two; Python 3.10 to 3.12, and 3.11 to 3.13
 # make fuzz   damaged input of every kind for ten minutes; SEED=0 by default, the table goes to fuzz.md
-# make docs   the tables of networks in README.md and docs/networks.md, and of presets in docs/features.md, made again
+# make docs   the tables of networks, presets and benchmarks in README.md and docs/ made again, then the site, in site/: a
+#             page a task, a network and a part of the reference. A warning is an error; nothing is loaded from elsewhere
+# make docs-serve  the site at http://127.0.0.1:8000, until Ctrl-C
 # make check  lint, format, import layers
 # make bench  every benchmark of speed and memory and one table of all, benchmarks/results.json, from which `make docs`
 #             makes docs/performance.md; installs torch and OpenVINO, the peers; about an hour on two quiet cores
@@ -31,8 +33,8 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 SHARED := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(SHARED) -m "not slow and not compat"
 
-.PHONY: demo compare test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs check
-.PHONY: bench bench-learning clean
+.PHONY: demo compare test test-slow test-python test-lowest test-compat test-compat-io test-compat-official fuzz docs
+.PHONY: docs-serve check bench bench-learning clean
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
@@ -62,8 +64,12 @@ test-compat-io test-compat-official: test-%: .venv-%/ready
 fuzz: $(READY)
 	$(BIN)/python tools/fuzz.py --seconds=600 --seed=$(SEED) --output=fuzz.md
 
-docs: $(READY)
+docs: .venv/docs
 	$(BIN)/python tools/refresh_docs.py
+	$(BIN)/python tools/build_site.py
+
+docs-serve: .venv/docs
+	$(BIN)/python tools/build_site.py --serve
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -89,7 +95,7 @@ bench-learning: $(READY)
 	$(BIN)/python benchmarks/several_labels.py --output=bench-learning/labels
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info
+	rm -rf .venv .venv-* build dist site *.egg-info
 
 # Makes the target's environment if PYTHON is one of the versions $(1); $(2) is what takes no other.
 define environment
@@ -101,6 +107,11 @@ endef
 $(READY) $(OTHER)/ready: setup.py
 	$(call environment,3.10 3.11 3.12 3.13,keras-i3d)
 	$(@D)/bin/$(PIP) --editable '.[test]'
+	touch $@
+
+# What makes the site, which nothing else needs.
+.venv/docs: $(READY)
+	$(BIN)/$(PIP) --editable '.[docs]'
 	touch $@
 
 .venv-lowest/ready: setup.py tests/lowest.txt

@@ -46,12 +46,18 @@ SERVING = "tensorflow-serving-api>=2.16.1,<3"
 # 0.21 asks for protobuf 6.33: with it pip resolves to TensorFlow 2.20 or newer. It also holds pandas below 3 and psutil
 # below 6.
 KSERVE = "kserve>=0.21.0,<1"
+# 0.49.1: the first whose answers to ranges, by which players seek, take bounded time. KServe brings both.
+WEB = ["starlette>=0.49.1,<2", "uvicorn>=0.30.0,<1"]
 WANDB = "wandb>=0.20.1,<1"
 MLFLOW = "mlflow>=3.9.0,<4"
 # OpenVINO's major version is the year. tf2onnx 1.16 asks for a protobuf that TensorFlow does not go with.
 OPENVINO = "openvino>=2025.0.0,<2027"
 ONNX = ["onnx>=1.17.0,<2", "tf2onnx>=1.17.0,<2", "onnxruntime>=1.20.1,<2"]
 LITERT = "ai-edge-litert>=1.2.0,<3"
+# The site, of `make docs`. Material for MkDocs gets no new features, and mends until May 2027; its successor, Zensical,
+# reads the same mkdocs.yml. MkDocs 2 takes neither its theme nor its plugins. griffelib is what mkdocstrings reads
+# docstrings with, and tools/griffe_builders.py extends.
+DOCS = ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7.0,<10", "mkdocstrings[python]>=1.0.0,<2", "griffelib>=2.0.0,<3"]
 
 setup(
     name="keras-i3d",
@@ -61,7 +67,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_i3d", "keras_i3d.*"]),
-    package_data={"": ["*.html", "*.css"]},  # what a report and a notebook's tables are made of
+    package_data={"": ["*.html", "*.css", "*.js"]},  # reports, a notebook's tables, the page of `web`
     python_requires=">=3.10",  # 3.10 to 3.13 are tested
     install_requires=CORE,
     extras_require={
@@ -72,16 +78,18 @@ setup(
         "tensorboard": ["tensorboard>=2.16.2,<3"],  # to look at the logs of training, which are written without it
         "wandb": [WANDB],  # `train --log=wandb`
         "mlflow": [MLFLOW],  # `train --log=mlflow`
-        "report": [REPORT],  # pictures and report.html of `evaluate`, and those of the confusions in training
+        "report": [REPORT],  # pictures and report.html of `evaluate` and `segments`, and of confusions in training
         "svm": [SVM],  # `evaluate --fusion=svm`
         "openvino": [OPENVINO],  # networks by `--runtime=openvino`, and `export --format=openvino`
         "onnx": ONNX,  # `export --format=onnx`
         "litert": [LITERT],  # `export --format=litert`
         "serving": [SERVING],  # `ask` by gRPC; its messages, and grpcio
         "kserve": [KSERVE],  # `serve`
+        "web": WEB,  # `web`
+        "docs": DOCS,  # `make docs`
         "test": [
             *("pytest", "pytest-xdist", "ruff", "jax", "build", "opencv-contrib-python-headless==5.0.0.93"),
-            *(BEAM, REPORT, SVM, SERVING, KSERVE, OPENVINO, "tensorflow-hub", "ovmsclient"),
+            *(BEAM, REPORT, SVM, SERVING, KSERVE, *WEB, OPENVINO, "tensorflow-hub", "ovmsclient", "playwright"),
         ],
         # What `make test-lowest` adds, with the versions of tests/lowest.txt. OpenCV 5 needs numpy 2.
         "lowest": [

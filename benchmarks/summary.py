@@ -7,8 +7,9 @@ in the same run, their ratio, the aim, and whether it is met. The table is print
 which `make docs` makes the table of docs/performance.md. A script that fails, or whose peer is not installed, is a line
 of its own; its claims of an earlier run in the same file go. With --only the claims of all other scripts stay.
 
-The file says how busy the machine was before each script: the load is the mean number of processes that wanted a core
-in the minute before. Above half a core the figures are of a busy machine.
+The file says how busy the machine was just before each script: the cores in use, over some seconds in which this
+process waits; where the system does not count that, the load of the minute before. Above half a core the figures are
+of a busy machine.
 """
 
 import datetime
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 
 import claims
 from absl import app, flags
@@ -46,6 +48,8 @@ SCRIPTS = {
 PACKAGES = ("tensorflow", "keras", "numpy", "jax", "opencv-contrib-python-headless", "torch", "openvino", "av")
 BEGIN, END = "<!-- results of benchmarks -->", "<!-- end of results -->"  # in a page, around what `lines` returns
 BUSY = 0.5  # cores in use before a script, above which its figures are of a busy machine
+
+WATCHED = 3  # seconds over which that is counted
 
 _ONLY = flags.DEFINE_list("only", list(SCRIPTS), "Scripts to run.")
 _QUICK = flags.DEFINE_bool("quick", False, "The shortest form of each script: whether they run, more than how fast.")
@@ -79,10 +83,25 @@ def versions():
     return found
 
 
+def cores_in_use(seconds=WATCHED):
+    """How many cores others use now. Linux counts it; elsewhere the mean load of the last minute."""
+    if not os.path.exists("/proc/stat"):
+        return os.getloadavg()[0]
+
+    def counted():
+        times = [
+            int(word) for word in pathlib.Path("/proc/stat").read_text(encoding="utf-8").split("\n")[0].split()[1:9]
+        ]
+        return sum(times), times[3] + times[4]  # all, and those in which nothing ran
+
+    (total, idle), _, (total_after, idle_after) = counted(), time.sleep(seconds), counted()
+    return os.cpu_count() * (1 - (idle_after - idle) / max(total_after - total, 1))
+
+
 def run(script, quick):
     """Runs a script; returns what the file of results says of it."""
     command = [sys.executable, str(HERE / f"{script}.py"), *((SCRIPTS[script] or []) if quick else [])]
-    load = os.getloadavg()[0]
+    load = cores_in_use()
     print(f"\n== {' '.join([f'{script}.py', *command[2:]])}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "claims.jsonl"

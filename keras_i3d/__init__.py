@@ -36,6 +36,7 @@ _HOMES = {
     "FeaturesError": "keras_i3d.errors",
     "FusedTwoStream": "keras_i3d.applications",
     "ConvNetLSTM": "keras_i3d.applications",
+    "LiveClassifier": "keras_i3d.inference",
     "Prediction": "keras_i3d.inference",
     "TrainingError": "keras_i3d.errors",
     "TwoStreamI3D": "keras_i3d.applications",
@@ -43,13 +44,15 @@ _HOMES = {
     "classify": "keras_i3d.inference",
     "compile_for": "keras_i3d.runtimes",
     "decode_predictions": "keras_i3d.predictions",
+    "explain": "keras_i3d.explaining.explanations",
     "fvd": "keras_i3d.frechet.fvd",
     "inflate": "keras_i3d.weights.inflation",
     "inflate_graph": "keras_i3d.weights.inflated_graphs",
     "optimize_for_inference": "keras_i3d.optimize",
     "preprocess_input": "keras_i3d.inputs",
 }
-_MODULES = ("data", "evaluation", "export", "facts", "features", "flow", "records", "training", "video", "visualize")
+_MODULES = ("data", "evaluation", "explaining", "export", "facts", "features", "flow", "records")
+_MODULES += ("segments", "training", "video", "visualize")
 # What `keras.models.load_model` has to find after a plain `import keras_i3d`: every module that registers a class.
 _REGISTERED = (
     "keras_i3d.flow.layer",
@@ -87,6 +90,7 @@ __all__ = [
     "I3DResNet50",
     "InceptionV1",
     "KerasI3DError",
+    "LiveClassifier",
     "Prediction",
     "R2Plus1D18",
     "R2Plus1D34",
@@ -105,6 +109,8 @@ __all__ = [
     "data",
     "decode_predictions",
     "evaluation",
+    "explain",
+    "explaining",
     "export",
     "facts",
     "features",
@@ -115,6 +121,7 @@ __all__ = [
     "optimize_for_inference",
     "preprocess_input",
     "records",
+    "segments",
     "training",
     "video",
     "visualize",

@@ -11,6 +11,8 @@ COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#db2777")
 DPI = 160
 NAMED = 40  # classes up to which a confusion matrix names them
 COUNTED = 15  # classes up to which it has numbers
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds from one to the next
+MOST_TICKS = 12
 
 
 def matplotlib(what="The report of an evaluation"):
@@ -152,6 +154,50 @@ def _limits(measured):
     finite = [loss for loss in measured.losses if np.isfinite(loss)] or [0.0]
     low, high = min(finite), min(max(finite), 3 * max(measured.smoothed[0], min(finite), 1e-6))
     return low - 0.05 * (high - low), high + 0.05 * max(high - low, 1e-6)
+
+
+def timeline(times, curves, segments, seconds, title=""):
+    """Draws labels along the time of a video: a lane for each, its probability a curve, its segments bars.
+
+    Args:
+        times: float (N,), seconds, from the first moment of the video to its last.
+        curves: {label: float (N,), its probability at those times}, the lanes from the top.
+        segments: [(label, start, end in seconds, score)], of which those of other labels are left out.
+        seconds: how long the video is.
+        title: a line above.
+    """
+    figure, (axes,) = _figure(9, 1.1 + 0.62 * max(len(curves), 1))
+    step = next((each for each in TICKS if seconds / each <= MOST_TICKS), TICKS[-1])
+    for place, (label, curve) in enumerate(curves.items()):
+        colour, floor = COLOURS[place % len(COLOURS)], -place
+        axes.axhline(floor, color=FAINT, linewidth=0.5)
+        values = floor + 0.72 * np.asarray(curve)
+        axes.fill_between(times, floor, values, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(times, values, color=colour, linewidth=1.2)
+        for start, end, score in [each[1:] for each in segments if each[0] == label]:
+            axes.broken_barh([(start, end - start)], (floor - 0.15, 0.12), color=colour)
+            if end - start > 0.05 * seconds:
+                middle = (start + end) / 2
+                axes.text(middle, floor + 0.03, f"{score:.0%}", ha="center", color=INK, fontsize=7)
+    axes.set_yticks([0.3 - place for place in range(len(curves))], [_short(label) for label in curves])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-max(len(curves), 1) + 0.75, 0.85)
+    axes.set_xlim(0, seconds)
+    axes.set_xticks(np.arange(0, seconds + step / 1e3, step))
+    axes.xaxis.set_major_formatter(lambda value, place: clock(value, int(step < 1)))
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("time; curves are probabilities, bars are segments with their mean")
+    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=INK)
+    return _png(figure)
+
+
+def clock(seconds, digits=0):
+    """Returns a time in a video as "1:02", or "1:00:02" from an hour on; `digits` of them behind the second."""
+    whole, rest = divmod(round(seconds * 10**digits), 10**digits)
+    minutes, second = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    front = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{front}:{second:02}" + (f".{rest:0{digits}}" if digits else "")
 
 
 def measure(logs):

@@ -34,6 +34,16 @@ def check(activation):
     return activation
 
 
+def check_logits(logits, name):
+    """Raises ValueError for logits of a video, called `name`, that are NaN or infinite."""
+    wrong = np.size(logits) - np.count_nonzero(np.isfinite(logits))
+    if wrong:
+        raise ValueError(
+            f"{name}: logits must be finite. Received: {wrong} of {np.size(logits)} that are not. Check the weights, "
+            'or use precision="float32".'
+        )
+
+
 def probabilities(logits, activation):
     """Applies a network's own activation.
 

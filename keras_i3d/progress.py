@@ -1,6 +1,7 @@
 """How far long work is: a bar on a terminal, and a line every ten seconds anywhere else."""
 
 import contextlib
+import contextvars
 import sys
 import threading
 import time
@@ -9,6 +10,21 @@ from keras_i3d.errors import notice, written_by
 
 EVERY = 10.0  # seconds between two lines
 SETTLED = 5.0  # seconds after the first update before anything is said about the time left
+
+_listening = contextvars.ContextVar("listening", default=None)  # a function that is told of every update of a Bar
+
+
+@contextlib.contextmanager
+def told_to(listen):
+    """Within it, in this thread, each Bar that is made calls `listen(bar)` at each update, shown or not.
+
+    An update may come in a thread that the work started. What `listen` raises ends the work.
+    """
+    token = _listening.set(listen)
+    try:
+        yield
+    finally:
+        _listening.reset(token)
 
 
 class Bar:
@@ -37,6 +53,7 @@ class Bar:
         self._began = self._last = time.monotonic()
         self._first = None  # (time, done) of the first update
         self._said = False
+        self._listen = _listening.get()
         self._bar = self._thread = None
         self._notices = contextlib.ExitStack()  # while the bar is drawn, they are written above it
         if not shown or sys.stderr is None:
@@ -70,6 +87,8 @@ class Bar:
             self._first = (self._last, self.done)
         if self._bar is not None:
             self._bar.update(count)
+        if self._listen is not None:
+            self._listen(self)
 
     def expect(self, total):
         """Says how much there is to do, once that is known."""

@@ -19,7 +19,7 @@ def matrix(frames, rows, step, window):
 
     Each of its rows sums up to 1, and at most two of its numbers are not 0.
     """
-    lower, share = _between(np.arange(frames), rows, step, window)
+    lower, share = _between(middles(rows, step, window), np.arange(frames))
     found = np.zeros((frames, rows), np.float32)
     found[np.arange(frames), lower] = 1 - share
     found[np.arange(frames), np.minimum(lower + 1, rows - 1)] += share
@@ -37,10 +37,30 @@ def at(logits, places, step, window):
     Returns:
         float64 (N, classes).
     """
-    logits = np.float64(logits)
-    lower, share = _between(places, len(logits), step, window)
-    upper = np.minimum(lower + 1, len(logits) - 1)
-    return logits[lower] * (1 - share)[:, None] + logits[upper] * share[:, None]
+    return interpolated(logits, middles(len(logits), step, window), places)
+
+
+def interpolated(logits, middles, places):
+    """Interpolates logits that stand at any places, linearly; before the first and after the last they are held.
+
+    Args:
+        logits: float (rows, classes).
+        middles: float (rows,), increasing: where each of them stands.
+        places: float (N,), in the same unit.
+
+    Returns:
+        float64 (N, classes).
+    """
+    lower, share = _between(middles, places)
+    upper, share = np.minimum(lower + 1, len(middles) - 1), share[:, None]
+    return np.float64(logits[lower]) * (1 - share) + np.float64(logits[upper]) * share
+
+
+def _between(middles, places):
+    """Returns (the row before each place, how far the place is from it to the next one, in [0, 1])."""
+    numbers = np.interp(places, middles, np.arange(len(middles)))
+    lower = np.floor(numbers).astype(int)
+    return lower, numbers - lower
 
 
 def stretches(there, fps):
@@ -52,10 +72,3 @@ def stretches(there, fps):
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
     return tuple((start / fps, end / fps) for start, end in edges.reshape(-1, 2).tolist())
-
-
-def _between(places, rows, step, window):
-    """Returns (the row before each place, how far the place is from it to the next one, in [0, 1])."""
-    numbers = np.clip((np.asarray(places) - middles(rows, step, window)[0]) / step, 0, rows - 1)
-    lower = np.floor(numbers).astype(int)
-    return lower, numbers - lower

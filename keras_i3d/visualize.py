@@ -216,12 +216,29 @@ def png(picture):
     return content.getvalue()
 
 
+def beside(frame, field=None, width=160, bound=None):
+    """Returns a frame with its flow at its right, scaled: uint8 (h, 2 width, 3), or (h, width, 3) without flow.
+
+    Args:
+        frame: uint8 (H, W, 3), RGB.
+        field: float (H, W, 2), in pixels per frame, or None.
+        width: pixels of each.
+        bound: as for `flow_to_color`; for a video, that of the whole of it.
+    """
+    pictures = [frame] if field is None else [frame, flow_to_color(field, bound)]
+    return np.concatenate(_scaled(pictures, width), axis=1)
+
+
+def _scaled(pictures, width):
+    """Pictures of one size, at a width."""
+    height = max(round(width * pictures[0].shape[0] / pictures[0].shape[1]), 1)
+    return [np.asarray(_pillow("Image").fromarray(picture).resize((width, height))) for picture in pictures]
+
+
 def _cell(frame, field, time, width, bound):
     """A frame with its time, over its flow, uint8; white lines at the right and below."""
     pictures = [frame] if field is None else [frame, flow_to_color(field, bound)]
-    height = max(round(width * frame.shape[0] / frame.shape[1]), 1)
-    scaled = [np.asarray(_pillow("Image").fromarray(picture).resize((width, height))) for picture in pictures]
-    cell = np.concatenate([*scaled, text_line(time, width)])
+    cell = np.concatenate([*_scaled(pictures, width), text_line(time, width)])
     return np.pad(cell, ((0, 2), (0, 2), (0, 0)), constant_values=255)
 
 

@@ -130,6 +130,28 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def live_runs(tmp_path_factory):
+    """{stream: folder of a tiny run}, for tests of live video; nobody writes there."""
+    from made import live_networks
+
+    return live_networks.runs(tmp_path_factory.mktemp("live_runs"))
+
+
+@pytest.fixture(scope="session")
+def live_both(live_runs):
+    from made import live_networks
+
+    return live_networks.classifier(live_runs)
+
+
+@pytest.fixture(scope="session")
+def live_rgb(live_runs):
+    from made import live_networks
+
+    return live_networks.classifier({"rgb": live_runs["rgb"]})
+
+
+@pytest.fixture(scope="session")
 def tool():
     """Imports a script of tools/ by its name."""
     with pytest.MonkeyPatch.context() as patch:

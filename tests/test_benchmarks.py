@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 
@@ -77,6 +78,17 @@ def test_the_report_says_the_machine_what_failed_and_what_was_busy():
     assert "- flow.py ran on a busy machine: 1.5 cores were in use before it." in text
     assert "- flow.py ran in its quick form." in text
     assert "serving.py" not in text
+
+
+def test_cores_that_others_use_are_counted():
+    """A process that computes takes about one core more than none; the machine may have other work."""
+    idle = summary.cores_in_use(0.1)
+    assert 0 <= idle <= os.cpu_count()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            assert summary.cores_in_use(0.3) > 0.3
+        finally:
+            other.kill()
 
 
 def test_a_script_that_fails_is_a_line_and_the_rest_stays(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 FLOORS = (
     {"version", "errors", "paths", "backend", "precision", "probabilities", "markup"},
     {"on_first_use", "jpeg", "average_precision", "time_steps", "prediction_logs", "reading_ahead"},
-    {"specs", "locks", "stored", "atomic", "progress", "pipelines"},
+    {"specs", "locks", "stored", "atomic", "progress", "pipelines", "listening"},
     {"models", "recipes", "threshold_files"},
     {"facts", "recipe_files"},
     {"weights", "video", "flow", "visualize", "charts"},
@@ -23,8 +23,8 @@ FLOORS = (
     {"applications", "predictions"},
     {"networks", "beforehand", "runtimes"},
     {"inference", "training", "client", "serving"},
-    {"evaluation", "export", "features", "frechet"},
-    {"learning"},
+    {"evaluation", "explaining", "export", "features", "frechet", "segments"},
+    {"learning", "checkup", "verification", "web"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -34,7 +34,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 RESERVED = {
     # `features` for its tf.data loader alone.
     "tensorflow": {"backend", "weights", "records", "data", "training", "evaluation", "export", "features"}
-    | {"client", "serving", "runtimes"},
+    | {"client", "serving", "runtimes", "explaining", "checkup"},
     "openvino": {"runtimes", "export"},
     "onnx": {"export"},
     "tf2onnx": {"export"},
@@ -43,12 +43,14 @@ RESERVED = {
     "cv2": {"flow"},
     "numba": {"flow"},
     "av": {"video"},
-    "PIL": {"jpeg", "visualize", "frechet"},
+    "PIL": {"jpeg", "visualize", "frechet", "segments"},
     "apache_beam": {"pipelines"},
     "requests": {"weights", "client"},
     "matplotlib": {"charts"},
     "sklearn": {"evaluation"},
     "kserve": {"serving"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
 }
 
 
@@ -164,7 +166,7 @@ def _is_text(call):
 
 def test_heavy_packages_are_imported_where_they_are_used():
     """At the top of no module, but for TensorFlow in the packages that are TensorFlow's: nobody pays for the rest."""
-    tensorflows = {PACKAGE / name for name in ("records", "data", "training", "evaluation", "export")}
+    tensorflows = {PACKAGE / name for name in ("records", "data", "training", "evaluation", "export", "checkup")}
     compiled = {PACKAGE / f"flow/{name}.py" for name in ("kernel_cache", "kernels", "lanes", "sweeps")}
     for path in set(PACKAGE.rglob("*.py")) - compiled:  # themselves imported where they are used
         heavy = {*RESERVED, "tqdm", "filelock"} - ({"tensorflow"} if path.parent in tensorflows else set())
@@ -219,6 +221,7 @@ COVERED_BY = {
     "charts": "evaluation/test_evaluation.py",
     "errors": "data/test_pipeline.py",
     "jpeg": "records/test_sequence_example.py",
+    "listening": "serving/test_kserve_server.py",
     "locks": "training/test_resuming.py",
     "networks": "models/test_contract.py",
     "on_first_use": "test_package.py",
@@ -231,15 +234,27 @@ COVERED_BY = {
     "probabilities": "test_facts.py",
     "stored": "weights/test_hostile_files.py",
     "network_cards": "cli/test_models.py",
+    "checkup/colour_order": "checkup/test_record_contents.py",
+    "checkup/findings": "checkup/test_examination.py",
+    "checkup/flow_agreement": "checkup/test_record_contents.py",
+    "checkup/near_duplicates": "checkup/test_record_relations.py",
+    "checkup/network_fit": "checkup/test_record_relations.py",
+    "checkup/optional_parts": "checkup/test_environment.py",
+    "checkup/record_sample": "checkup/test_record_contents.py",
+    "checkup/video_sample": "checkup/test_video_checks.py",
     "cli/ask": "export/test_serving.py",
     "cli/classify": "cli/test_cli.py",
     "cli/columns": "cli/test_models.py",
+    "cli/explain": "explaining/test_explanations.py",
+    "cli/doctor": "checkup/test_examination.py",
     "cli/export": "export/test_saving.py",
+    "cli/filters": "explaining/test_first_filters.py",
     "cli/records": "cli/test_failures.py",
     "cli/serve": "serving/test_kserve_server.py",
     "cli/show": "cli/test_cli.py",
     "cli/train": "training/test_finetuning.py",
     "cli/videos": "cli/test_cli.py",
+    "cli/web": "web/test_page_server.py",
     "data/clips": "data/test_pipeline.py",
     "data/order": "data/test_pipeline.py",
     "data/record_files": "records/test_building.py",
@@ -253,6 +268,11 @@ COVERED_BY = {
     "evaluation/scores": "evaluation/test_metrics.py",
     "evaluation/scoring": "evaluation/test_evaluation.py",
     "evaluation/truths": "evaluation/test_label_evaluation.py",
+    "explaining/explanation_page": "explaining/test_explanations.py",
+    "explaining/explanation_pictures": "explaining/test_explanations.py",
+    "explaining/filter_sheets": "explaining/test_first_filters.py",
+    "explaining/saving_explanations": "explaining/test_explanations.py",
+    "explaining/seen_clips": "explaining/test_explanations.py",
     "export/archive": "export/test_saving.py",
     "export/exported_networks": "export/test_saving.py",
     "export/format_reader": "export/test_runtime_files.py",
@@ -267,6 +287,7 @@ COVERED_BY = {
     "flow/opencv": "flow/test_layer.py",
     "inference/classification": "inference/test_classifier.py",
     "inference/chunks": "models/test_contract.py",
+    "inference/stage_times": "inference/test_classifier.py",
     "frechet/fvd_card": "frechet/test_fvd.py",
     "frechet/fvd_checks": "frechet/test_fvd.py",
     "frechet/saved_sides": "frechet/test_fvd.py",
@@ -320,6 +341,16 @@ COVERED_BY = {
     "weights/pickles": "weights/test_torch_files.py",
     "weights/remote": "weights/test_download.py",
     "weights/tensorflow_files": "weights/test_conversion.py",
+    "cli/verify": "verification/test_verifying.py",
+    "verification/accuracy_checks": "verification/test_verifying.py",
+    "verification/distance_checks": "verification/test_verifying.py",
+    "verification/file_checks": "verification/test_verifying.py",
+    "verification/machine_facts": "verification/test_verifying.py",
+    "verification/needed_files": "verification/test_verifying.py",
+    "verification/published_values": "verification/test_verifying.py",
+    "verification/sample_answers": "verification/test_verifying.py",
+    "evaluation/nearest_videos": "evaluation/test_prediction_browser.py",
+    "evaluation/record_clips": "evaluation/test_prediction_browser.py",
     "features/feeding": "features/test_video_extractor.py",
     "features/stream_clips": "features/test_video_extractor.py",
     "features/video_features": "features/test_layouts.py",

@@ -269,7 +269,7 @@ def lowest(requirement):
 
 
 FOR_USERS = ("core", "opencv", "beam", "tensorboard", "wandb", "mlflow", "report", "svm", "serving", "kserve")
-FOR_USERS += ("openvino", "onnx", "litert")
+FOR_USERS += ("web", "openvino", "onnx", "litert")
 
 
 def test_the_wheel_has_every_file_that_the_package_reads(tmp_path):

@@ -182,3 +182,24 @@ def test_without_a_standard_error(monkeypatch, capsys, stderr):
         bar.update()
         time.sleep(0.05)
     assert capsys.readouterr().out == ""
+
+
+def test_whoever_listens_is_told_and_may_end_the_work():
+    told = []
+
+    def listen(bar):
+        told.append((bar.what, bar.done, bar.total))
+        if bar.done == 3:
+            raise RuntimeError("enough")
+
+    with (
+        progress.told_to(listen),
+        pytest.raises(RuntimeError, match="enough"),
+        progress.Bar("x", 5, shown=False) as bar,
+    ):
+        for _ in bar.over(range(5)):
+            pass
+    assert told == [("x", 1, 5), ("x", 2, 5), ("x", 3, 5)]
+    with progress.Bar("y", 5, shown=False) as bar:
+        bar.update()
+    assert len(told) == 3

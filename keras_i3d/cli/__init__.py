@@ -1,17 +1,24 @@
 """keras-i3d VERB ...: video action recognition from the shell.
 
   keras-i3d classify VIDEO...     names what happens in each video
+  keras-i3d segments VIDEO...     when it happens: labels along time, as files, subtitles, picture or annotated video
+  keras-i3d stream SOURCE         labels while a video comes: from a pipe, a camera or a URL
   keras-i3d features VIDEO...     what a network sees in each video, in files that others' code reads
   keras-i3d learn FOLDER          from a folder of videos to a model: all of the next steps, each printed as it runs
   keras-i3d records ...           videos to TFRecords with both streams, ready for training; checks them too
   keras-i3d show VIDEO|RECORDS    a picture of frames over their flow
   keras-i3d train ...             trains one stream on records, or resumes a run that was stopped
   keras-i3d evaluate ...          accuracy of one or both streams by a named protocol, and a report
+  keras-i3d explain VIDEO         where in a video the evidence for a label lies, in a picture whose parts add up
+  keras-i3d filters MODEL         the first filters of a network, and what training made of 2D ones
+  keras-i3d web                   a page on this machine that shows all of this for a video that is dropped on it
   keras-i3d fvd REAL GENERATED    Frechet video distance of two sets of videos by a named protocol
   keras-i3d export ...            one or both streams as a SavedModel for TensorFlow Serving
   keras-i3d serve DIR...          serves such a model on this machine, without docker
   keras-i3d ask SERVER VIDEO...   labels from a server that has such a model
   keras-i3d models [NAME]         the networks that there are, or all about one
+  keras-i3d doctor [PATH...]      what is wrong with this installation, a video, records, a run or an export
+  keras-i3d verify                compares what this installation gives with published numbers
   keras-i3d version               prints the version
 
 `keras-i3d VERB --help` says more. An error is one line; `--verbose`, with any verb, also shows its traceback, and what
@@ -36,10 +43,13 @@ from keras_i3d.version import __version__
 # Each a module of this package, with FLAGS, `main(arguments)` and its help as docstring; imported when it is asked for.
 # None imports Keras, TensorFlow or NumPy before `main` is called: help and mistakes are answered at once.
 VERBS = (
-    *("classify", "features", "learn", "records", "show", "train"),
-    *("evaluate", "fvd", "export", "serve", "ask", "models"),
+    *("classify", "segments", "stream", "explain", "features", "learn", "records", "show", "train"),
+    *("evaluate", "filters", "web", "fvd", "export", "serve", "ask", "models", "doctor", "verify"),
 )
-TAKE_FILES = ("classify", "features", "show", "serve", "ask", "fvd")
+TAKE_FILES = (
+    *("classify", "segments", "stream", "explain", "features", "filters"),
+    *("show", "serve", "ask", "fvd", "doctor"),
+)
 VERBOSE = "--verbose (default: off) shows the traceback of an error, and what TensorFlow prints when it starts."
 
 

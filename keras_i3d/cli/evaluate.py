@@ -1,4 +1,4 @@
-"""keras-i3d evaluate ...: accuracy of each stream, and of their fusion, on a split of records.
+"""keras-i3d evaluate ...: accuracy of each stream, and of their fusion, on a split of records; of segments, mAP.
 
   --records=PATH              a folder of one split, or a quoted glob such as 'ucf101/test-*'
   --rgb=RUN --flow=RUN        one or both: a folder of `train`, which stands for its best weights, and for the last
@@ -8,8 +8,13 @@
                               views:25x10; or middle, the middle frame alone; default: whole
   --fusion=sum|mean|weights|svm    default: sum
   --fit_on=SCORES             scores.npz of another split; weights and svm need it
-  --output=DIR                takes scores.npz, results.json, per_class.csv, pictures and report.html; default: none of
-                              them is written
+  --output=DIR                takes scores.npz, results.json, per_class.csv, pictures and report.html; of segments, a
+                              temporal_map.json; default: nothing is written
+  --browse=N                  how many of the videos that were named wrongly are in DIR/wrong.html, playable, the most
+                              convinced errors first; 0 for no such page; default: 100
+  --parents=FILE.csv          columns label,parent, by which that page groups confusions; default: none
+  --neighbours=PATH           training records, whose nearest videos stand next to each of these; every network sees all
+                              of them once for it; default: none
   --noreport                  writes the first three alone; default: --report
   --choose_thresholds         of several labels a video: chooses the threshold of the highest F1 for each class on
                               these records, a validation split; written into the runs' folders, for classify, evaluate
@@ -26,11 +31,16 @@
   --accept_licence            takes weights whose licence forbids commercial use; default: off
   --errors=raise|count        stop at a damaged record, or drop and count it; default: raise
   --scores=SCORES[,SCORES...] fuses and measures again what --output wrote, without the networks
+  --segments=JSON             what `segments` found, measured by ActivityNet's temporal mAP, tIoU 0.5:0.05:0.95, against
+                              the truth; default: none
+  --truth=JSON                ActivityNet's annotations, or others in that form; default: none
+  --subset=NAME               of the truth, such as validation; default: its only one
 
 Examples:
   keras-i3d evaluate --records='ucf101/test-*' --rgb=runs/rgb --flow=runs/flow --output=result
   keras-i3d evaluate --scores=result/scores.npz --fusion=mean
   keras-i3d evaluate --records='charades/val-*' --rgb=runs/rgb --choose_thresholds
+  keras-i3d evaluate --segments=found.json --truth=activity_net.v1-3.min.json --subset=validation
 """
 
 import os
@@ -49,6 +59,9 @@ flags.DEFINE_string("protocol", "whole", "", FLAGS)
 flags.DEFINE_enum("fusion", "sum", ["sum", "mean", "weights", "svm"], "", FLAGS)
 flags.DEFINE_string("fit_on", None, "", FLAGS)
 flags.DEFINE_string("output", None, "", FLAGS)
+flags.DEFINE_integer("browse", 100, "", 0, flag_values=FLAGS)
+flags.DEFINE_string("parents", None, "", FLAGS)
+flags.DEFINE_string("neighbours", None, "", FLAGS)
 flags.DEFINE_bool("choose_thresholds", False, "", FLAGS)
 flags.DEFINE_string("thresholds", None, "", FLAGS)
 flags.DEFINE_bool("report", True, "", FLAGS)
@@ -61,22 +74,30 @@ flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_enum("errors", "raise", ["raise", "count"], "", FLAGS)
 flags.DEFINE_list("scores", [], "", FLAGS)
+flags.DEFINE_string("segments", None, "", FLAGS)
+flags.DEFINE_string("truth", None, "", FLAGS)
+flags.DEFINE_string("subset", None, "", FLAGS)
 
 
 def main(arguments):
     """Prints the accuracy of each stream and of their fusion; returns 0."""
     if arguments:
         raise UsageError(f"evaluate takes flags alone. Received: {arguments}")
+    if FLAGS.segments or FLAGS.truth or FLAGS.subset:
+        return _segments()
     models = [FLAGS[stream].value for stream in ("rgb", "flow", "both") if FLAGS[stream].value]
     if FLAGS.scores and (models or FLAGS.records):
         raise UsageError("evaluate --scores=SCORES takes no --records, --rgb, --flow or --both.")
     if not FLAGS.scores and not (models and FLAGS.records):
-        raise UsageError("evaluate takes --records and at least one of --rgb, --flow and --both; or --scores.")
+        raise UsageError(
+            "evaluate takes --records and at least one of --rgb, --flow and --both; or --scores; or --segments and "
+            "--truth."
+        )
     start()
     from keras_i3d import evaluation
 
-    names = ("fusion", "fit_on", "output", "report", "thresholds", "choose_thresholds")
-    settings = {name: FLAGS[name].value for name in names}
+    names = ("fusion", "fit_on", "output", "report", "thresholds", "choose_thresholds", "browse", "parents")
+    settings = {name: FLAGS[name].value for name in (*names, "neighbours")} | {"progress": True}
     if FLAGS.scores:
         result = evaluation.rescore(FLAGS.scores, **settings)
     else:
@@ -92,7 +113,6 @@ def main(arguments):
             errors=FLAGS.errors,
             views_at_once=FLAGS.views_at_once,
             chunk_frames=FLAGS.chunk_frames,
-            progress=True,
             accept_licence=FLAGS.accept_licence,
             runtime=FLAGS.runtime,
             **settings,
@@ -100,4 +120,29 @@ def main(arguments):
     print(result)
     if FLAGS.output:
         print(f"written: {os.path.join(FLAGS.output, 'report.html' if FLAGS.report else '')}", file=sys.stderr)
+        if os.path.exists(page := os.path.join(FLAGS.output, "wrong.html")) and FLAGS.report:
+            print(f"written: {page}", file=sys.stderr)
+    return 0
+
+
+def _segments():
+    """Measures segments; returns 0."""
+    own = ("segments", "truth", "subset", "output", "verbose")
+    others = [f"--{name}" for name in FLAGS if FLAGS[name].present and name not in own]
+    if others or not (FLAGS.segments and FLAGS.truth):
+        received = f" Received: {', '.join(others)}, too." if others else ""
+        raise UsageError(f"evaluate takes --segments and --truth together, and of other flags --output.{received}")
+    start()
+    import json
+
+    from keras_i3d import atomic
+    from keras_i3d.evaluation.temporal_map import temporal_map
+
+    found = temporal_map(FLAGS.truth, FLAGS.segments, FLAGS.subset)
+    print(found)
+    if FLAGS.output:
+        os.makedirs(FLAGS.output, exist_ok=True)
+        path = os.path.join(FLAGS.output, "temporal_map.json")
+        atomic.write_text(path, json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n")
+        print(f"written: {path}", file=sys.stderr)
     return 0

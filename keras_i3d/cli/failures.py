@@ -21,6 +21,10 @@ FAULT = "This looks like a fault of keras_i3d: --verbose shows the traceback, wh
 # What takes less memory, by verb.
 LESS_MEMORY = {
     "classify": "Lower --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
+    "segments": "Lower --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
+    "stream": "Lower --window= or --chunk_frames=, take one stream (--streams=rgb), or --precision=bfloat16.",
+    "explain": "Lower --seconds= or --chunk_frames=, or take one stream (--streams=rgb).",
+    "web": "Start the server with a lower --chunk_frames= or --max_seconds=, one stream, or --precision=bfloat16.",
     "features": "Lower --batch_size=, --chunk_frames= or --workers=, or take one stream (--streams=rgb).",
     "records": "Lower --workers= or --short_side=.",
     "serve": "Serve one version of one model, or export with fewer --frames=.",
@@ -31,14 +35,20 @@ LESS_MEMORY = {
     "evaluate": "Lower --views_at_once= (by views), --chunk_frames= (whole videos), --size= or --clip_frames=.",
     "fvd": "Lower --batch_size=, --frames=, or the size of the videos.",
     "export": "Lower --frames=, or export one stream.",
+    "verify": "Choose parts: --only=logits, then --only=fvd. The sample takes 2 GB.",
 }
 # Flags that are not called like the argument that a message speaks of.
 OTHERWISE = {
     "classify": {"weights": "rgb= or --flow"},
+    "segments": {"weights": "rgb= or --flow"},
+    "web": {"weights": "rgb= or --flow"},
     "evaluate": {"weights": "rgb= or --flow"},
+    "explain": {"weights": "rgb= or --flow", "steps": "faithfulness", "end": "seconds"},
     "export": {"weights": "rgb= or --flow", "version": "version"},
     "records": {"number": "split_number"},
+    "stream": {"weights": "rgb= or --flow"},
     "show": {"method": "flow_method"},
+    "verify": {"weights": "rgb= or --flow"},
 }
 
 

@@ -37,7 +37,6 @@ flags.DEFINE_float("bound", None, "", 0, flag_values=FLAGS)
 
 # The names of files of records: `records.manifest.SHARD` without TensorFlow, and those of other writers.
 RECORDS = re.compile(r".+-\d{5}-of-\d{5}|.+\.tfrecord")
-EACH = "*"  # in the output's name, the name of each video
 SHOWN = 5  # labels of a record in the title of its picture
 
 
@@ -52,7 +51,7 @@ def main(arguments):
     if FLAGS["record"].present and of_videos[0]:
         raise UsageError("--record of show is for records, not for a video.")
     found = dict(videos.expand(arguments)) if of_videos[0] else {}
-    outputs = _outputs(list(found)) if found else {}
+    outputs = videos.outputs("show", FLAGS.output, list(found)) if found else {}
     if len(found) == 1 and any(found.values()):
         raise VideoError(*found.popitem())
     from keras_i3d import visualize
@@ -101,26 +100,6 @@ def _names_videos(argument):
         return is_video(argument)
     matched = glob.iglob(paths.pattern(argument), recursive=True)
     return any(is_video(path) if os.path.isfile(path) else _names_videos(path) for path in matched)
-
-
-def _outputs(sources):
-    """Returns {video: path of its picture}; of several videos the name is made of the path that tells them apart."""
-    folder, name = os.path.split(FLAGS.output)
-    if EACH not in name:
-        if len(sources) > 1:
-            raise UsageError(
-                f"show of several videos needs a {EACH} in the name of --output, which stands for that of each: "
-                f"--output='{os.path.join(folder, EACH + os.path.splitext(name)[1])}'. Received: --output="
-                f"{FLAGS.output} for {len(sources)} videos."
-            )
-        return dict.fromkeys(sources, FLAGS.output)
-    base = os.path.commonpath([os.path.dirname(os.path.abspath(source)) for source in sources])
-    whole = {source: os.path.relpath(os.path.abspath(source), base).replace(os.sep, "-") for source in sources}
-    stems = [os.path.splitext(each)[0] for each in whole.values()]
-    names = [each if stems.count(stem) > 1 else stem for each, stem in zip(whole.values(), stems)]
-    if twice := next((each for each in names if names.count(each) > 1), None):
-        raise UsageError(f"Each video is shown in a picture of its own. Received: two that would be {twice}.")
-    return {source: os.path.join(folder, name.replace(EACH, each)) for source, each in zip(sources, names)}
 
 
 def _save(path, frames, fields, title, fps):

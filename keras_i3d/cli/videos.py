@@ -5,6 +5,9 @@ import os
 import pathlib
 
 from keras_i3d import paths
+from keras_i3d.cli import UsageError
+
+EACH = "*"  # in the name of an output, the name of each video
 
 
 def expand(arguments):
@@ -28,6 +31,51 @@ def expand(arguments):
         else:
             found.append((argument, None if os.path.exists(argument) else "no such file"))
     return found
+
+
+def outputs(verb, output, sources):
+    """Returns {video: path of its file}; of several videos the name is made of the path that tells them apart.
+
+    Args:
+        verb: what takes `--output=`.
+        output: the path, with a * in its name for several videos.
+        sources: paths of the videos.
+
+    Raises:
+        UsageError: several videos and no *, two outputs of one name, or an output that is one of the videos: writing
+            it would replace that, perhaps before it is read.
+    """
+    found = _named(verb, output, sources)
+    videos = {_identity(source) for source in sources if os.path.exists(source)}
+    for path in found.values():
+        if os.path.exists(path) and _identity(path) in videos:
+            raise UsageError(f"An output is another file than each of the videos. Received: --output={path}")
+    return found
+
+
+def _named(verb, output, sources):
+    folder, name = os.path.split(output)
+    if EACH not in name:
+        if len(sources) > 1:
+            raise UsageError(
+                f"{verb} of several videos needs a {EACH} in the name of --output, which stands for that of each: "
+                f"--output='{os.path.join(folder, EACH + os.path.splitext(name)[1])}'. Received: --output="
+                f"{output} for {len(sources)} videos."
+            )
+        return dict.fromkeys(sources, output)
+    base = os.path.commonpath([os.path.dirname(os.path.abspath(source)) for source in sources])
+    whole = {source: os.path.relpath(os.path.abspath(source), base).replace(os.sep, "-") for source in sources}
+    stems = [os.path.splitext(each)[0] for each in whole.values()]
+    names = [each if stems.count(stem) > 1 else stem for each, stem in zip(whole.values(), stems)]
+    if twice := next((each for each in names if names.count(each) > 1), None):
+        raise UsageError(f"Each video has an output of its own. Received: two that would be {twice}.")
+    return {source: os.path.join(folder, name.replace(EACH, each)) for source, each in zip(sources, names)}
+
+
+def _identity(path):
+    """What two names of one file have in common."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _inside(folder):

@@ -11,7 +11,7 @@ import numpy as np
 from keras_i3d import atomic, beforehand, facts, networks, paths, runs, runtimes, threshold_files
 from keras_i3d.data import record_files
 from keras_i3d.errors import notice
-from keras_i3d.evaluation import measuring, protocols, truths
+from keras_i3d.evaluation import measuring, prediction_browser, protocols, truths
 from keras_i3d.evaluation.fusion import check_fusion
 from keras_i3d.evaluation.scores import Scores, merge
 from keras_i3d.evaluation.scores import read as read_scores
@@ -39,6 +39,9 @@ def evaluate(
     thresholds=None,
     choose_thresholds=False,
     report=True,
+    browse=prediction_browser.VIDEOS,
+    parents=None,
+    neighbours=None,
     size=None,
     clip_frames=None,
     labels=None,
@@ -71,7 +74,12 @@ def evaluate(
         output: a folder for scores.npz, results.json, per_class.csv, confusion.png, worst_confusions.png and
             report.html; made if need be. None writes nothing. Of several labels average_precision.png takes the place
             of the confusions.
-        report: whether the output has the pictures and the report, which need matplotlib.
+        report: whether the output has the pictures, the report, which need matplotlib, and the page of `browse`.
+        browse: how many of the videos that were named wrongly are in the output's wrong.html, playable, the most
+            convinced errors first; 0 for no such page. Of one label a video alone.
+        parents: path of a CSV with the columns label and parent, by which that page groups confusions.
+        neighbours: training records; that page then has the nearest of their videos next to each, by the cosine of
+            what the networks' heads read, averaged over all frames. Each network sees all of them once.
         size: side of the crop in pixels. By default what the model was trained on (224 for published weights), and
             with 3 crops the short side of the records.
         clip_frames: frames of a view; by default what the model was trained on, 64 for published weights.
@@ -107,8 +115,10 @@ def evaluate(
     source = record_files.find(records)
     asked = thresholds, choose_thresholds
     _check_thresholds(*asked, source.labelling, output is not None or all(map(runs.is_run, models.values())))
-    writing = _Writing(output, report)  # what it needs is found out now, not after hours
+    browsing = prediction_browser.Browsing(browse, parents, neighbours)
+    writing = _Writing(output, report, browsing, progress)  # what it needs is found out now, not after hours
     names = _labels(source, labels)
+    browsing.check(names)
     if thresholds is not None:
         thresholds = threshold_files.given(thresholds, names)
     _check_classes(models, names, accept_licence)
@@ -147,7 +157,7 @@ def evaluate(
         damage={kind: count for kind, count in damage.items() if count},
         **_manifests(source),
     )
-    result = writing.write(scores, fusion, fit_on, *asked)
+    result = writing.write(scores, fusion, fit_on, *asked, streams=streams)
     if choose_thresholds:
         for stream in streams:
             if stream.network.run is not None:
@@ -196,13 +206,28 @@ def _check_thresholds(given, choose, labelling, has_place):
         )
 
 
-def rescore(scores, fusion="sum", fit_on=None, output=None, *, thresholds=None, choose_thresholds=False, report=True):
+def rescore(
+    scores,
+    fusion="sum",
+    fit_on=None,
+    output=None,
+    *,
+    thresholds=None,
+    choose_thresholds=False,
+    report=True,
+    browse=prediction_browser.VIDEOS,
+    parents=None,
+    neighbours=None,
+    progress=False,
+):
     """Fuses and measures scores again, without the networks.
 
     Args:
         scores: a scores.npz, or several of one split and protocol, whose streams are all fused.
-        fusion, fit_on, thresholds, output, report: as for `evaluate`. The report has curves and clips if the runs and
-            the records are still where they were.
+        fusion, fit_on, thresholds, output, report, browse, parents: as for `evaluate`. The report has curves and clips,
+            and the page of `browse` its videos, if the runs and the records are still where they were.
+        neighbours: as for `evaluate`; the networks are loaded from where they were for it.
+        progress: whether to show how far the neighbours are.
         choose_thresholds: as for `evaluate`; they are written into `output` alone.
 
     Returns:
@@ -214,14 +239,18 @@ def rescore(scores, fusion="sum", fit_on=None, output=None, *, thresholds=None, 
     if len(merged.logits) == 1 and (fit_on is not None or fusion != "sum"):
         raise ValueError(f"Fusion takes at least two streams. Received: {', '.join(merged.logits)}, fusion={fusion!r}")
     _check_thresholds(thresholds, choose_thresholds, merged.labelling, output is not None)
-    return _Writing(output, report).write(merged, fusion, fit_on, thresholds, choose_thresholds)
+    browsing = prediction_browser.Browsing(browse, parents, neighbours)
+    browsing.check(merged.labels)
+    writing = _Writing(output, report, browsing, progress)
+    return writing.write(merged, fusion, fit_on, thresholds, choose_thresholds)
 
 
 class _Writing:
     """What an evaluation leaves in its folder."""
 
-    def __init__(self, output, report):
+    def __init__(self, output, report, browsing, progress):
         self.folder, self.report = None if output is None else pathlib.Path(paths.expand(output)), report
+        self.browsing, self.progress = browsing, progress
         if self.folder is None:
             return
         if report:
@@ -236,7 +265,7 @@ class _Writing:
         except OSError as error:
             raise ValueError(f"Cannot write in {self.folder} ({error.strerror}). Choose another output.") from error
 
-    def write(self, scores, fusion, fit_on, thresholds=None, choose_thresholds=False):
+    def write(self, scores, fusion, fit_on, thresholds=None, choose_thresholds=False, streams=()):
         if self.folder is not None:
             scores = scores.save(self.folder / "scores.npz")  # first: whatever fails later can be done again from it
         result = measuring.measured(scores, fusion, fit_on, thresholds, choose_thresholds)
@@ -253,7 +282,25 @@ class _Writing:
         atomic.write_text(self.folder / "per_class.csv", per_class_csv(result))
         if self.report:
             write_report(result, self.folder)
+            if self.browsing.neighbours is not None and not streams:
+                streams = self._streams(scores)
+            prediction_browser.write(result, self.folder, self.browsing, streams, self.progress)
         return result
+
+    def _streams(self, scores):
+        """The networks of scores, loaded again, as they see the training records; () and a line if they are gone."""
+        source = record_files.find(self.browsing.neighbours)
+        settings = dict.fromkeys(("size", "clip_frames", "accept_licence")) | {"runtime": runtimes.chosen(None)}
+        settings |= {"chunk_frames": chunks.CHUNK_FRAMES, "errors": "raise"}
+        try:
+            whole = protocols.parse("whole")
+            return [
+                Stream(name, origin, list(scores.labels), source, whole, **settings)
+                for name, origin in scores.models.items()
+            ]
+        except Exception as error:  # whatever has become of them, the numbers are there
+            notice(f"there are no nearest training videos: {type(error).__name__}: {error}")
+            return ()
 
 
 def _named(given, more):

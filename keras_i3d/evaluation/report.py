@@ -320,12 +320,15 @@ def _card(evaluation, row, file, number):
         data=base64.b64encode(content).decode(),
         id=scores.ids[row],
         label=scores.labels[scores.y[row]] if scores.labelling == "single" else label_report.labels_of(scores, row),
-        answers=markup.join(_answer(evaluation, name, row) for name in evaluation.metrics),
+        answers=markup.join(answer(evaluation, name, row) for name in evaluation.metrics),
     )
 
 
-def _answer(evaluation, name, row):
-    """The three best classes of a video by one stream, or by all together; of several labels as many as it has."""
+def answer(evaluation, name, row):
+    """Returns the three best classes of a video by one stream, or by all together, as Html.
+
+    Of several labels they are as many as it has.
+    """
     scores, values = evaluation.scores, _scores_of(evaluation, name)[row]
     ranks = []
     distances = name == "fused" and "SVM" in evaluation.fusion  # which are no logits

@@ -58,7 +58,7 @@ class Stream:
     ):
         self.name, self.protocol, self.chunk_frames, self.errors = name, protocol, chunk_frames, errors
         self.runtime, self.computed_by = runtime, ""
-        self.damage = {}
+        self.damage, self._reader = {}, None
         network = networks.load(weights, name if name in INPUT_CHANNELS else None, accept_licence=accept_licence)
         self.network, self.stream, self.origin = network, network.stream, network.origin
         _check_labels(network, labels)
@@ -129,21 +129,8 @@ class Stream:
                 has no moments.
         """
         protocol, views = self.protocol, self.protocol.views
-        dataset = pipeline.load(
-            source,
-            stream=self.stream,
-            joined=self.stream == BOTH,
-            clip_frames=1 if protocol.still else self.frames,
-            batch_size=1,
-            size=self.size,
-            frame_stride=self.stride,
-            min_frames=self.network.family.min_frames,
-            mean=self.network.clip.mean,
-            std=self.network.clip.std,
-            views=views and (protocol.clips, protocol.crops),
-            errors=self.errors,
-            with_ids=True,
-        )
+        frames, crops = (1 if protocol.still else self.frames), views and (protocol.clips, protocol.crops)
+        dataset = self._dataset(source, clip_frames=frames, views=crops)
         network = self.network.to_logits() if views else self.network.to_rows()
         model = runtimes.compiled(network, self.runtime, once=True)
         whole = self.network.family, self.chunk_frames, self.network.to_answer()
@@ -172,6 +159,45 @@ class Stream:
         self.computed_by = self._computed_by(model.used)
         if self.errors == "count":
             self.damage = pipeline.dropped(dataset)
+
+    def pooled(self, source, progress=False):
+        """Yields (id, label as `data.load` gives it, features) of each video, whatever the protocol.
+
+        The features are float32 (C,): what the head reads, averaged over all frames. Of a network whose answer is its
+        last row they are what its recurrence reads.
+
+        Args:
+            source: a Source.
+            progress: whether to show how far it is.
+        """
+        family = self.network.family
+        if self._reader is None:
+            reads = self.network.to_rows() if family.features else self.network.to_head()
+            self._reader = runtimes.compiled(reads, self.runtime, once=True)
+        dataset = self._dataset(source, clip_frames=None)
+        bar = Bar(f"features {self.name}", source.records, "videos", shown=progress)
+        with bar, readable_errors():
+            for x, y, id in dataset.as_numpy_iterator():
+                rows = chunks.rows(self._reader, family, x[0], self.chunk_frames)
+                yield id[0].decode(errors="replace"), y[0], rows.mean(axis=0)
+                bar.update()
+
+    def _dataset(self, source, **settings):
+        """The videos of a Source as the network sees them."""
+        return pipeline.load(
+            source,
+            stream=self.stream,
+            joined=self.stream == BOTH,
+            batch_size=1,
+            size=self.size,
+            frame_stride=self.stride,
+            min_frames=self.network.family.min_frames,
+            mean=self.network.clip.mean,
+            std=self.network.clip.std,
+            errors=self.errors,
+            with_ids=True,
+            **settings,
+        )
 
     def _computed_by(self, used):
         """What ran the network, and in which precision, in words."""

@@ -38,14 +38,22 @@ class Scorer:
         total: frames that will come.
         chunk_frames: the most that go through the model at once.
         keep: whether all rows are kept, for `Rows.every`.
+        window: frames of each of the clips that `plan_windows` cuts the video into, in the place of chunks; None for
+            chunks. A window of fewer frames than the network takes is the whole video, looped.
     """
 
-    def __init__(self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, keep=False):
+    def __init__(
+        self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, keep=False, window=None
+    ):
         self.model, self.clip, self.name, self.total = model, clip, name, total
         seen = clip.seen(total)
         self.looped = family.min_frames if seen < family.min_frames else None
         self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
-        self.chunks = collections.deque(plan_chunks(total if self.looped else seen, chunk_frames, family))
+        if window is None or self.looped:
+            self.planned = plan_chunks(total if self.looped else seen, chunk_frames, family)
+        else:
+            self.planned = plan_windows(seen, window)
+        self.chunks = collections.deque(self.planned)
         self.end = self.chunks[-1].stop
         self.frames, self.begin = [], 0  # the frames kept, and the index of the first
         self.come = 0
@@ -72,7 +80,7 @@ class Scorer:
 
     def run(self, part):
         """Sends a Part through the network."""
-        self.rows.add(_rows(self.model, self.clip.prepared(part.frames), part.chunk))
+        self.rows.add(of_chunk(self.model, self.clip.prepared(part.frames), part.chunk))
 
     def logits(self):
         """Returns float32 (classes,) once all parts have run."""
@@ -127,7 +135,7 @@ def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES, answer=None):
     clip = np.resize(clip, (max(len(clip), family.min_frames), *clip.shape[1:]))
     rows = Rows(answer)
     for chunk in plan_chunks(len(clip), chunk_frames, family):
-        rows.add(_rows(model, clip[chunk.start : chunk.stop], chunk))
+        rows.add(of_chunk(model, clip[chunk.start : chunk.stop], chunk))
     return rows.logits()
 
 
@@ -137,11 +145,11 @@ def rows(model, family: Family, clip, chunk_frames=CHUNK_FRAMES):
     Their mean is what `score` gives of the same clip; of a network whose answer is no mean there are none.
     """
     clip = np.resize(clip, (max(len(clip), family.min_frames), *clip.shape[1:]))
-    parts = [_rows(model, clip[c.start : c.stop], c) for c in plan_chunks(len(clip), chunk_frames, family)]
+    parts = [of_chunk(model, clip[c.start : c.stop], c) for c in plan_chunks(len(clip), chunk_frames, family)]
     return np.float32(np.concatenate(parts))
 
 
-def _rows(model, clip, chunk):
+def of_chunk(model, clip, chunk):
     """Returns float64 (rows, classes): the rows of logits that count of a preprocessed chunk."""
     rows = np.float64(model.predict_on_batch(clip[None])[0])
     rows = rows.mean(axis=tuple(range(1, rows.ndim - 1)))
@@ -202,6 +210,22 @@ def plan_chunks(total, chunk_frames, family: Family):
         end = steps - family.window + 1 - family.halo
         chunks.append(Chunk(start, start + length, first, end))
         row += end - first
+
+
+def plan_windows(total, window):
+    """Cuts a video into clips of one length, which overlap by half; the last one ends with the video.
+
+    Args:
+        total: frames of the video.
+        window: frames of a clip. A shorter video is one clip.
+
+    Returns:
+        A list of Chunk, as of `plan_chunks`: all rows of each clip count.
+    """
+    if total <= window:
+        return [Chunk(0, total, 0, None)]
+    starts = range(0, total - window, max(window // 2, 1))
+    return [Chunk(start, start + window, 0, None) for start in (*starts, total - window)]
 
 
 def centre_crop(frame, size=CROP):

@@ -27,6 +27,11 @@ class Prediction:
     above: bool | None = None
     times: tuple | None = None
 
+    @property
+    def below(self):
+        """What stands behind the label of a class that was asked for by `top` and is below its threshold, else ""."""
+        return " (below its threshold)" if self.above is False else ""
+
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
@@ -133,8 +138,7 @@ class Classification:
         times = [f"{start:.1f} to {end:.1f} s" for start, end in (prediction.times or ())[:LISTED]]
         if len(prediction.times or ()) > LISTED:
             times.append(f"{len(prediction.times) - LISTED} more times")
-        below = " (below its threshold)" if prediction.above is False else ""
-        return f"{prediction.label}{below}{times and ': ' or ''}{', '.join(times)}"
+        return f"{prediction.label}{prediction.below}{times and ': ' or ''}{', '.join(times)}"
 
     def _caption(self):
         apart = {s: f", every {ordinal(c.frame_stride)}" for s, c in self.clips.items() if c.frame_stride > 1}

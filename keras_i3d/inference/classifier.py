@@ -3,9 +3,9 @@
 import collections
 import contextlib
 import os
-import threading
 import time
 
+import keras
 import numpy as np
 
 from keras_i3d import beforehand, networks, paths, runtimes, time_steps
@@ -13,13 +13,15 @@ from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import METHODS, TVL1Params, pairs
 from keras_i3d.inference import chunks
 from keras_i3d.inference.classification import Classification, Prediction
+from keras_i3d.inference.labels_in_time import LabelsInTime, StreamInTime
+from keras_i3d.inference.stage_times import Work, timed
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.predictions import check_top
-from keras_i3d.probabilities import check, probabilities, sigmoid
+from keras_i3d.probabilities import check, check_logits, probabilities, sigmoid
 from keras_i3d.progress import Bar
 from keras_i3d.reading_ahead import ahead
-from keras_i3d.specs import BOTH
+from keras_i3d.specs import BOTH, CLIP_FRAMES
 from keras_i3d.video import MAX_SECONDS, Reader
 from keras_i3d.weights import download, registry
 
@@ -67,7 +69,8 @@ class Classifier:
             indices. By default the list that belongs to the weights.
         thresholds: of networks that end in a sigmoid, from which probability on a class counts as there: a number for
             all, one for each, or the thresholds.json of `evaluate`. By default what was chosen for the network; for
-            several streams together, and where nothing was, 0.5, and a line says so.
+            several streams together, and where nothing was, 0.5, and a line says so. False where `in_time` is all that
+            is asked for, and the thresholds are somebody else's.
         flow_method: how flow is computed: "tvl1"; "opencv", its reference; or "dis", which is faster. By default what
             the weights were trained on, "tvl1" for the published ones; another one is said in a line.
         precision: "float32", "bfloat16" or "float16"; below float32 the head still is. By default what the weights were
@@ -85,7 +88,7 @@ class Classifier:
         networks: {stream: networks.Network}, with what each was trained on.
         labels: class names.
         activation: name of what makes probabilities of the summed logits: the networks' own.
-        thresholds: of a sigmoid, one for each class; None of a softmax.
+        thresholds: of a sigmoid, one for each class; None of a softmax, and where they are somebody else's.
 
     Raises:
         ValueError: a setting out of its range, labels that do not fit the classes, streams that do not belong together,
@@ -158,7 +161,9 @@ class Classifier:
             chunks.check_length(chunk_frames, [network.family], f" for {network.origin}")
         self.labels = networks.label_list(labels, self.networks, attempts)
         self.activation = check(networks.activation(self.networks))
-        self.thresholds = networks.thresholds(thresholds, self.networks, self.labels, self.activation)
+        self.thresholds = None
+        if thresholds is not False:
+            self.thresholds = networks.thresholds(thresholds, self.networks, self.labels, self.activation)
         self.clips = {stream: network.clip for stream, network in self.networks.items()}
         self.clip = self.clips[self.streams[0]]
         for clip in self.clips.values():
@@ -172,6 +177,7 @@ class Classifier:
             stream: runtimes.compiled(network.to_rows(), runtime) for stream, network in self.networks.items()
         }
         self.answers = {stream: network.to_answer() for stream, network in self.networks.items()}
+        self._runtime, self._windows = runtime, {}
         self.stages = ["decode", *(["flow"] if fields else []), *(f"{s} model" for s in self.streams)]
         self._costs = {stage: COSTS[stage] for stage in self.stages}
 
@@ -191,38 +197,36 @@ class Classifier:
         """
         if top is not None:
             check_top(top)
-        began = time.perf_counter()
-        reader = Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
-        with Bar(os.path.basename(reader.name), shown=self.progress) as bar:
-            total = reader.count()  # how chunks are cut depends on it; it decodes, which costs little next to the model
-            clock = collections.Counter(decode=time.perf_counter() - began)
-            work = _Work(bar, self._costs)
-            scorers = self._scorers(total, reader.name)
-            frames = work.over("decode", _timed(iter(reader), clock, "decode"), total)
-            parts = _timed(self._parts(scorers, frames, total, work), clock, "flow", "decode")
-            # Decoding and flow run ahead of the networks in a thread, by one chunk that waits and one in the making.
-            for stream, part in _timed(ahead(parts, 1), clock, "waiting"):
-                began, stage = time.perf_counter(), f"{stream} model"
-                scorers[stream].run(part)
-                clock[stage] += time.perf_counter() - began
-                work.reach(stage, part.share)
-        self._costs = {stage: clock[stage] / total for stage in self.stages}
+        return self._classification(*self._through(source, self._scorer), top)
+
+    def at_once(self, source, top=None):
+        """Returns (Classification, LabelsInTime): what a call gives and what `in_time` gives.
+
+        The video goes through the networks once, unless one of them sees a clip as a whole, of which `in_time` asks
+        other things than a call.
+
+        Args, errors: as for a call.
+        """
+        if not all(map(_is_mean, self.networks.values())):
+            return self(source, top), self.in_time(source)
+        if top is not None:
+            check_top(top)
+        through = self._through(source, self._scorer_in_time)
+        return self._classification(*through, top), self._in_time(*through)
+
+    def _classification(self, reader, total, scorers, clock, top):
         logits = {stream: scorer.logits() for stream, scorer in scorers.items()}
         fused = sum(logits.values())
-        if not np.isfinite(fused).all():
-            raise ValueError(
-                f"{reader.name}: logits must be finite. Received: {np.sum(~np.isfinite(fused))} of {fused.size} "
-                'that are not. Check the weights, or use precision="float32".'
-            )
+        check_logits(fused, reader.name)
         times = self._times(scorers, total)
         return Classification(
             video=reader.name,
-            predictions=self._predictions(fused, top, times),
+            predictions=self.named(fused, top, times),
             logits=fused,
             stream_logits=logits,
             frames=total,
             damaged=reader.damaged,
-            looped=min((scorer.looped for scorer in scorers.values() if scorer.looped), default=None),
+            looped=_looped(scorers),
             flow_method=self.flow_method,
             seconds={stage: clock[stage] for stage in (*self.stages, "waiting")},
             fps=float(self.clip.fps),
@@ -233,11 +237,86 @@ class Classifier:
             times=times,
         )
 
-    def _scorers(self, total, name):
+    def in_time(self, source):
+        """Returns the logits along one video's time, in bounded memory: rows alone are kept, an hour of I3D in 18 MB.
+
+        A network has rows of logits for its steps in time. One whose every step depends on the whole clip, or whose
+        answer is no mean over time, is asked about clips in the place of steps, which are as long as those that it was
+        trained on and overlap by half; a line says so.
+
+        Args, errors: as for a call.
+
+        Returns:
+            A LabelsInTime.
+        """
+        if not self._windows:
+            self._windows = {s: self._windowed(s) for s, network in self.networks.items() if not _is_mean(network)}
+        return self._in_time(*self._through(source, self._scorer_in_time))
+
+    def _in_time(self, reader, total, scorers, clock):
+        streams, rate = {}, float(self.clip.fps)
+        for stream, scorer in scorers.items():
+            logits, family = scorer.rows.every(), self.networks[stream].family
+            if stream in self._windows:
+                middles = np.array([(chunk.start + chunk.stop - 1) / 2 for chunk in scorer.planned])
+            else:
+                middles = time_steps.middles(len(logits), family.step, family.window)
+            check_logits(logits, reader.name)
+            streams[stream] = StreamInTime((middles * self.clips[stream].frame_stride + 0.5) / rate, logits)
+        return LabelsInTime(
+            video=reader.name,
+            streams=streams,
+            labels=self.labels,
+            activation=self.activation,
+            frames=total,
+            fps=rate,
+            clip=self.clip,
+            flow_method=self.flow_method,
+            thresholds=self.thresholds,
+            windows={stream: frames for stream, (frames, _) in self._windows.items()},
+            damaged=reader.damaged,
+            cut_short=reader.cut_short,
+            looped=_looped(scorers),
+        )
+
+    def _windowed(self, stream):
+        """Returns (frames of a clip, what makes one row of logits of it) for a network that has no rows of its own."""
+        network = self.networks[stream]
+        frames = max(network.clip.frames or CLIP_FRAMES, network.family.min_frames)
+        frames = min(frames, self.chunk_frames)
+        notice(
+            f"{network.origin} sees a clip as a whole, so labels along time are those of clips of {frames} frames, "
+            f"{max(frames // 2, 1)} apart"
+        )
+        whole = network.to_logits()
+        row = keras.layers.Reshape((1, network.facts.classes))(whole.output)
+        return frames, runtimes.compiled(keras.Model(whole.input, row, name=whole.name), self._runtime)
+
+    def _through(self, source, scorer_of):
+        """Sends a video through the networks: returns (its Reader, frames, {stream: Scorer}, {stage: seconds})."""
+        began = time.perf_counter()
+        reader = Reader(source, self.clip.fps, self.clip.short_side, max_seconds=self.max_seconds)
+        with Bar(os.path.basename(reader.name), shown=self.progress) as bar:
+            total = reader.count()  # how chunks are cut depends on it; it decodes, which costs little next to the model
+            clock = collections.Counter(decode=time.perf_counter() - began)
+            work = Work(bar, self._costs)
+            scorers = self._scorers(total, reader.name, scorer_of)
+            frames = work.over("decode", timed(iter(reader), clock, "decode"), total)
+            parts = timed(self._parts(scorers, frames, total, work), clock, "flow", "decode")
+            # Decoding and flow run ahead of the networks in a thread, by one chunk that waits and one in the making.
+            for stream, part in timed(ahead(parts, 1), clock, "waiting"):
+                began, stage = time.perf_counter(), f"{stream} model"
+                scorers[stream].run(part)
+                clock[stage] += time.perf_counter() - began
+                work.reach(stage, part.share)
+        self._costs = {stage: clock[stage] / total for stage in self.stages}
+        return reader, total, scorers, clock
+
+    def _scorers(self, total, name, scorer_of):
         if self.flow_method and total < 2:
             raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
         lengths = {"rgb": total, "flow": total - 1, BOTH: total - 1}
-        scorers = {stream: self._scorer(stream, name, lengths[stream]) for stream in self.streams}
+        scorers = {stream: scorer_of(stream, name, lengths[stream]) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
                 apart = self.clips[stream].frame_stride
@@ -251,6 +330,11 @@ class Classifier:
     def _scorer(self, stream, name, frames):
         given = self.models[stream], self.answers[stream], self.networks[stream].family, self.clips[stream]
         return chunks.Scorer(*given, name, frames, self.chunk_frames, self.thresholds is not None)
+
+    def _scorer_in_time(self, stream, name, frames):
+        window, model = self._windows.get(stream, (None, self.models[stream]))
+        family, clip = self.networks[stream].family, self.clips[stream]
+        return chunks.Scorer(model, None, family, clip, name, frames, self.chunk_frames, True, window)
 
     def _parts(self, scorers, frames, total, work):
         """Sends every frame to the rgb scorer, every field between two frames to that of flow, and both to "both".
@@ -305,7 +389,8 @@ class Classifier:
         there = (sigmoid(logits(i)) >= least for i, least in enumerate(self.thresholds))
         return tuple(time_steps.stretches(each, self.clip.fps) for each in there)
 
-    def _predictions(self, logits, top, times):
+    def named(self, logits, top=None, times=None):
+        """Returns the Predictions of logits (classes,), as `Classification` has them."""
         shares = probabilities(logits, self.activation)
         above = [None] * len(shares) if self.thresholds is None else [bool(each) for each in shares >= self.thresholds]
         order = np.argsort(-logits, kind="stable")
@@ -319,44 +404,14 @@ class Classifier:
         ]
 
 
-class _Work:
-    """How far a video is, over all of its stages together.
-
-    Args:
-        bar: a Bar to count on.
-        costs: {stage: what it takes of the whole, in any unit}.
-    """
-
-    def __init__(self, bar, costs):
-        self.bar, self.costs, self.shares = bar, costs, dict.fromkeys(costs, 0.0)
-        self.lock = threading.Lock()  # stages run in several threads
-        bar.expect(sum(costs.values()))
-
-    def reach(self, stage, share):
-        """Says that `share` of a stage is done, in [0, 1]."""
-        with self.lock:
-            self.bar.update((share - self.shares[stage]) * self.costs[stage])
-            self.shares[stage] = share
-
-    def over(self, stage, items, total):
-        """Passes on the items of a stage, `total` in number."""
-        for number, item in enumerate(items, 1):
-            yield item
-            self.reach(stage, min(number / total, 1))
+def _is_mean(network):
+    """Whether the answer of a network is the mean of rows each of which sees a part of the video alone."""
+    return network.family.halo is not None and network.family.answer == "mean"
 
 
-def _timed(iterator, clock, stage, inner=None):
-    """Passes items on, adding the seconds that they took to `clock[stage]`, less those that `inner` took of them."""
-    with contextlib.closing(iterator):
-        while True:
-            began, before = time.perf_counter(), clock[inner]
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-            finally:
-                clock[stage] += time.perf_counter() - began - (clock[inner] - before)
-            yield item
+def _looped(scorers):
+    """Frames that a short video was repeated to; None if it was long enough."""
+    return min((scorer.looped for scorer in scorers.values() if scorer.looped), default=None)
 
 
 def _check_choice(name, value, choices):

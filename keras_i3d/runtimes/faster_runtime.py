@@ -1,5 +1,6 @@
 """Which of two runtimes is faster on this machine: measured at the second clip of a shape, kept in the cache folder."""
 
+import copy
 import functools
 import hashlib
 import importlib
@@ -43,7 +44,14 @@ class FasterRuntime:
     def __init__(self, model, first, second, once=False):
         self._model, self._makers = model, {"tensorflow": first, "openvino": second}
         self._runtimes, self._chosen, self._seen, self._said = {}, {}, set(), set()
+        self._settled = False
         self._once, self._kept, self.used = once, None, ()
+
+    def settled(self):
+        """Returns the same network, which measures nothing any more: shapes of which nothing is known are for Keras."""
+        other = copy.copy(self)
+        other._settled, other._chosen = True, {**self._chosen}
+        return other
 
     def keep(self, name):
         """Has clips of all shapes run by one of the runtimes from now on."""
@@ -68,6 +76,8 @@ class FasterRuntime:
             self._chosen[kind] = self._choice(kind, x)
             if self._once:
                 self._kept = self._chosen[kind]
+                # The graph of the other one is made again if it is ever needed: it takes as much memory as this one's.
+                self._runtimes = {name: made for name, made in self._runtimes.items() if name == self._kept}
         return self._kept or self._chosen[kind] or "tensorflow"
 
     def _runtime(self, name):
@@ -89,6 +99,8 @@ class FasterRuntime:
         self._say(f"{self._model.name}: {why}. tensorflow is taken")
 
     def _choice(self, kind, x):
+        if self._settled:
+            return "tensorflow"
         if kind not in self._seen and not self._once:
             self._seen.add(kind)
             return None
@@ -165,11 +177,11 @@ def machine():
     packages = ("tensorflow", "keras", "openvino")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = {name: importlib.import_module(name).__version__ for name in packages}
-    return {"versions": {"keras_i3d": version.__version__, **versions}, "processor": _processor(), "cores": cores}
+    return {"versions": {"keras_i3d": version.__version__, **versions}, "processor": processor(), "cores": cores}
 
 
-def _processor():
-    """The name of the processor."""
+def processor():
+    """Returns the name of the processor."""
     info = pathlib.Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

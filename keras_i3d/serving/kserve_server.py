@@ -9,10 +9,10 @@ import logging
 import os
 import pathlib
 import signal
-import socket
 import sys
 import warnings
 
+from keras_i3d import listening
 from keras_i3d.errors import ServerError, missing_package, notice
 from keras_i3d.progress import Bar
 from keras_i3d.serving import rest_form, servables
@@ -49,7 +49,7 @@ def serve(*folders, host=HOST, port=PORT, versions="latest", labels=None, verbos
                 f"A label must be of a version that is served. Received: labels={label}:{version}. Serve it: "
                 f"versions={version}, or all."
             )
-    with contextlib.closing(_bound(host, port)) as listener:
+    with contextlib.closing(listening.bound(host, port)) as listener:
         _run(kserve, rest_form.Models(_loaded(found), labels), listener)
 
 
@@ -85,24 +85,6 @@ def _folders(folders, versions):
     return found
 
 
-def _bound(host, port):
-    """A socket that has the address, and does not listen yet."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except BaseException:
-            listener.close()
-            raise
-    except OSError as error:
-        raise ServerError(
-            f"The server cannot listen on {host}, port {port}: {error.strerror}. Pass another one: port= or host=."
-        ) from error
-    return listener
-
-
 def _loaded(found):
     """{model's name: [Servable]} of {model's name: {version: path}}, each of them warm."""
     served = {name: [] for name in found}
@@ -136,12 +118,11 @@ def _run(kserve, models, listener):
         listener.listen(WAITING)
     except OSError as error:
         raise ServerError(f"The server cannot listen on {host}, port {port}: {error.strerror}.") from error
-    if not host.startswith(("127.", "::1")):
+    if not listening.is_local(host):
         notice(f"other machines reach this server at {host}; it has no authentication, see SECURITY.md")
     for name, versions in models.served.items():
         numbers = ", ".join(str(servable.version) for servable in versions)
-        shown = f"[{host}]" if ":" in host else host
-        print(f"{name}: version {numbers}, ready at http://{shown}:{port}/v1/models/{name}", flush=True)
+        print(f"{name}: version {numbers}, ready at {listening.url(host, port)}/v1/models/{name}", flush=True)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the server lets requests under way end, then tells the signal

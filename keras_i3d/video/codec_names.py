@@ -1,8 +1,11 @@
-"""The name of a video's codec as its container has it: PyAV does not tell it of a codec that has no decoder."""
+"""Names of codecs: a video's own, as its container has it, because PyAV does not tell it of a codec that has no
+decoder; and those that there are decoders for.
+"""
 
 import os
 import re
 
+from keras_i3d.errors import missing_package
 from keras_i3d.video.truncation import BOXES, EBML, box_length
 
 HEAD = 1 << 20  # bytes in which AVI and Matroska have their headers
@@ -29,6 +32,26 @@ def codec_name(file):
     else:
         name = b""
     return name.decode("ascii", errors="backslashreplace")
+
+
+def decoders():
+    """Returns the names of the codecs that FFmpeg decodes here, as PyAV calls them.
+
+    Raises:
+        ImportError: PyAV is not installed; the message has the install line.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise missing_package("av", "av", "Reading a video") from error
+    return {name for name in av.codecs_available if _decodes(av, name)}
+
+
+def _decodes(av, name):
+    try:
+        return av.codec.Codec(name, "r").is_decoder
+    except ValueError:  # it encodes alone
+        return False
 
 
 def _after(data, mark, field, distance):

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import math
@@ -17,6 +18,8 @@ from keras_i3d.video.timestamps import Clock, fraction
 from keras_i3d.video.truncation import ends_early
 
 NOT_VIDEO = {"tty"}  # FFmpeg would film a text file as it scrolls by
+# Formats that name other files or streams, which FFmpeg would open: a file of a stranger must not make it do so.
+LISTS = {"hls", "concat", "dash", "webm_dash_manifest", "imf", "sdp", "rtsp", "rtp", "sap", "lavfi"}
 CLOCK_MAY_JUMP = 0x200  # FFmpeg's flag AVFMT_TS_DISCONT of a container
 DEFAULT, COVER = 0x1, 0x400  # and AV_DISPOSITION_DEFAULT, AV_DISPOSITION_ATTACHED_PIC of a stream
 THREADS = 0  # FFmpeg's own choice, which depends on the cores
@@ -58,12 +61,14 @@ class Decoder:
 
     Attributes:
         damaged: how many packets could not be decoded, or only with errors, so far.
+        broken: the error for which the rest could not be split into packets; None if there was none.
         aspect: width over height of a pixel, a Fraction; known with the first frame.
     """
 
     def __init__(self, source, name):
         self.source, self.name = source, name
         self.damaged = 0
+        self.broken = None
         self.aspect = Fraction(1)
 
     def frames(self, start=0):
@@ -193,7 +198,7 @@ class Decoder:
         import av
 
         nominal, untimed = _nominal(stream)
-        clock = Clock(nominal) if container.format.flags & CLOCK_MAY_JUMP else None
+        clock = self._clock(container, nominal)
         own_base = fraction(stream.time_base) or Fraction(1)
         durations = {}  # by time, if frames do not say themselves (PyAV 14)
         packets = frames = 0
@@ -227,6 +232,10 @@ class Decoder:
         if not frames and not sought:
             raise VideoError(self.name, self._nothing_decoded(stream))
 
+    def _clock(self, container, nominal):
+        """What puts the times of packets right; None of a container whose clock does not jump."""
+        return Clock(nominal) if container.format.flags & CLOCK_MAY_JUMP else None
+
     def _nothing_decoded(self, stream):
         if self._is_animated_webp():
             return "no decoder for animated WebP in this FFmpeg"
@@ -248,8 +257,9 @@ class Decoder:
                 packet = next(packets)
             except (StopIteration, IndexError):  # PyAV stumbles over a stream that only begins within the file
                 return
-            except av.error.FFmpegError:  # the rest of the file cannot be split into packets
+            except av.error.FFmpegError as error:  # the rest of the file cannot be split into packets
                 self.damaged += 1
+                self.broken = error
                 return
             if packet.size:
                 yield packet
@@ -297,6 +307,10 @@ class Decoder:
         ):
             yield file
 
+    def _settings(self):
+        """What `av.open` is told next to what it opens."""
+        return {"options": {"format_whitelist": _formats()}}
+
     @contextlib.contextmanager
     def _open(self):
         try:
@@ -308,14 +322,24 @@ class Decoder:
         settings = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
         with self._file() as source:
             try:
-                container = av.open(source, **settings)
+                container = av.open(source, **settings, **self._settings())
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or error
+                if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not in the list
+                    reason = f"{reason}; a playlist, which names other files, is not opened"
                 raise VideoError(self.name, f"not a video that FFmpeg can open ({reason}){self.cut_short()}") from error
             with container:
                 if container.format.name in NOT_VIDEO:
                     raise VideoError(self.name, "a text file, not a video")
                 yield container
+
+
+@functools.cache
+def _formats():
+    """FFmpeg's formats but for `LISTS`, as it takes a list of them."""
+    import av
+
+    return ",".join(sorted(av.formats_available - LISTS))
 
 
 class _CannotSeekError(Exception):

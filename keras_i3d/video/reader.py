@@ -93,21 +93,25 @@ class Reader:
         self.resize = resize if isinstance(resize, tuple) else (resize,)
         if not self.resize or not all(map(is_resize, self.resize)):
             raise ValueError(f"resize must be short:SIDE, least:SIDE, WIDTHxHEIGHT or stored. Received: {resize!r}")
-        self.source = source = paths.expand(source)
         self.fps = None if fps is None else Fraction(fps).limit_denominator(1001)
         self._single = not isinstance(resize, tuple)
         self.start = Fraction(start or 0).limit_denominator(10**6)
         self.end = None if end is None else Fraction(end).limit_denominator(10**6)
         self.max_seconds = max_seconds
+        self.frames, self.times, self.seconds = 0, [], None
+        self.cut_short = False
+        self._decoder = self._decoder_of(source)
+        self.name = self._decoder.name
+
+    def _decoder_of(self, source):
+        source = paths.expand(source)
         if not isinstance(source, str | os.PathLike | bytes | bytearray) and not hasattr(source, "seek"):
             raise ValueError(
                 "A video is a path, the bytes of a file, or a binary file object that can seek. "
                 f"Received: {type(source).__name__}. Frames in memory go to the model as they are."
             )
-        self.name = str(source) if isinstance(source, str | os.PathLike) else str(getattr(source, "name", "<bytes>"))
-        self.frames, self.times, self.seconds = 0, [], None
-        self.cut_short = False
-        self._decoder = Decoder(source, self.name)
+        named = str(source) if isinstance(source, str | os.PathLike) else str(getattr(source, "name", "<bytes>"))
+        return Decoder(source, named)
 
     @property
     def damaged(self):

@@ -88,6 +88,16 @@ def _recorded(fetched, digest, folder, known=None):
         notice(f"no hash of {fetched.name} is published; names and shapes were verified, sha256 {digest} recorded")
 
 
+def place(name):
+    """Returns where the file of a Published, by its name, lies in the cache, or would."""
+    return download.cache_folder() / f"{name}-{FORMAT}.weights.h5"
+
+
+def is_whole(name):
+    """Whether the cache has the file of a Published, by its name, as it was written there; nothing is fetched."""
+    return _fault(place(name)) is None
+
+
 def imagenet(stream, attempts, network=deepmind.SLIMS):
     """Returns the path of Inception V1's ImageNet weights, inflated for a network, as a verified `.weights.h5`."""
 
@@ -121,15 +131,14 @@ def _extract(archive, member, destination):
         raise WeightsError(f"{archive.name} is not a readable archive ({error}). Nothing was kept.") from error
 
 
-def _cached(name, make, place):
+def _cached(name, make, folder_in_downloads):
     """Returns the verified cache file `name`, calling `make(path)` under a lock if there is none.
 
-    `place` is the folder in the downloads that it is made from; it is removed afterwards, also if a process was killed
-    just before.
+    `folder_in_downloads` is what it is made from; it is removed afterwards, also if a process was killed just before.
     Nothing that `make` does may wait for another process: workers that train together come here at the same time.
     """
-    path = download.cache_folder() / f"{name}-{FORMAT}.weights.h5"
-    fetched = path.parent / "downloads" / place
+    path = place(name)
+    fetched = path.parent / "downloads" / folder_in_downloads
     lock = path.with_name(f"{fetched.name}.lock")  # of all that is made from these files
     if not _fault(path):
         if fetched.exists():  # a cache that cannot be written, or is being filled, is left alone

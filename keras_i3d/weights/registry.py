@@ -112,6 +112,15 @@ LABELS = {
     )
 }
 
+# DeepMind's sample, a video of UCF101 as their networks take it. Sizes are not published, and git blob ids prove more.
+SAMPLE = {
+    stream: RemoteFile(f"data/v_CricketShot_g04_c01_{stream}.npy", git_blob=git_blob, host=HOST)
+    for stream, git_blob in (
+        ("rgb", "d756c5020a6e0fb56a99b210e32f5865da712bba"),
+        ("flow", "ee00e78e6f380caa5463de878d7c85ad7a01e668"),
+    )
+}
+
 # ImageNet weights of the 2D network; its hash is not published, so it is recorded at first use.
 INCEPTION_V1 = RemoteFile("models/inception_v1_2016_08_28.tar.gz", host=SLIM_HOST)
 INCEPTION_V1_MEMBER = "inception_v1.ckpt"

@@ -128,6 +128,7 @@ def test_the_numbers_come_with_protocol_split_and_counts(evaluation, models):
 
 def test_what_is_written(folder, evaluation):
     names = {"scores.npz", "results.json", "per_class.csv", "confusion.png", "worst_confusions.png", "report.html"}
+    names |= {"wrong.html", "wrong_videos"} if evaluation.metrics["fused"].top1 < 1 else {"wrong.html"}
     assert {path.name for path in (folder / "out").iterdir()} == names
     results = json.loads((folder / "out/results.json").read_text())
     assert (results["videos"], results["failed"], results["missing"], results["dropped"]) == (6, 1, 1, 0)

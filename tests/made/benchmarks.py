@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ as modules, without the flags that they define: several of them share names."""
+"""The scripts of benchmarks/ and tools/ as modules, without the flags that they define: several of them share names."""
 
 import importlib
 

@@ -29,14 +29,18 @@ def use(mirror, monkeypatch):
     return mirror
 
 
-def narrow(setitem=dict.__setitem__):
-    """Puts a network a tenth as wide in the place of I3D, so that everything that builds one builds a small one."""
+def narrow(setitem=dict.__setitem__, endpoints=None):
+    """Puts a network a tenth as wide in the place of I3D, so that everything that builds one builds a small one.
+
+    `endpoints` are those that are left of it; by default all.
+    """
     from keras_i3d.models import families, inception
 
     def scaled(setting):
         return max(8, round(setting * NARROW)) if isinstance(setting, int) else setting
 
     table = tuple((name, kind, *map(scaled, settings)) for name, kind, *settings in inception.LAYERS)
+    table = tuple(row for row in table if endpoints is None or row[0] in endpoints)
     setitem(families.FAMILIES, "I3D", inception.rows(table)[0])
 
 
@@ -54,3 +58,6 @@ def register(mirror, registry, setitem):
             setitem(registry.CHECKPOINTS, key, changed)
     for key, entry in list(registry.LABELS.items()):
         setitem(registry.LABELS, key, dataclasses.replace(entry, file=hashed(entry.file)))
+    for stream, remote in list(registry.SAMPLE.items()):
+        if (mirror / remote.path).exists():
+            setitem(registry.SAMPLE, stream, hashed(remote))

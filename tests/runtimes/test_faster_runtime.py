@@ -147,6 +147,7 @@ def test_once_for_all_is_chosen_at_the_first_clip(make):
         faster.predict_on_batch(clip(frames))
     assert (ours.calls, other.calls) == (1 + 5, 1 + 5 + 3)
     assert faster.used == ("openvino",)
+    assert list(faster._runtimes) == ["openvino"]  # the other one's graph takes no memory any more
     faster, ours, other = make(0.3, 0.2, once=True)
     faster.keep("tensorflow")
     twice(faster)
@@ -176,3 +177,18 @@ def test_long_runs_are_timed_less_often(make):
 )
 def test_shapes_that_count_as_one(shape, kind):
     assert shape_kind(shape) == kind
+
+
+def test_a_settled_one_measures_nothing_any_more(make):
+    """What was measured stays; all else is for Keras. The one that it was made of still measures."""
+    faster, ours, other = make(0.3, 0.2)
+    twice(faster)
+    settled = faster.settled()
+    calls = ours.calls, other.calls
+    settled.predict_on_batch(clip())
+    for _ in range(3):
+        settled.predict_on_batch(clip(64))
+    assert (ours.calls, other.calls) == (calls[0] + 3, calls[1] + 1)
+    faster.predict_on_batch(clip(64))
+    faster.predict_on_batch(clip(64))
+    assert ours.calls > calls[0] + 3 + 5

@@ -17,7 +17,7 @@ import pytest
 from made import ROOT, films, served_exports, small_exports
 
 import keras_i3d
-from keras_i3d import ServerError, cli
+from keras_i3d import ServerError, cli, listening
 from keras_i3d.serving import kserve_server
 
 BOTH = "frames_two_stream_jpeg"
@@ -322,7 +322,7 @@ def test_what_cannot_be_served_is_told_before_anything_is_loaded(no_kserve_neede
 
 
 def test_the_address_is_held_but_refuses_until_it_is_ready():
-    with contextlib.closing(kserve_server._bound("127.0.0.1", 0)) as listener:
+    with contextlib.closing(listening.bound("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=10)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import av
 import numpy as np
 import pytest
 from made import ROOT, films
@@ -264,3 +265,23 @@ def test_the_cases_as_a_player_shows_them(shared):
     assert np.abs(np.diff(bar, axis=1)).mean() < 0.5
     seen = video.read(folder / "fps1.mp4", short_side=48)
     assert np.flatnonzero(np.abs(np.diff(seen.astype(int), axis=0)).mean(axis=(1, 2, 3)) > 1).tolist() == [24, 49, 74]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n"),
+        ("a.txt", "ffconcat version 1.0\nfile other.ts\n"),
+    ],
+)
+def test_a_file_that_names_others_opens_none(tmp_path, name, content):
+    """FFmpeg would play them: whoever may send a video would see every video whose path he guesses."""
+    other = tmp_path / "other.ts"
+    other.write_bytes(films.film([films.picture(i) for i in range(12)], container="mpegts", codec="libx264"))
+    assert len(video.read(other)) == 12
+    (tmp_path / name).write_text(content.format(other=other))
+    with av.open(str(tmp_path / name)) as container:  # FFmpeg alone
+        assert sum(1 for _ in container.decode(video=0)) == 12
+    for source in (tmp_path / name, (tmp_path / name).read_bytes()):
+        with pytest.raises(VideoError, match="not a video that FFmpeg can open"):
+            video.read(source)

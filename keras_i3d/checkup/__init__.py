@@ -1,0 +1,1 @@
+"""What is wrong with a machine, a video, records, a run, an export or weights: findings, each with its remedy."""
