@@ -2,6 +2,8 @@
 
 import ast
 import functools
+import importlib
+import inspect
 import pathlib
 import sys
 
@@ -194,6 +196,19 @@ def test_modules_are_named_after_what_they_hold():
     assert not {path.stem for path in PACKAGE.rglob("*")} & VAGUE
 
 
+def test_no_public_name_hides_a_module():
+    """What a package gives under a name is the same before and after its modules were imported."""
+    wrong = []
+    for path in PACKAGE.rglob("__init__.py"):
+        place = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        package = importlib.import_module(place)
+        for name in sorted(set(package.__all__ if hasattr(package, "__all__") else vars(package))):
+            module = importlib.util.find_spec(f"{place}.{name}")
+            if module and not inspect.ismodule(getattr(package, name)):
+                wrong.append(f"{place}.{name} is a module, and something else")
+    assert not wrong
+
+
 def test_no_argument_hides_a_module():
     """Nor is a module imported under another name because an argument is called like it."""
     wrong = []
@@ -248,7 +263,8 @@ COVERED_BY = {
     "cli/explain": "explaining/test_explanations.py",
     "cli/doctor": "checkup/test_examination.py",
     "cli/export": "export/test_saving.py",
-    "cli/filters": "explaining/test_first_filters.py",
+    "cli/network_flags": "cli/test_cli.py",
+    "cli/filters": "explaining/test_filter_bank.py",
     "cli/records": "cli/test_failures.py",
     "cli/serve": "serving/test_kserve_server.py",
     "cli/show": "cli/test_cli.py",
@@ -270,7 +286,7 @@ COVERED_BY = {
     "evaluation/truths": "evaluation/test_label_evaluation.py",
     "explaining/explanation_page": "explaining/test_explanations.py",
     "explaining/explanation_pictures": "explaining/test_explanations.py",
-    "explaining/filter_sheets": "explaining/test_first_filters.py",
+    "explaining/filter_sheets": "explaining/test_filter_bank.py",
     "explaining/saving_explanations": "explaining/test_explanations.py",
     "explaining/seen_clips": "explaining/test_explanations.py",
     "export/archive": "export/test_saving.py",

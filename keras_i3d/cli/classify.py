@@ -32,22 +32,13 @@ import sys
 
 from absl import flags
 
-from keras_i3d.cli import UsageError, failures, start, videos
+from keras_i3d.cli import UsageError, failures, network_flags, start, videos
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
-flags.DEFINE_string("rgb", None, "", FLAGS)
-flags.DEFINE_string("flow", None, "", FLAGS)
-flags.DEFINE_string("both", None, "", FLAGS)
-flags.DEFINE_string("labels", None, "", FLAGS)
+network_flags.define(FLAGS)
 flags.DEFINE_string("thresholds", None, "", FLAGS)
 flags.DEFINE_integer("top", None, "", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
-flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
-flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
-flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
-flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
 
@@ -90,21 +81,7 @@ def _classifier(found):
     from keras_i3d.inference import Classifier
 
     try:
-        return Classifier(
-            FLAGS.streams,
-            rgb=FLAGS.rgb,
-            flow=FLAGS.flow,
-            both=FLAGS.both,
-            labels=FLAGS.labels,
-            flow_method=FLAGS.flow_method,
-            precision=FLAGS.precision,
-            chunk_frames=FLAGS.chunk_frames,
-            progress=True,
-            max_seconds=FLAGS.max_seconds,
-            accept_licence=FLAGS.accept_licence,
-            thresholds=FLAGS.thresholds,
-            runtime=FLAGS.runtime,
-        )
+        return Classifier(progress=True, **network_flags.settings(FLAGS, "max_seconds", "thresholds"))
     except Exception as error:
         for video, problem in found if FLAGS.json else ():
             print(json.dumps({"video": video, "error": problem or failures.said(error, "classify", FLAGS)}))

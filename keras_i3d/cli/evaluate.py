@@ -136,7 +136,7 @@ def _segments():
     import json
 
     from keras_i3d import atomic
-    from keras_i3d.evaluation.temporal_map import temporal_map
+    from keras_i3d.evaluation.temporal_precision import temporal_map
 
     found = temporal_map(FLAGS.truth, FLAGS.segments, FLAGS.subset)
     print(found)

@@ -33,27 +33,19 @@ import os
 
 from absl import flags
 
-from keras_i3d.cli import UsageError, start
+from keras_i3d.cli import UsageError, network_flags, start
 
 FLAGS = flags.FlagValues()
+network_flags.define(FLAGS, precision="float32", runtime=False)
 flags.DEFINE_string("output", None, "", FLAGS)
 flags.DEFINE_string("label", None, "", FLAGS)
-flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
 flags.DEFINE_alias("stream", "streams", FLAGS)
 flags.DEFINE_enum("method", None, ["cam", "gradcam"], "", FLAGS)
 flags.DEFINE_string("endpoint", None, "", FLAGS)
 flags.DEFINE_integer("faithfulness", 6, "", 0, flag_values=FLAGS)
 flags.DEFINE_float("start", 0, "", 0, flag_values=FLAGS)
 flags.DEFINE_float("seconds", None, "", 0, flag_values=FLAGS)
-flags.DEFINE_string("rgb", None, "", FLAGS)
-flags.DEFINE_string("flow", None, "", FLAGS)
-flags.DEFINE_string("both", None, "", FLAGS)
-flags.DEFINE_string("labels", None, "", FLAGS)
-flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
-flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16"], "", FLAGS)
-flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 120, "", 1, flag_values=FLAGS)
-flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 
 
 def main(arguments):
@@ -69,22 +61,13 @@ def main(arguments):
     found = explanations.explain(
         arguments[0],
         FLAGS.label,
-        FLAGS.streams,
-        FLAGS.method,
-        FLAGS.endpoint,
-        FLAGS.faithfulness,
+        method=FLAGS.method,
+        endpoint=FLAGS.endpoint,
+        steps=FLAGS.faithfulness,
         start=FLAGS.start or None,
         end=None if FLAGS.seconds is None else FLAGS.start + FLAGS.seconds,
-        precision=FLAGS.precision,
-        max_seconds=FLAGS.max_seconds,
         progress=True,
-        rgb=FLAGS.rgb,
-        flow=FLAGS.flow,
-        both=FLAGS.both,
-        labels=FLAGS.labels,
-        flow_method=FLAGS.flow_method,
-        chunk_frames=FLAGS.chunk_frames,
-        accept_licence=FLAGS.accept_licence,
+        **network_flags.settings(FLAGS, "max_seconds"),
     )
     saving_explanations.save(FLAGS.output, found)
     print(f"{found}\n-> {FLAGS.output}", flush=True)

@@ -39,13 +39,13 @@ def main(arguments):
     if len(arguments) != 1:
         raise UsageError("filters takes one model: a published name, a file of weights, or a training run.")
     start()
-    from keras_i3d.explaining import filter_sheets, first_filters
+    from keras_i3d.explaining import filter_bank, filter_sheets
     from keras_i3d.weights import registry
 
     if FLAGS.output:
         filter_sheets.check_name(FLAGS.output)
     stream = FLAGS.stream or ("rgb" if registry.is_name(arguments[0]) else None)
-    bank = first_filters.first_filters(
+    bank = filter_bank.first_filters(
         arguments[0], stream, FLAGS.layer, FLAGS.against, accept_licence=FLAGS.accept_licence
     )
     if FLAGS.output:

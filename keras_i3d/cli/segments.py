@@ -41,25 +41,16 @@ import sys
 
 from absl import flags
 
-from keras_i3d.cli import UsageError, failures, start, videos
+from keras_i3d.cli import UsageError, failures, network_flags, start, videos
 
 FLAGS = flags.FlagValues()
+network_flags.define(FLAGS)
 flags.DEFINE_list("output", [], "", FLAGS)
 flags.DEFINE_string("threshold", None, "", FLAGS)
 flags.DEFINE_float("smooth", 1, "", 0, flag_values=FLAGS)
 flags.DEFINE_float("shortest", 0.5, "", 0, flag_values=FLAGS)
 flags.DEFINE_integer("top", 5, "", 1, flag_values=FLAGS)
-flags.DEFINE_string("rgb", None, "", FLAGS)
-flags.DEFINE_string("flow", None, "", FLAGS)
-flags.DEFINE_string("both", None, "", FLAGS)
-flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
-flags.DEFINE_string("labels", None, "", FLAGS)
-flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
-flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
-flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
-flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 4 * 3600, "", 1, flag_values=FLAGS)
-flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 
 ENDINGS = (".json", ".csv", ".srt", ".vtt", ".png", ".mp4")  # of `segments.segment_files`, which imports NumPy
 OF_ALL = ENDINGS[:2]
@@ -146,18 +137,5 @@ def _classifier():
     """The Classifier that the flags describe."""
     from keras_i3d.inference import Classifier
 
-    return Classifier(
-        FLAGS.streams,
-        rgb=FLAGS.rgb,
-        flow=FLAGS.flow,
-        both=FLAGS.both,
-        labels=FLAGS.labels,
-        thresholds=None if FLAGS.threshold is None else False,
-        flow_method=FLAGS.flow_method,
-        precision=FLAGS.precision,
-        chunk_frames=FLAGS.chunk_frames,
-        progress=True,
-        max_seconds=FLAGS.max_seconds,
-        accept_licence=FLAGS.accept_licence,
-        runtime=FLAGS.runtime,
-    )
+    thresholds = None if FLAGS.threshold is None else False
+    return Classifier(thresholds=thresholds, progress=True, **network_flags.settings(FLAGS, "max_seconds"))

@@ -49,9 +49,10 @@ import threading
 
 from absl import flags
 
-from keras_i3d.cli import UsageError, start
+from keras_i3d.cli import UsageError, network_flags, start
 
 FLAGS = flags.FlagValues()
+network_flags.define(FLAGS)
 flags.DEFINE_float("every", None, "", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_float("window", None, "", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_bool("exact", False, "", FLAGS)
@@ -59,22 +60,10 @@ flags.DEFINE_float("delay", None, "", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_bool("realtime", False, "", FLAGS)
 flags.DEFINE_bool("reconnect", False, "", FLAGS)
 flags.DEFINE_float("timeout", 10, "", lower_bound=0.1, flag_values=FLAGS)
-flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
-flags.DEFINE_string("rgb", None, "", FLAGS)
-flags.DEFINE_string("flow", None, "", FLAGS)
-flags.DEFINE_string("both", None, "", FLAGS)
-flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_string("thresholds", None, "", FLAGS)
 flags.DEFINE_integer("top", None, "", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
-flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
-flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
-flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
-flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 flags.DEFINE_bool("json", False, "", FLAGS)
 
-SETTINGS = ("streams", "rgb", "flow", "both", "labels", "thresholds", "flow_method", "precision", "runtime")
-SETTINGS += ("chunk_frames", "accept_licence")
 LIVE = ("every", "window", "exact", "delay", "realtime", "reconnect", "timeout", "top")
 
 
@@ -95,7 +84,7 @@ def main(arguments):
     start()
     from keras_i3d.inference import Classifier, LiveClassifier
 
-    classifier = Classifier(**{name: FLAGS[name].value for name in SETTINGS})
+    classifier = Classifier(**network_flags.settings(FLAGS, "thresholds"))
     live = LiveClassifier(classifier, **{name: FLAGS[name].value for name in LIVE})
     with _interruptions(live) as interrupted, contextlib.closing(live.answers(source)) as answers:
         for answer in answers:

@@ -38,9 +38,10 @@ import logging
 
 from absl import flags
 
-from keras_i3d.cli import UsageError, failures, start
+from keras_i3d.cli import UsageError, failures, network_flags, start
 
 FLAGS = flags.FlagValues()
+network_flags.define(FLAGS)
 flags.DEFINE_integer("port", 8520, "", lower_bound=0, upper_bound=65535, flag_values=FLAGS)
 flags.DEFINE_string("host", "127.0.0.1", "", FLAGS)
 flags.DEFINE_list("names", [], "", FLAGS)
@@ -48,20 +49,10 @@ flags.DEFINE_bool("open", False, "", FLAGS)
 flags.DEFINE_float("max_megabytes", 200, "", 0.001, flag_values=FLAGS)
 flags.DEFINE_float("max_seconds", 600, "", 1, flag_values=FLAGS)
 flags.DEFINE_integer("max_videos", 8, "", 1, flag_values=FLAGS)
-flags.DEFINE_string("rgb", None, "", FLAGS)
-flags.DEFINE_string("flow", None, "", FLAGS)
-flags.DEFINE_string("both", None, "", FLAGS)
-flags.DEFINE_enum("streams", None, ["both", "rgb", "flow"], "", FLAGS)
-flags.DEFINE_string("labels", None, "", FLAGS)
 flags.DEFINE_string("threshold", None, "", FLAGS)
 flags.DEFINE_float("smooth", 1, "", 0, flag_values=FLAGS)
 flags.DEFINE_float("shortest", 0.5, "", 0, flag_values=FLAGS)
 flags.DEFINE_integer("top", 5, "", 1, flag_values=FLAGS)
-flags.DEFINE_enum("flow_method", None, ["tvl1", "opencv", "dis"], "", FLAGS)
-flags.DEFINE_enum("precision", None, ["float32", "bfloat16", "float16"], "", FLAGS)
-flags.DEFINE_enum("runtime", None, ["auto", "tensorflow", "openvino"], "", FLAGS)
-flags.DEFINE_integer("chunk_frames", 512, "", flag_values=FLAGS)
-flags.DEFINE_bool("accept_licence", False, "", FLAGS)
 
 
 def main(arguments):
@@ -92,20 +83,8 @@ def _answers():
     from keras_i3d.segments import finding
     from keras_i3d.web import answering
 
-    classifier = Classifier(
-        FLAGS.streams,
-        rgb=FLAGS.rgb,
-        flow=FLAGS.flow,
-        both=FLAGS.both,
-        labels=FLAGS.labels,
-        thresholds=None if FLAGS.threshold is None else False,
-        flow_method=FLAGS.flow_method,
-        precision=FLAGS.precision,
-        chunk_frames=FLAGS.chunk_frames,
-        max_seconds=FLAGS.max_seconds,
-        accept_licence=FLAGS.accept_licence,
-        runtime=FLAGS.runtime,
-    )
+    thresholds = None if FLAGS.threshold is None else False
+    classifier = Classifier(thresholds=thresholds, **network_flags.settings(FLAGS, "max_seconds"))
     threshold = finding.checked(FLAGS.threshold, classifier)
     if classifier.activation != "softmax":
         classifier.thresholds = threshold

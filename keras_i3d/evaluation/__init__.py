@@ -8,7 +8,7 @@ from keras_i3d.evaluation.measuring import Evaluation
 from keras_i3d.evaluation.metrics import Metrics, measure
 from keras_i3d.evaluation.protocols import Protocol
 from keras_i3d.evaluation.scores import Scores
-from keras_i3d.evaluation.temporal_map import TemporalMAP, temporal_map
+from keras_i3d.evaluation.temporal_precision import TemporalMAP, temporal_map
 
 __all__ = [
     "FUSIONS",

@@ -4,10 +4,10 @@ from keras_i3d import on_first_use
 
 _HOMES = {
     "Explanation": "keras_i3d.explaining.explanations",
-    "FilterBank": "keras_i3d.explaining.first_filters",
+    "FilterBank": "keras_i3d.explaining.filter_bank",
     "StreamExplanation": "keras_i3d.explaining.explanations",
     "explain": "keras_i3d.explaining.explanations",
-    "first_filters": "keras_i3d.explaining.first_filters",
+    "first_filters": "keras_i3d.explaining.filter_bank",
     "save": "keras_i3d.explaining.saving_explanations",
     "save_filters": "keras_i3d.explaining.filter_sheets",
 }

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from keras_i3d import atomic, paths, visualize
-from keras_i3d.explaining.first_filters import FilterBank
+from keras_i3d.explaining.filter_bank import FilterBank
 from keras_i3d.specs import CHANNELS
 
 QUANTILE = 0.995  # of the weights, that are painted without being cut off

@@ -1,13 +1,12 @@
 """Narrow networks with random weights, and clips as an explanation sees them."""
 
-import math
-
 import numpy as np
 
 from keras_i3d import networks
 from keras_i3d.explaining.seen_clips import SeenClip
 from keras_i3d.models import families
 from keras_i3d.specs import INPUT_CHANNELS
+from made import drawn
 
 CLASSES = 4
 
@@ -18,16 +17,7 @@ def network(name, seed=1, **settings):
     stream = next(iter(row.clips))
     settings = {"classes": CLASSES, "depth_multiplier": 0.1, "dropout": 0.5, **settings}
     model = row.build(input_shape=(None, None, None, INPUT_CHANNELS[stream]), stream=stream, **settings)
-    draw = np.random.default_rng(seed)
-    for weight in model.weights:
-        if "variance" in weight.name:
-            value = 0.5 + draw.random(weight.shape)
-        elif len(weight.shape) > 1:
-            value = draw.standard_normal(weight.shape) * math.sqrt(2 / math.prod(weight.shape[:-1]))
-        else:
-            value = 0.1 * draw.standard_normal(weight.shape) + (weight.name == "gamma")
-        weight.assign(value)
-    return networks.load(model)
+    return networks.load(drawn.seeded(model, seed))
 
 
 def clip(of, frames, height, width, seed=2):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_i3d import EvaluationError, cli, evaluation
-from keras_i3d.evaluation.temporal_map import OVERLAPS, overlap, temporal_map
+from keras_i3d.evaluation.temporal_precision import OVERLAPS, overlap, temporal_map
 
 
 def truth(videos, subset="validation"):

@@ -9,7 +9,7 @@ from made import seen, small_runs, tiny
 
 from keras_i3d import cli, networks, video
 from keras_i3d.errors import WeightsError
-from keras_i3d.explaining import filter_sheets, first_filters
+from keras_i3d.explaining import filter_bank, filter_sheets
 from keras_i3d.models.blocks import SpaceToDepth3D, space_to_depth_kernel
 from keras_i3d.models.stacking import FlowStacks
 
@@ -31,44 +31,44 @@ def test_numbers_of_filters(model):
     kernel[..., 0] = np.random.default_rng(0).normal(size=(2, 2, 3))  # repeated over time
     kernel[..., 1] = kernel[..., 0] * np.array([1, -1, 1, -1])[:, None, None, None]  # has no mean over time
     kernel[..., 2] = kernel[..., 0] + kernel[..., 1]
-    bank = first_filters.FilterBank("x", "y", kernel, 3 * kernel[..., [0, 0, 0]], "that of z")
+    bank = filter_bank.FilterBank("x", "y", kernel, 3 * kernel[..., [0, 0, 0]], "that of z")
     assert bank.temporal_share.tolist() == pytest.approx([0, 1, 0.5], abs=1e-6)
     assert bank.cosine.tolist() == pytest.approx([1, 0, 0.5**0.5], abs=1e-6)
     assert bank.norm[2] == pytest.approx(2**0.5 * bank.norm[0])
 
 
 def test_of_a_network(model):
-    bank = first_filters.first_filters(model)
+    bank = filter_bank.first_filters(model)
     np.testing.assert_array_equal(bank.kernel, np.asarray(model.get_layer("Conv3d_1a_7x7_conv_3d").kernel))
     assert bank.cosine is None
     assert "8 filters of 7 x 7 x 7 over RGB" in str(bank)
     with pytest.raises(ValueError, match=r"over 3 channels \(rgb\) or 2 \(flow\). Received: Mixed_3b_Branch_0_C"):
-        first_filters.first_filters(model, layer="Mixed_3b_Branch_0_Conv3d_0a_1x1_conv_3d")
+        filter_bank.first_filters(model, layer="Mixed_3b_Branch_0_Conv3d_0a_1x1_conv_3d")
     with pytest.raises(ValueError, match=r"is one of Conv3d_1a_7x7_conv_3d, .* Received: layer='x'"):
-        first_filters.first_filters(model, layer="x")
+        filter_bank.first_filters(model, layer="x")
 
 
 def test_against_a_2d_network(model, short):
     """The same network that begins as the 2D one, repeated: all cosines are 1, and nothing varies over time."""
     flat = seen.network("InceptionV1", seed=4).model
-    bank = first_filters.first_filters(model, against=flat)
+    bank = filter_bank.first_filters(model, against=flat)
     assert bank.start.shape == bank.kernel.shape
     np.testing.assert_allclose(bank.start.sum(axis=0), np.asarray(flat.get_layer(bank.layer).kernel)[0], atol=1e-6)
     assert np.abs(bank.cosine).max() < 0.6
     assert bank.temporal_share.min() > 0.5
     begun = networks.load(keras.models.clone_model(model)).model
     begun.get_layer(bank.layer).kernel.assign(bank.start)
-    same = first_filters.first_filters(begun, against=flat)
+    same = filter_bank.first_filters(begun, against=flat)
     assert same.cosine.tolist() == pytest.approx([1] * 8, abs=1e-5)
     assert same.temporal_share.max() < 1e-6
     narrow = seen.network("InceptionV1", depth_multiplier=0.3).model
     with pytest.raises(WeightsError, match=r"7 or 1 x 7 x 7, 8 of them. Received: \(7, 7, 7, 3, 19\).*same width"):
-        first_filters.first_filters(model, against=narrow)
+        filter_bank.first_filters(model, against=narrow)
 
 
 def test_of_flow_the_mean_of_rgb_is_taken(short):
     flow = small_runs.model("flow")
-    bank = first_filters.first_filters(flow, against=small_runs.model("rgb"))
+    bank = filter_bank.first_filters(flow, against=small_runs.model("rgb"))
     assert bank.kernel.shape[3] == 2
     np.testing.assert_array_equal(bank.start[..., 0, :], bank.start[..., 1, :])
 
@@ -77,7 +77,7 @@ def test_a_rearranged_kernel_is_put_back():
     """`space_to_depth_kernel` adds a zero on each axis and moves neighbours to the channels."""
     kernel = np.random.default_rng(1).normal(size=(7, 7, 7, 3, 2)).astype("float32")
     moved = np.asarray(space_to_depth_kernel(kernel))
-    found = first_filters._plain(moved, SpaceToDepth3D())
+    found = filter_bank._plain(moved, SpaceToDepth3D())
     assert found.shape == (8, 8, 8, 3, 2)
     np.testing.assert_array_equal(found[:7, :7, :7], kernel)
     assert not found[7].any()
@@ -88,16 +88,16 @@ def test_stacked_fields_are_the_time(order):
     layer = FlowStacks(4, order=order)
     flow = np.random.default_rng(2).normal(size=(1, 4, 1, 1, 2)).astype("float32")
     stacked = np.asarray(layer(flow))  # (1, 1, 1, 1, 8)
-    found = first_filters._plain(stacked.reshape(1, 1, 1, 8, 1), layer)
+    found = filter_bank._plain(stacked.reshape(1, 1, 1, 8, 1), layer)
     np.testing.assert_array_equal(found[:, 0, 0, :, 0], flow[0, :, 0, 0])
 
 
 def test_rows_that_are_rearranged_or_stacked(short):
-    assert first_filters.first_filters(seen.network("S3DG-milnce").model).kernel.shape == (4, 8, 8, 3, 8)
-    assert first_filters.first_filters(seen.network("InceptionV1-stack10").model).kernel.shape == (10, 7, 7, 2, 8)
+    assert filter_bank.first_filters(seen.network("S3DG-milnce").model).kernel.shape == (4, 8, 8, 3, 8)
+    assert filter_bank.first_filters(seen.network("InceptionV1-stack10").model).kernel.shape == (10, 7, 7, 2, 8)
     both = seen.network("TwoStreamConvNet").model
-    assert first_filters.first_filters(both).kernel.shape == (1, 7, 7, 3, 8)
-    assert first_filters.first_filters(both, layer="flow_Conv3d_1a_7x7_conv_3d").kernel.shape == (10, 7, 7, 2, 8)
+    assert filter_bank.first_filters(both).kernel.shape == (1, 7, 7, 3, 8)
+    assert filter_bank.first_filters(both, layer="flow_Conv3d_1a_7x7_conv_3d").kernel.shape == (10, 7, 7, 2, 8)
 
 
 def test_colours():
