@@ -5,7 +5,8 @@ as Sanchez, Meinhardt-Llopis and Facciolo describe it (IPOL 2013, doi 10.5201/ip
 `cv2.optflow.DualTVL1OpticalFlow` varies it: bilinear pyramid, bicubic warps, a median of 5 x 5 between rounds of
 iterations, and a stop once the flow no longer changes.
 
-The arithmetic is in `kernels`, compiled by Numba at the first flow and kept on disk; importing this module is light.
+The arithmetic is in `kernels` and `sweeps`, and `coarse_to_fine` makes one call of all of it for a pair of frames.
+They are compiled by Numba at the first flow and kept on disk; importing this module is light.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ import functools
 import math
 import numbers
 import threading
+import types
+import typing
 
 import numpy as np
 
@@ -122,82 +125,39 @@ class _Solver:
     """Flow between frames of one shape, in buffers that it allocates once; one thread at a time."""
 
     def __init__(self, shape, params, compiled):
-        self.kernels, self.sweeps = compiled
-        self.params = params
+        kernels, self.solve = compiled.kernels, compiled.coarse_to_fine.solve
         self.sizes = _pyramid(shape, params)
-        size = self._plane_size(*shape)
-        self.first, self.second = ([_zeros(self._plane_size(*each)) for each in self.sizes] for _ in range(2))
-        planes = _planes(17, size)
-        self.states = planes[:6], planes[6:12]  # flow and dual variables, before and after a warp by turns
-        self.data, self.copy = planes[12:16], planes[16]
-        self.aprons = _planes(3, self.kernels.apron_size(*shape))
-        line = self._pitch(shape[1]) + self.kernels.LANES  # vectors may start anywhere in a row
+        pitches = [int(kernels.pitch_of(w)) for _, w in self.sizes]
+        planes = [(h + 2) * pitch for (h, _), pitch in zip(self.sizes, pitches)]
+        self.starts = np.cumsum([0, *planes])
+        self.pair = _zeros(self.starts[-1]), _zeros(self.starts[-1])
+        # Where the frames of a pair go, in the finest level of both pyramids.
+        self.frames = [_inside(levels[: planes[0]], *shape) for levels in self.pair]
+        parts = _planes(17, planes[0])
+        self.states = parts[:6], parts[6:12]  # flow and dual variables, before and after a warp by turns
+        self.data, self.copy = parts[12:16], parts[16]
+        self.aprons = _planes(3, kernels.apron_size(*shape))
+        line = pitches[0] + kernels.LANES  # vectors may start anywhere in a row
         self.shifts, self.columns = _planes(2, line), _planes(5, line)
-        self.edges = [_edges(w, self._pitch(w) + self.kernels.LANES) for _, w in self.sizes]
+        self.edges = _edges([w for _, w in self.sizes], line)
+        self.steps = _steps(params)
+        rounds = params.outer_iterations, params.inner_iterations, params.median > 1
+        self.schedule = params.warps, *rounds, float(params.epsilon**2), 1 / params.scale_step
 
     def __call__(self, previous, following):
         """(H, W) grey, uint8 or float32 in [0, 255], twice -> float32 (H, W, 2)."""
-        if np.array_equal(previous, following):
-            return _zeros(*previous.shape, 2)  # what the iterations would find
-        for frame, levels in ((previous, self.first), (following, self.second)):
-            self._shrink(frame, levels)
-        taken = 0
-        for level in reversed(range(len(self.sizes))):
-            taken = self._solve(level, taken)
-        return np.stack([_inside(field, *self.sizes[0]) for field in self.states[0][:2]], axis=-1)
+        for place, frame in zip(self.frames, (previous, following)):
+            place[:] = frame
+        flow = np.empty((*previous.shape, 2), np.float32)
+        buffers = self.data, self.copy, self.aprons, self.shifts, self.columns, self.edges
+        sizes = np.array(self.sizes)
+        self.solve(sizes, self.starts, self.pair, *self.states, *buffers, self.steps, self.schedule, flow)
+        return flow
 
-    def _pitch(self, w):
-        return int(self.kernels.pitch_of(w))
 
-    def _plane_size(self, h, w):
-        return (h + 2) * self._pitch(w)
-
-    def _shrink(self, frame, levels):
-        _inside(levels[0], *frame.shape)[:] = frame
-        for level in range(1, len(levels)):
-            self._resize(levels[level - 1], level - 1, levels[level], level)
-
-    def _resize(self, plane, source, new_plane, target, factor=1.0):
-        (h, w), (rows, columns) = self.sizes[source], self.sizes[target]
-        step = (1 / self.params.scale_step,) * 2 if target > source else (h / rows, w / columns)
-        sizes = h, w, self._pitch(w), new_plane, rows, columns, self._pitch(columns)
-        self.kernels.resize(plane, *sizes, *step, np.float32(factor))
-
-    def _solve(self, level, taken):
-        """Makes the flow of a level from that of the coarser one in the first state, and puts it there.
-
-        Takes and returns how many iterations the last warp took, which are about those of the next.
-        """
-        kernels, params, (h, w) = self.kernels, self.params, self.sizes[level]
-        pitch, size = self._pitch(w), self._plane_size(h, w)
-        coarser, state = self.states
-        if level + 1 < len(self.sizes):
-            for field, finer in zip(coarser[:2], state):
-                self._resize(field, level + 1, finer, level, 1 / params.scale_step)
-        else:
-            for field in state[:2]:
-                field[:size] = 0
-        # The padding of the rest is written before it is read, or with zeros.
-        for plane in (*state[2:], *self.data[:2]):
-            plane[:size] = 0
-        for plane in coarser[2:]:
-            plane[:pitch] = 0
-        aprons = _cut(self.aprons, kernels.apron_size(h, w))
-        kernels.gradient(self.second[level], h, w, pitch, aprons)
-        data, copy, (column, in_image, has_right) = _cut(self.data, size), self.copy[:size], self.edges[level]
-        filtering = w, copy, self.columns, in_image
-        steps = tuple(np.array([params.lambda_ * params.theta, params.theta, params.tau / params.theta], np.float32))
-        tolerance = float(params.epsilon**2 * h * w)
-        rounds = params.outer_iterations, params.inner_iterations, params.median > 1
-        source, target = state, coarser
-        for _ in range(params.warps):
-            flow = _cut(source[:2], size)
-            kernels.warp(self.first[level], aprons, h, w, pitch, flow, data, column, in_image, self.shifts)
-            states = _cut(source, size), _cut(target, size)
-            taken = self.sweeps.minimise(h, pitch, *states, data, has_right, filtering, steps, tolerance, rounds, taken)
-            source, target = target, source
-        self.states = source, target
-        return taken
+def _steps(params):
+    """float32 lambda * theta, theta, tau / theta."""
+    return tuple(np.array([params.lambda_ * params.theta, params.theta, params.tau / params.theta], np.float32))
 
 
 def _zeros(*shape):
@@ -213,19 +173,15 @@ def _planes(count, size):
     return tuple(whole[at : at + size] for at in range(start, start + count * stride, stride))
 
 
-def _cut(planes, size):
-    return tuple(plane[:size] for plane in planes)
-
-
 def _inside(plane, h, w):
     """The (h, w) field of a plane, see `kernels`."""
     return plane.reshape(h + 2, -1)[1:-1, :w]
 
 
-def _edges(w, length):
-    """Rows with their padding: the column, 1 in the image and 0 behind it, and 1 in all its columns but the last."""
-    column = np.arange(length, dtype=np.float32)
-    return column, np.float32(column < w), np.float32(column < w - 1)
+def _edges(widths, length):
+    """The column (length,); and, for each width, 1 in the image and 0 behind it, and 1 in all columns but its last."""
+    column, widths = np.arange(length, dtype=np.float32), np.array(widths)[:, None]
+    return column, np.float32(column < widths), np.float32(column < widths - 1)
 
 
 def _pyramid(shape, params):
@@ -237,6 +193,14 @@ def _pyramid(shape, params):
             break
         sizes.append(size)
     return sizes
+
+
+class _Compiled(typing.NamedTuple):
+    """The modules of the compiled kernels."""
+
+    kernels: types.ModuleType
+    sweeps: types.ModuleType
+    coarse_to_fine: types.ModuleType
 
 
 _loading = threading.Lock()
@@ -251,13 +215,14 @@ def _kernels():
 @functools.cache
 def _load_kernels():
     try:
-        from keras_i3d.flow import kernels, sweeps
+        from keras_i3d.flow import coarse_to_fine, kernels, sweeps
     except ImportError as error:
         raise missing_package("numba", "numba", 'Flow with method="tvl1"') from error
     black = _zeros(2 * _SMALLEST, 2 * _SMALLEST)
+    compiled = _Compiled(kernels, sweeps, coarse_to_fine)
     with _announced(kernels):
-        _Solver(black.shape, TVL1Params(), (kernels, sweeps))(black, black + 1)  # two levels: every kernel is called
-    return kernels, sweeps
+        _Solver(black.shape, TVL1Params(), compiled)(black, black + 1)
+    return compiled
 
 
 def _announced(compiled):

@@ -28,7 +28,7 @@ def kernel(function):
 
 def inlined(function):
     """Compiles into every kernel that calls it."""
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
+    return numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
 @intrinsic
@@ -68,7 +68,10 @@ class _Cache(caching.FunctionCache):
 def _sources():
     """A hash of all files that kernels are made of: Numba itself looks at the file of each kernel alone."""
     folder = pathlib.Path(__file__).parent
-    texts = [(folder / f"{name}.py").read_bytes() for name in ("kernel_cache", "lanes", "kernels", "sweeps")]
+    texts = [
+        (folder / f"{name}.py").read_bytes()
+        for name in ("kernel_cache", "lanes", "kernels", "sweeps", "coarse_to_fine")
+    ]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 

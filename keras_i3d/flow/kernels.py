@@ -13,6 +13,7 @@ Indices are unsigned where NumPy's negative indices would otherwise cost a test 
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from keras_i3d.flow.kernel_cache import inlined, kernel, wide
 from keras_i3d.flow.lanes import (
@@ -37,6 +38,7 @@ _lanes = np.uintp(LANES)
 _f32 = np.float32
 
 
+@register_jitable
 def pitch_of(w):
     """Values from a row of a plane to the next."""
     return -(-w // LANES) * LANES
@@ -47,6 +49,7 @@ def is_kept():
     return resize.stats.cache_path is not None
 
 
+@register_jitable
 def apron_size(h, w):
     """Values of an apron; the last vectors of a run may read behind its field."""
     return (h + 2 * APRON) * (w + 2 * APRON) + 2 * LANES
@@ -205,7 +208,7 @@ def warp(image, aprons, h, w, pitch, flow, data, ramp, inside, shifts):
     for y in range(h):
         row = np.uintp(y + 1) * pitch
         _cut_shifts(row, h, w, pitch, y, flow, ramp, shifts)
-        first = 0
+        first = np.int64(0)  # 0 is a type of its own, for which `_run_end` would be compiled again
         while first < w:
             base_x, base_y = np.rint(shifts[0][first]), np.rint(shifts[1][first])
             end = _run_end(shifts, inside, first, w, base_x, base_y)

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import errno
 import functools
 import io
 import itertools
@@ -308,8 +309,12 @@ class Decoder:
             yield file
 
     def _settings(self):
-        """What `av.open` is told next to what it opens."""
-        return {"options": {"format_whitelist": _formats()}}
+        """What `av.open` is told next to what it opens.
+
+        Options are the container's: those of streams too crash PyAV before 18 where a format, such as MPEG-PS or FLV,
+        says only later which streams it has.
+        """
+        return {"container_options": {"format_whitelist": _formats()}}
 
     @contextlib.contextmanager
     def _open(self):
@@ -325,7 +330,7 @@ class Decoder:
                 container = av.open(source, **settings, **self._settings())
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or error
-                if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not in the list
+                if getattr(error, "errno", None) == errno.EINVAL:  # FFmpeg's for a format that is not in the list
                     reason = f"{reason}; a playlist, which names other files, is not opened"
                 raise VideoError(self.name, f"not a video that FFmpeg can open ({reason}){self.cut_short()}") from error
             with container:

@@ -228,7 +228,7 @@ class LiveDecoder(Decoder):
         options = {**BEGINS, "protocol_whitelist": PROTOCOLS}
         if source.scheme.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"  # over UDP packets are lost
-        return {"options": options, "timeout": self.timeout}
+        return {"container_options": options, "timeout": self.timeout}
 
     @contextlib.contextmanager
     def _open(self):

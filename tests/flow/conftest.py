@@ -7,9 +7,9 @@ from keras_i3d.flow import engine
 
 @pytest.fixture(scope="module")
 def kernels():
-    return engine._kernels()[0]
+    return engine._kernels().kernels
 
 
 @pytest.fixture(scope="module")
 def sweeps():
-    return engine._kernels()[1]
+    return engine._kernels().sweeps

@@ -130,7 +130,7 @@ def test_median_equals_opencv_5_0_0(cv2, kernels, rng, size):
     field = rng.normal(size=size).astype(np.float32)
     received, flat = plane_of(field)
     solver = engine._Solver(size, engine.TVL1Params(nscales=1), engine._kernels())
-    kernels.median(flat, size[0], kernels.pitch_of(size[1]), size[1], solver.copy, solver.columns, solver.edges[0][1])
+    kernels.median(flat, size[0], kernels.pitch_of(size[1]), size[1], solver.copy, solver.columns, solver.edges[1][0])
     np.testing.assert_array_equal(received, cv2.medianBlur(field, 5))
 
 
@@ -145,8 +145,8 @@ def test_warp_equals_opencv_5_0_0(cv2, kernels, rng, size, reach):
     kernels.gradient(plane(second), h, w, pitch, aprons)
     (gx, gx_), (gy, gy_), (inverse, inverse_), (rest, rest_) = (plane_of(np.zeros(size, np.float32)) for _ in range(4))
     solver = engine._Solver(size, engine.TVL1Params(), engine._kernels())
-    flow, data, (column, in_image, _) = (plane(u), plane(v)), (gx_, gy_, inverse_, rest_), solver.edges[0]
-    kernels.warp(plane(first), aprons, h, w, pitch, flow, data, column, in_image, solver.shifts)
+    flow, data, (column, in_image, _) = (plane(u), plane(v)), (gx_, gy_, inverse_, rest_), solver.edges
+    kernels.warp(plane(first), aprons, h, w, pitch, flow, data, column, in_image[0], solver.shifts)
 
     at_x, at_y = np.arange(w, dtype=np.float32) + u, np.arange(h, dtype=np.float32)[:, None] + v
     padded = np.pad(second, 1, mode="edge")
@@ -328,7 +328,7 @@ def test_memory_of_a_worker_is_as_documented():
 @pytest.fixture
 def fresh(monkeypatch):
     """The engine as in a new process: nothing loaded."""
-    for name in ("kernel_cache", "kernels", "sweeps"):
+    for name in ("kernel_cache", "kernels", "sweeps", "coarse_to_fine"):
         monkeypatch.delitem(sys.modules, f"keras_i3d.flow.{name}", raising=False)
         monkeypatch.delattr(flow, name, raising=False)
     monkeypatch.setattr(engine, "_load_kernels", engine._load_kernels.__wrapped__)
@@ -341,8 +341,24 @@ def test_missing_numba_names_the_remedy(fresh, monkeypatch):
 
 
 def test_kernels_are_compiled_when_they_are_loaded(fresh):
-    kernels, sweeps = engine._kernels()
-    assert all(k.signatures for k in (kernels.resize, kernels.gradient, kernels.warp, sweeps.minimise))
+    kernels, sweeps, coarse_to_fine = engine._kernels()
+    assert len(coarse_to_fine.solve.signatures) == 1
+    # Compiled with it, or read from disk with it; for no types twice.
+    parts = kernels.resize, kernels.gradient, kernels.warp, sweeps.minimise
+    assert all(len(kernel.signatures) <= 1 for kernel in parts)
+
+
+def test_a_pair_asks_for_python_s_lock_a_few_times(rng):
+    """So a thread that computes flow does not wait for one that holds the lock, as an import or a network does."""
+    solver = engine._Solver((40, 52), engine.TVL1Params(), engine._kernels())
+    frames = rng.integers(0, 256, (2, 40, 52), dtype=np.uint8)
+    calls = []
+    sys.setprofile(lambda frame, event, called: calls.append(called) if event == "c_call" else None)
+    try:
+        solver(*frames)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 10
 
 
 def double(x):

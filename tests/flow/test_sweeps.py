@@ -36,12 +36,12 @@ class Problem:
         return np.stack([engine._inside(plane, self.h, self.w) for plane in planes])
 
     def arguments(self, source, target):
-        return self.h, self.pitch, source, target, self.solver.data, self.solver.edges[0][2]
+        return self.h, self.pitch, source, target, self.solver.data, self.solver.edges[2][0]
 
     def minimised(self, sweeps, tolerance, rounds, expected):
         """State and iterations of `minimise`."""
         self.fill()
-        filtering = self.w, self.solver.copy, self.solver.columns, self.solver.edges[0][1]
+        filtering = self.w, self.solver.copy, self.solver.columns, self.solver.edges[1][0]
         arguments = self.arguments(self.source, self.target)
         done = sweeps.minimise(*arguments, filtering, STEPS, tolerance, rounds, expected)
         return self.state(self.target), done
@@ -88,7 +88,7 @@ def test_iterations_stop_where_single_ones_do(rng, kernels, sweeps, monkeypatch,
     # A tolerance of each iteration's own change in turn: some of them are the first, others the second of a sweep.
     changes, state = [], problem.source
     outer, between, filtered = rounds
-    filtering = problem.w, problem.solver.copy, problem.solver.columns, problem.solver.edges[0][1]
+    filtering = problem.w, problem.solver.copy, problem.solver.columns, problem.solver.edges[1][0]
     expected = []
     for done in range(min(outer * between, 9)):
         if filtered and done % between == 0:

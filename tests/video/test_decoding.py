@@ -160,6 +160,12 @@ def test_a_file_cut_short_says_so(name, streamable):
     assert read(film[:-1])[2] is True
 
 
+@pytest.mark.parametrize(("container", "codec"), [("mpeg", "mpeg1video"), ("vob", "mpeg2video"), ("flv", "flv")])
+def test_formats_that_say_their_streams_late(container, codec):
+    """PyAV before 18 crashes there if it is given options of streams."""
+    assert len(video.read(films.film(PICTURES, container, codec), None, None)) == 30
+
+
 def test_only_who_comes_to_the_end_finds_it_cut_short():
     film = CUT["avi"][: len(CUT["avi"]) * 2 // 3]
     reader = video.Reader(film, end=0.2)
