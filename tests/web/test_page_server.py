@@ -19,7 +19,7 @@ from made.paged import HEADER, needs_web
 from keras_i3d import cli
 from keras_i3d.cli import failures
 from keras_i3d.cli import web as verb
-from keras_i3d.web import jobs, page_server
+from keras_i3d.web import jobs, page_server, temporary_folder
 
 pytestmark = needs_web
 
@@ -327,7 +327,13 @@ def test_a_closed_terminal_ends_it_in_order():
 @pytest.mark.slow
 @pytest.mark.parametrize("ends_by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_from_begin_to_end(made, tmp_path, ends_by):
-    """Its line, a video that is there when it ends, its notice on other machines, and nothing that stays."""
+    """Its line, a video that is there when it ends, its notice on other machines, and nothing that stays.
+
+    Nor does what an earlier one left that was killed.
+    """
+    left = tmp_path / f"{temporary_folder.PREFIX}earlier"
+    left.mkdir()
+    (left / temporary_folder.LOCK).touch()
     words = ["web", "--port=0", "--host=0.0.0.0", *(f"--{stream}={run}" for stream, run in made.runs.items())]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     process = subprocess.Popen(
@@ -351,4 +357,5 @@ def test_the_command_from_begin_to_end(made, tmp_path, ends_by):
     assert process.returncode == 0
     assert "stopped" in out
     assert "other machines reach this page at 0.0.0.0, without a password" in err
+    assert f"{left}, which a server that was killed left, is removed" in err
     assert list(tmp_path.glob("keras_i3d_web_*")) == []
