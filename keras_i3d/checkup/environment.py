@@ -263,4 +263,5 @@ def codecs():
         yield fine("environment.codecs", f"FFmpeg decodes {', '.join(DECODERS)}")
 
 
-CHECKS = (versions, keras_backend, bounds, accelerator, processor, memory, variables, policy, numba_cache, codecs)
+CHECKS = (versions, keras_backend, bounds, accelerator, processor, variables, policy, numba_cache, codecs)
+LAST = (memory,)  # once no other process takes any of it

@@ -19,6 +19,7 @@ WEIGHTS = (".h5", ".keras", ".pth", ".pt", ".pyth", ".pkl", ".params", ".safeten
 SHARD = re.compile(r".+-\d{5}-of-\d{5}(\.tfrecord)?|.+\.tfrecord")
 LEARNT = "learn.json"  # of a folder that `keras-i3d learn` made
 RUN, OF_A_RUN = "run.json", ("model.keras", "best.weights.h5")  # `runs`, which imports Keras, has these names
+DEEP = 2  # levels of folders below one that is named, in which records, runs and exports are looked for
 ENVIRONMENT, CACHE = "environment", "cache"
 
 
@@ -70,32 +71,49 @@ def _kinds(place):
 
 
 def _of_folder(folder):
+    """Yields (kind, path) of all that a folder holds: itself, folders in it to the second level, and videos."""
     if (folder / LEARNT).is_file():
         for name in ("records", "runs", "models"):
             inside = sorted((folder / name).iterdir()) if (folder / name).is_dir() else []
             for path in [folder / name] if name == "records" and inside else filter(pathlib.Path.is_dir, inside):
                 yield from _kinds(str(path))
         return
-    within = [str(path) for path in sorted(folder.iterdir()) if (path / RUN).is_file()]
-    if within:
-        yield from (("runs", path) for path in within)
+    from keras_i3d.records.video_files import walk
+
+    known = list(_known(folder, DEEP))
+    yield from known
+    if ("exports", str(folder)) in known:
         return
+    taken = [pathlib.PurePath(path).parts for _, path in known if path != str(folder)]
+    videos = [folder / path for path in walk(folder).videos]
+    videos = [path for path in videos if not any(path.parts[: len(parts)] == parts for parts in taken)]
+    if videos:
+        # An id of a record is the path of its video from a folder that has videos: here, or one level below.
+        roots = [folder, *dict.fromkeys(folder / path.relative_to(folder).parts[0] for path in videos)]
+        yield from (("folders", str(path)) for path in (roots if known else [folder]) if path.is_dir())
+        yield from _some(list(map(str, videos)))
+    elif not known:
+        yield "unknown", str(folder)
+
+
+def _known(folder, deeper):
+    """Yields (kind, path) of a folder of records, of a run or of an export, and of those in it."""
     from keras_i3d.checkup import export_checks, record_sample
 
+    if (folder / RUN).is_file():
+        yield "runs", str(folder)
+        return
     if export_checks.versions_of(folder):
         yield "exports", str(folder)
-    elif record_sample.holds_records(folder):
+        return
+    if record_sample.holds_records(folder):
         yield "records", str(folder)
-    else:
-        from keras_i3d.records.video_files import walk
-
-        found = [str(folder / path) for path in walk(folder).videos]
-        if found:
-            yield "folders", str(folder)
-            yield from _some(found)
-            return
-        served = [path for path in sorted(folder.iterdir()) if path.is_dir() and export_checks.versions_of(path)]
-        yield from [("exports", str(path)) for path in served] or [("unknown", str(folder))]
+    for path in sorted(folder.iterdir()) if deeper else ():
+        if path.is_dir() and not path.name.startswith("."):
+            try:
+                yield from _known(path, deeper - 1)
+            except PermissionError:
+                continue
 
 
 def _some(found):
@@ -149,7 +167,7 @@ def examine(places, weights=None, stream=None):
         yield place, _guarded(place, _weights, place, stream, networks)
     for place in asked.runs:
         own = networks if not weights else []
-        yield place, _guarded(place, _run, place, stream, own)
+        yield place, _guarded(place, _run, place, stream, own, asked.records)
     for place in asked.exports:
         yield place, _guarded(place, _export, place)
     if asked.records:
@@ -180,7 +198,10 @@ def _guarded(about, function, *given):
 def _environment():
     from keras_i3d.checkup import environment, optional_parts
 
-    yield from look(ENVIRONMENT, (*environment.CHECKS, *optional_parts.CHECKS))
+    imports = optional_parts.begin()  # meanwhile TensorFlow is imported here, which takes as long
+    yield from look(ENVIRONMENT, environment.CHECKS)
+    yield from look(ENVIRONMENT, optional_parts.CHECKS, imports)
+    yield from look(ENVIRONMENT, environment.LAST)
 
 
 def _cache():
@@ -197,10 +218,10 @@ def _weights(place, stream, networks):
     yield from found
 
 
-def _run(place, stream, networks):
+def _run(place, stream, networks, records):
     from keras_i3d.checkup import run_checks
 
-    network, found = run_checks.examine(place, stream)
+    network, found = run_checks.examine(place, stream, records)
     networks += [network] if network is not None else []
     yield from found
 

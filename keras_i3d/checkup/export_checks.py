@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras_i3d import prediction_logs
 from keras_i3d.checkup.findings import fault, fine, look, note, some, warning
 from keras_i3d.errors import tensorflow_message
-from keras_i3d.export import saving
+from keras_i3d.export import runtime_files, saving
+from keras_i3d.export.card import digest_of_labels
 from keras_i3d.export.runtime_files import FORMATS
 from keras_i3d.export.version_folder import REPLACED, UNFINISHED
 from keras_i3d.facts import SOFTMAX
@@ -44,13 +45,13 @@ def examine(place):
             yield from look(path, CHECKS, path)
         else:
             name = next(name for name, each in FORMATS.items() if (path / each.file).is_file())
-            yield from look(path, (lambda name=name: [_other(name)],))
+            yield from look(path, (lambda path, name=name: [_other(name)], labels), path)
 
 
 def _other(name):
     return note(
         "export.format",
-        f"a file of {name}, which is not looked into",
+        f"a file of {name}, which is not looked into, but for its labels",
         "",
         "keras-i3d export compares it with its network when it writes it",
     )
@@ -70,7 +71,18 @@ def folders(place, found):
 
 
 def _card(path):
-    return json.loads((path / saving.EXTRA / saving.CARD).read_text(encoding="utf-8"))
+    """What the card of a version holds; {} without one."""
+    places = (path / saving.EXTRA / saving.CARD, path / runtime_files.CARD)
+    file = next(filter(pathlib.Path.is_file, places), None)
+    return {} if file is None else json.loads(file.read_text(encoding="utf-8"))
+
+
+def _labels(path):
+    """(the names in the file of labels of a version, or None without one; the file's path in the version)."""
+    place = LABELS if (path / GRAPH).is_file() else runtime_files.LABELS
+    if not (path / place).is_file():
+        return None, place
+    return (path / place).read_text(encoding="utf-8-sig").rstrip("\n").split("\n"), place
 
 
 def card(path):
@@ -107,13 +119,13 @@ def _numbers(version):
 
 
 def labels(path):
-    """Whether its labels are there, as many as its classes."""
-    file = path / LABELS
-    if not file.is_file():
-        yield fault("export.labels", f"no {LABELS}", "its answers name no class, or it does not load", AGAIN)
+    """Whether its labels are there, as many as its classes, and in the order in which they were written."""
+    names, place = _labels(path)
+    if names is None:
+        yield fault("export.labels", f"no {place}", "its answers name no class, or it does not load", AGAIN)
         return
-    names = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    count = _card(path)["classes"] if (path / saving.EXTRA / saving.CARD).is_file() else len(names)
+    about = _card(path)
+    count, digest = about.get("classes", len(names)), about.get("labels_sha256")
     if len(names) != count:
         yield fault(
             "export.labels",
@@ -121,8 +133,36 @@ def labels(path):
             "names and classes do not belong together",
             AGAIN,
         )
+    elif digest is None:
+        yield note(
+            "export.labels",
+            f"{len(names)} labels: {some(names)}; no card says by a hash what they were",
+            "so whether somebody put them into another order since is not known from the files",
+            f"nothing, or {AGAIN}, with that hash",
+        )
+    elif digest_of_labels(names) != digest:
+        yield _other_labels(place, "what was written (its hash differs from the card)")
     else:
-        yield fine("export.labels", f"{len(names)} labels: {some(names)}")
+        yield fine("export.labels", f"{len(names)} labels, as they were written: {some(names)}")
+
+
+def _other_labels(place, than):
+    return fault(
+        "export.labels",
+        f"{place} is not {than}",
+        "whoever reads it gives classes wrong names, in another order say",
+        f"put the file back as it was; or {AGAIN}",
+    )
+
+
+def _against_graph(path, loaded):
+    """Yields what is wrong with labels that no card has a hash of: the graph names its classes itself."""
+    names, place = _labels(path)
+    if names is None or "labels_sha256" in _card(path) or "facts" not in loaded.signatures:
+        return
+    answer = loaded.signatures["facts"](about=tf.constant([""]))["facts"].numpy()[0]
+    if json.loads(answer)["labels"] != names:
+        yield _other_labels(place, "the list that its graph answers by")
 
 
 def fingerprint(path):
@@ -164,6 +204,7 @@ def answers(path):
             "export.loads", f"TensorFlow {tf.__version__} cannot load it: {said}", "no server can either", AGAIN
         )
         return
+    yield from _against_graph(path, loaded)
     file = path / saving.EXTRA / prediction_logs.FILE
     if not file.is_file():
         yield note("export.answers", "it loads; it has no warm-up requests to try", "", AGAIN)
@@ -183,7 +224,7 @@ def answers(path):
             )
             return
         tried.append((signature, numbers.get("probabilities")))
-    activation = _card(path).get("activation") if (path / saving.EXTRA / saving.CARD).is_file() else None
+    activation = _card(path).get("activation")
     off = [
         signature
         for signature, shares in tried

@@ -1,9 +1,10 @@
-"""The optional parts: which are there, how to install the others, and packages that overwrite each other."""
+"""The optional parts: which are there and whole, how to install the others, packages that overwrite each other."""
 
 import importlib.metadata
 
 from keras_i3d.checkup.findings import fine, note, warning
-from keras_i3d.errors import is_installed
+from keras_i3d.checkup.part_imports import Imports
+from keras_i3d.errors import is_installed, one_line, without_credentials
 
 # By extra: the module that is looked for, its distribution, and what it is for.
 PARTS = {
@@ -23,6 +24,8 @@ PARTS = {
     "io": ("tensorflow_io", "tensorflow-io", "s3://, az:// and hdfs://"),
     "official": ("official", "tf-models-official", "RandAugment"),
 }
+# Modules without which a part is not there, next to the one that is looked for.
+NEXT_TO = {"web": ("uvicorn",), "onnx": ("onnx", "onnxruntime")}
 # Extras of setup.py that no user of the package needs.
 FOR_DEVELOPMENT = ("test", "lowest", "compat-io", "compat-official", "docs")
 OPENCVS = tuple(f"opencv-{contrib}python{headless}" for contrib in ("", "contrib-") for headless in ("", "-headless"))
@@ -35,23 +38,57 @@ def _version(distribution):
         return ""
 
 
-def optional_parts():
-    """Which extras are installed, and the line that installs the others."""
-    there = [name for name, (module, *_) in PARTS.items() if is_installed(module)]
-    absent = [name for name in PARTS if name not in there]
-    if there:
-        listed = (f"{name} ({PARTS[name][1]}{_version(PARTS[name][1])})" for name in there)
+def modules(part):
+    """Returns the names of the modules of a part."""
+    return (PARTS[part][0], *NEXT_TO.get(part, ()))
+
+
+def begin():
+    """Returns the Imports of all parts that are installed, which are tried while other checks are made."""
+    return Imports(module for part in installed() for module in modules(part))
+
+
+def installed():
+    """Returns the names of the parts that are installed."""
+    return [part for part in PARTS if all(map(is_installed, modules(part)))]
+
+
+def optional_parts(imports=None):
+    """Which extras are installed and can be imported, and the line that installs the others.
+
+    Args:
+        imports: what `begin` returned; None begins here.
+    """
+    there = installed()
+    found = (imports or begin()).found()
+    broken = {part: whys for part in there if (whys := [each for m in modules(part) if (each := found.get(m))])}
+    whole = [part for part in there if part not in broken]
+    absent = [part for part in PARTS if part not in there]
+    if whole:
+        listed = (f"{part} ({PARTS[part][1]}{_version(PARTS[part][1])})" for part in whole)
         yield fine("environment.optional", f"optional parts: {', '.join(listed)}")
+    for part, whys in broken.items():
+        _, distribution, use = PARTS[part]
+        yield warning(
+            "environment.broken",
+            f"{distribution}{_version(distribution)} is installed and cannot be imported: {_shown(whys[0])}",
+            f"what needs it fails: {use}",
+            f"pip uninstall -y {distribution}; pip install 'keras-i3d[{part}]'",
+        )
     if absent:
         yield note(
             "environment.optional",
-            f"optional parts that are not installed: {', '.join(f'{name} ({PARTS[name][2]})' for name in absent)}",
+            f"optional parts that are not installed: {', '.join(f'{part} ({PARTS[part][2]})' for part in absent)}",
             "",
             f"the one that you need, by its name: pip install 'keras-i3d[{absent[0]}]'",
         )
 
 
-def opencv_packages():
+def _shown(why):
+    return without_credentials(one_line(why))
+
+
+def opencv_packages(_imports=None):
     """Packages of OpenCV that overwrite each other, or that have no TV-L1."""
     there = [name for name in OPENCVS if _version(name)]
     if len(there) > 1:

@@ -1,14 +1,16 @@
-"""Checks of a training run: whether it ended, what its log says, its recipe, and the weights that it left."""
+"""Checks of a training run: whether it ended, its log, its recipe, its records, and the weights that it left."""
 
 import dataclasses
+import glob
 import math
 import os
 import shlex
 
-from keras_i3d import runs
-from keras_i3d.checkup import network_state
+from keras_i3d import paths, runs
+from keras_i3d.checkup import network_state, record_checks, record_relations, record_sample
 from keras_i3d.checkup.findings import fault, fine, look, note, warning
 from keras_i3d.checkup.network_state import share_left
+from keras_i3d.data import record_files
 from keras_i3d.errors import one_line
 
 WORSE = 0.05  # that the last validation may be below the best
@@ -18,8 +20,14 @@ WAITING = 0.3  # of the time that a step may wait for data
 LEFT = 0.1  # of the statistics that a batch norm begins with
 
 
-def examine(place, stream=None):
-    """Returns (Network or None, Findings about a run's folder)."""
+def examine(place, stream=None, named=()):
+    """Returns (Network or None, Findings about a run's folder).
+
+    Args:
+        place: the run.
+        stream: that weights are asked for; None for their own.
+        named: records that are looked at with it in any case.
+    """
     network, found = None, []
     try:
         heads = runs.read_heads(place)
@@ -30,9 +38,12 @@ def examine(place, stream=None):
     for name, run in heads.items():
         about = os.path.join(place, name) if name else str(place)
         found += look(about, CHECKS, run)
+        own = None
         if (run.folder / runs.MODEL).is_file() or (run.folder / runs.BEST).is_file():
-            network, more = network_state.examine(str(run.folder), stream)
+            own, more = network_state.examine(str(run.folder), stream)
+            network = own
             found += [*more]
+        found += look(about, (own_records,), run, own, named)
     return network, found
 
 
@@ -150,6 +161,54 @@ def statistics(run):
             "in validation and use a batch norm takes these, and accuracy is far below that of training",
             "train --set=bn_momentum=0.9, or --set=precise_bn=100",
         )
+
+
+def own_records(run, network, named=()):
+    """Whether the records of a run are there, still those of its training, and labelled as its network is."""
+    looked_at = {os.path.abspath(record_checks.folder_of(place)) for place in named}
+    for place, digest in ((run.records, run.records_digest), (run.validation, run.validation_digest)):
+        if not place:
+            continue
+        pattern = _there(place)
+        if pattern is None and named:
+            continue  # these may be the same, elsewhere
+        if pattern is None:
+            yield note(
+                "run.records",
+                f"{place} is not here",
+                "so its labels were not compared with the network's",
+                "give the doctor these records by their path here, next to the run",
+            )
+            continue
+        try:
+            source = record_files.find(pattern)
+        except (ValueError, OSError, ImportError) as error:
+            remedy = "give the doctor these records, next to the run, which says more"
+            yield note("run.records", f"{place}: {one_line(error, 300)}", "they cannot be trained on again", remedy)
+            continue
+        if None not in (digest, source.digest) and digest != source.digest:
+            yield note(
+                "run.records",
+                f"{place} is not what it was then: other files, ids, labels or settings",
+                "the run cannot be resumed with it, and what is measured on it is of other clips",
+                "nothing, if they were made again on purpose",
+            )
+        is_named = isinstance(pattern, str) and os.path.abspath(record_checks.folder_of(pattern)) in looked_at
+        if network is not None and not is_named:  # else that is said with the records
+            split = record_sample.Split(place, place, source)
+            for each in record_relations.against_labels([split], network):
+                yield dataclasses.replace(each, found=f"{place}: {each.found}")
+
+
+def _there(place):
+    """What finds records that a `run.json` names: their path, a glob, or paths with commas; None if it is not here."""
+    if "://" in place:
+        return None  # nothing is fetched here
+    each = [os.fspath(paths.expand(path)) for path in (place, *place.split(", "))]
+    here = [os.path.exists(path) or bool(glob.glob(paths.pattern(path))) for path in each]
+    if here[0]:
+        return each[0]
+    return each[1:] if all(here[1:]) else None
 
 
 def _is_number(value):

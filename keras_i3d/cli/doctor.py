@@ -1,8 +1,8 @@
 """keras-i3d doctor [VIDEO|RECORDS|RUN|EXPORT|WEIGHTS ...]: what is wrong, why it matters, and what to do.
 
 Looks at the installation and the cache of weights, and at whatever is named: videos, folders and quoted globs of them;
-records, as a folder or a quoted glob; folders of train, export and learn; files of weights. Of a folder of videos 20
-are looked at. Nothing is downloaded, and nothing is changed.
+records, as a folder or a quoted glob; folders of train, export and learn; files of weights. Of a folder 20 videos are
+looked at, and the records, runs and exports in it. Nothing is downloaded, and nothing is changed.
 
   --weights=WEIGHTS           the network that the videos or records are for, as for classify; default: those of the
                               runs that are named

@@ -22,7 +22,7 @@ Needs pip install 'keras-i3d[web]'. It works without network. Networks are loade
   --top=N                     how many labels are named and drawn along time; default: 5
   --flow_method=tvl1|opencv|dis    default: what the weights were trained on
   --precision=float32|bfloat16|float16    default: that of a run, else float32
-  --runtime=auto|tensorflow|openvino    what runs the networks, as for classify; default: auto
+  --runtime=auto|tensorflow|openvino    what runs the networks, as for classify; default: auto, decided at the start
   --chunk_frames=N            frames that go through a network at once: fewer take less memory; default: 512
   --accept_licence            takes weights whose licence forbids commercial use; default: off
 

@@ -4,7 +4,9 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
+import hashlib
 import itertools
+import json
 import os
 
 import tensorflow as tf
@@ -45,6 +47,15 @@ class Source:
     def records(self):
         """How many records there are; None if a file has no manifest."""
         return None if None in self.ids else sum(map(len, self.ids))
+
+    @functools.cached_property
+    def digest(self):
+        """The sha256 over names of files, ids, labels and spec, as a run notes it; None if a file has no manifest."""
+        if self.spec is None or None in self.ids:
+            return None
+        content = [[os.path.basename(file), ids] for file, ids in zip(self.files, self.ids)]
+        facts = {"files": content, "labels": self.labels, "spec": dataclasses.asdict(self.spec)}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @functools.cached_property
     def record_classes(self):

@@ -49,6 +49,11 @@ def provenance(weights, stream, model):
     return {"source": f"the TensorFlow checkpoint {path.name}", **arrays}
 
 
+def digest_of_labels(names):
+    """Returns the sha256 of class names in their order: that of a file with a name a line, as `sha256sum` says it."""
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+
+
 def deviation(reference, exported, shapes, activation):
     """Compares an export with the plain float32 models on a few seeded clips.
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_i3d import beforehand, networks, paths, probabilities
 from keras_i3d.export import signatures
-from keras_i3d.export.card import provenance
+from keras_i3d.export.card import digest_of_labels, provenance
 from keras_i3d.export.version_folder import check_free
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.optimize import optimize_for_inference
@@ -132,6 +132,7 @@ class ExportedNetworks:
             "made_by": {"keras_i3d": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
             "streams": list(contract.streams),
             "classes": len(contract.labels),
+            "labels_sha256": digest_of_labels(contract.labels),
             "activation": contract.activation,
             **({} if contract.thresholds is None else {"thresholds": list(contract.thresholds)}),
             "frames": contract.frames,

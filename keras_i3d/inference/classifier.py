@@ -21,7 +21,7 @@ from keras_i3d.predictions import check_top
 from keras_i3d.probabilities import check, check_logits, probabilities, sigmoid
 from keras_i3d.progress import Bar
 from keras_i3d.reading_ahead import ahead
-from keras_i3d.specs import BOTH, CLIP_FRAMES
+from keras_i3d.specs import BOTH, CLIP_FRAMES, INPUT_CHANNELS
 from keras_i3d.video import MAX_SECONDS, Reader
 from keras_i3d.weights import download, registry
 
@@ -177,7 +177,7 @@ class Classifier:
             stream: runtimes.compiled(network.to_rows(), runtime) for stream, network in self.networks.items()
         }
         self.answers = {stream: network.to_answer() for stream, network in self.networks.items()}
-        self._runtime, self._windows = runtime, {}
+        self._runtime, self._windows, self._chosen = runtime, {}, {}
         self.stages = ["decode", *(["flow"] if fields else []), *(f"{s} model" for s in self.streams)]
         self._costs = {stage: COSTS[stage] for stage in self.stages}
 
@@ -279,6 +279,26 @@ class Classifier:
             looped=_looped(scorers),
         )
 
+    def choose_runtimes(self):
+        """Settles what runs each network, for videos of all lengths: the same video then has the same answer each time.
+
+        Else `runtime="auto"` runs the first clip of a shape through Keras, and later ones by what is faster. Here that
+        is measured at once, unless it was before, by a clip as long as those that the network was trained on, which
+        takes some seconds. Where there is no choice, nothing is done.
+
+        Returns:
+            {stream: name of the runtime} of those that were chosen.
+        """
+        for stream, model in self.models.items():
+            if not hasattr(model, "choose") or stream in self._chosen:
+                continue
+            clip, family = self.clips[stream], self.networks[stream].family
+            frames = max(clip.frames or family.clips[stream].frames or CLIP_FRAMES, family.min_frames)
+            frames = min(frames, self.chunk_frames)
+            shape = (1, frames, clip.crop, clip.crop, INPUT_CHANNELS[stream])
+            self._chosen[stream] = model.choose(np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32))
+        return dict(self._chosen)
+
     def _windowed(self, stream):
         """Returns (frames of a clip, what makes one row of logits of it) for a network that has no rows of its own."""
         network = self.networks[stream]
@@ -290,7 +310,10 @@ class Classifier:
         )
         whole = network.to_logits()
         row = keras.layers.Reshape((1, network.facts.classes))(whole.output)
-        return frames, runtimes.compiled(keras.Model(whole.input, row, name=whole.name), self._runtime)
+        model = runtimes.compiled(keras.Model(whole.input, row, name=whole.name), self._runtime)
+        if stream in self._chosen:
+            model.keep(self._chosen[stream])
+        return frames, model
 
     def _through(self, source, scorer_of):
         """Sends a video through the networks: returns (its Reader, frames, {stream: Scorer}, {stage: seconds})."""

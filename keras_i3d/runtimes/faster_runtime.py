@@ -53,6 +53,20 @@ class FasterRuntime:
         other._settled, other._chosen = True, {**self._chosen}
         return other
 
+    def choose(self, x):
+        """Chooses now, as with `once`, for clips of all shapes. What is chosen runs the clip, and is ready then.
+
+        Args:
+            x: float32 (B, T, H, W, C), of the shape that is measured.
+
+        Returns:
+            The name of the runtime.
+        """
+        self._once = True
+        self._kept = self._kept or self._name(x)
+        self.predict_on_batch(x)
+        return self._kept
+
     def keep(self, name):
         """Has clips of all shapes run by one of the runtimes from now on."""
         self._kept = name

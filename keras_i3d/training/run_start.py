@@ -1,8 +1,6 @@
 """The start of a run: what is asked for, what was left open decided, and whether it is the same as before."""
 
 import dataclasses
-import hashlib
-import json
 import math
 import os
 import pathlib
@@ -113,8 +111,8 @@ def settled_heads(records, validation, stream, weights, seed, recipe, output, fa
             labels=source.labels,
             labelling=source.labelling,
             clips=source.records,
-            records_digest=_records_digest(source),
-            validation_digest=_records_digest(measured_on[name]) if name in validation else None,
+            records_digest=source.digest,
+            validation_digest=measured_on[name].digest if name in validation else None,
             shared_with=tuple(other for other in records if other != name),
             **of_all,
         )
@@ -296,12 +294,6 @@ def _same_weights(before, run):
     if None in (before.weights_digest, run.weights_digest):  # gone since: the name is all there is to compare
         return os.path.basename(before.weights) == os.path.basename(run.weights)
     return before.weights_digest == run.weights_digest
-
-
-def _records_digest(source):
-    content = [[os.path.basename(file), ids] for file, ids in zip(source.files, source.ids)]
-    facts = {"files": content, "labels": source.labels, "spec": dataclasses.asdict(source.spec)}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _weights_digest(weights):

@@ -10,7 +10,8 @@ import re
 
 import numpy as np
 
-from keras_i3d import atomic, segments
+from keras_i3d import atomic, runtimes, segments
+from keras_i3d.errors import notice
 from keras_i3d.explaining import explanation_pictures, explanations
 from keras_i3d.progress import Bar
 from keras_i3d.segments import annotated_video
@@ -38,6 +39,15 @@ class Answers:
     def __init__(self, classifier, threshold=None, smooth=SMOOTH, shortest=SHORTEST, top=5):
         self.classifier, self.threshold = classifier, threshold
         self.smooth, self.shortest, self.top = smooth, shortest, top
+
+    def settle_runtimes(self):
+        """Settles what runs the networks, so that a video that is sent twice has one answer; a line says what it is."""
+        chosen = self.classifier.choose_runtimes()
+        if chosen:
+            told = (
+                f"{runtimes.with_version(name)} runs the {STREAMS[stream]} network" for stream, name in chosen.items()
+            )
+            notice(f"{', '.join(told)}, for every video")
 
     def without_paths(self, text, job):
         """Returns a text in which this machine's paths are not: a video is called as its user called it."""
@@ -157,9 +167,10 @@ class Answers:
             apart = network.clip.frame_stride
             every = "every frame" if apart == 1 else f"one frame in {apart}"
             computes, side = _precision(network.model), network.clip.crop
+            by = runtimes.with_version(self.classifier.models[stream].used[-1])
             yield (
-                f"{STREAMS[stream]} network: {network.family.name}, computes in {computes}, sees {every}, {side} x "
-                f"{side} pixels of its centre."
+                f"{STREAMS[stream]} network: {network.family.name}, computes in {computes} by {by}, sees {every}, "
+                f"{side} x {side} pixels of its centre."
             )
         if len(self.classifier.networks) > 1:
             yield "The logits of the streams are summed."

@@ -13,6 +13,8 @@ from keras_i3d import errors, progress
 from keras_i3d.errors import check_rules
 
 FRESH = 90.0  # seconds after its page last asked, after which a video makes room for another one
+SILENT = 10.0  # seconds without a byte of a video that is being sent, after which it makes room too
+FAILED = 64  # videos that failed and of which the line is kept, at most: no page asks so late
 EVERY = 2.0  # seconds between two looks at what nobody asks for any more
 
 # What lies in the folder of a video, next to it. FILES: what can be downloaded, {name: media type}.
@@ -93,21 +95,31 @@ class Job:
         lines: notices about this video, with its path.
         timeline: the Timeline of it, once it is found.
         gone: whether it was deleted.
+        failed: whether there is nothing to show of it, because its first task failed: its line alone is left.
     """
 
     def __init__(self, folder, name, ending):
         self.id, self.name = secrets.token_urlsafe(16), name
         self.folder = pathlib.Path(folder) / self.id
         self.path = self.folder / f"video{ending}"
-        self.tasks, self.lines, self.timeline, self.gone = {}, [], None, False
+        self.tasks, self.lines, self.timeline = {}, [], None
+        self.gone = self.failed = False
         self.asked = time.monotonic()
+
+    @property
+    def overdue(self):
+        """Seconds for which nobody has waited for it any more; below 0 while somebody may."""
+        return time.monotonic() - self.asked - (FRESH if self.tasks else SILENT)
 
 
 class Jobs:
     """All videos that are here, and the one thread that works on them, in the order in which work was asked for.
 
+    A video whose first task fails takes no place: its files are deleted at once, and its line stays until it is deleted
+    or nobody asks for it any more.
+
     Args:
-        folder: an empty folder, for files of the videos.
+        folder: a folder, in which each video has one of its own.
         limits: Limits.
         explained: takes (job, exception) and returns one line for the user of the page.
     """
@@ -131,11 +143,12 @@ class Jobs:
             FullError: there are as many as there may be, and each has its page.
         """
         with self._change:
-            if len(self._jobs) >= self.limits.videos:
-                idle = min(self._jobs.values(), key=lambda job: job.asked)
-                if time.monotonic() - idle.asked < FRESH:
+            here = [job for job in self._jobs.values() if not job.failed]
+            if len(here) >= self.limits.videos:
+                idle = max(here, key=lambda job: job.overdue)
+                if idle.overdue < 0:
                     raise FullError(
-                        f"{len(self._jobs)} videos are here already, which is all that this server takes at a time. "
+                        f"{len(here)} videos are here already, which is all that this server takes at a time. "
                         "Try again in a few minutes."
                     )
                 self._remove(idle)
@@ -206,6 +219,14 @@ class Jobs:
         if self._working is None or self._working.job is not job:  # else the thread at work does it
             shutil.rmtree(job.folder, ignore_errors=True)
 
+    def _fail(self, job):
+        """Leaves the line of a video alone, of which there is nothing to show; the oldest of many are deleted."""
+        job.failed = True
+        self._queue = [task for task in self._queue if task.job is not job]
+        failed = [each for each in self._jobs.values() if each.failed]
+        for each in failed[:-FAILED]:
+            self._remove(each)
+
     def _watch(self):
         while True:
             with self._change:
@@ -227,8 +248,11 @@ class Jobs:
             self._do(task)
             with self._change:
                 self._working = None
-                if task.job.gone:
-                    shutil.rmtree(task.job.folder, ignore_errors=True)
+                job = task.job
+                if task.state == "failed" and not job.gone and task is next(iter(job.tasks.values())):
+                    self._fail(job)
+                if job.gone or job.failed:
+                    shutil.rmtree(job.folder, ignore_errors=True)
 
     def _do(self, task):
         """Does one piece of work, whose end nothing that it raises can be."""

@@ -7,7 +7,6 @@ import os
 import pathlib
 import re
 import signal
-import tempfile
 import threading
 import webbrowser
 
@@ -15,7 +14,7 @@ from keras_i3d import listening, markup
 from keras_i3d.errors import missing_package, notice, system_error, system_line
 from keras_i3d.progress import duration
 from keras_i3d.version import __version__
-from keras_i3d.web import guarding, jobs
+from keras_i3d.web import guarding, jobs, temporary_folder
 
 HOST, PORT = "127.0.0.1", 8520
 STILL = 60  # seconds without a byte of a video that is being sent, after which it is given up
@@ -60,7 +59,8 @@ def serve(
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(listening.bound(host, port)))
         answers = classifier_of()
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras_i3d_web_", ignore_cleanup_errors=True))
+        answers.settle_runtimes()
+        folder = stack.enter_context(temporary_folder.of_server())
         page = Page(answers, folder, limits, said)
         stack.callback(page.jobs.close)
         server = uvicorn.Server(_settings(uvicorn, guarding.Guard(page.app(), (host, *names))))
@@ -128,7 +128,7 @@ class Page:
 
     Args:
         answers: answering.Answers.
-        folder: an empty folder, for the videos that are here.
+        folder: for the videos that are here, as of `jobs.Jobs`.
         limits: jobs.Limits.
         said: makes one line of an exception.
 
@@ -189,7 +189,10 @@ class Page:
             return _refused(503, str(error))
         whole = False
         try:
-            if not await self._received(request, job):
+            within = await self._received(request, job)
+            if job.gone:
+                return _refused(503, f"{name}: it came too slowly, and made room for another video. Send it again.")
+            if not within:
                 return _refused(413, too_large)
             self.jobs.add(job, "answer", lambda: self._answered(job))
             whole = True
@@ -216,7 +219,7 @@ class Page:
                 except StopAsyncIteration:
                     return True
                 size += len(part)
-                if size > self.limits.bytes:
+                if size > self.limits.bytes or job.gone:
                     return False
                 file.write(part)
                 self.jobs.touch(job)

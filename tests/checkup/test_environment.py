@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import re
+import sys
 
 import pytest
 from made import ROOT, sick
 
 from keras_i3d import backend
-from keras_i3d.checkup import environment, optional_parts
+from keras_i3d.checkup import environment, optional_parts, part_imports
 from keras_i3d.checkup.findings import look
 
 
@@ -102,12 +103,27 @@ def test_extras_are_those_of_the_package():
 
 
 def test_what_is_installed(monkeypatch):
-    monkeypatch.setattr(optional_parts, "is_installed", lambda module: module == "cv2")
+    monkeypatch.setattr(optional_parts, "is_installed", lambda module: module in ("cv2", "starlette"))
+    monkeypatch.setattr(part_imports, "tried", lambda names: dict.fromkeys(names, ""))
     there, absent = optional_parts.optional_parts()
     assert there.level == "fine"
     assert "opencv (" in there.found
     assert absent.level == "note"
     assert "svm (evaluate --fusion=svm)" in absent.found
+    assert "web (web)" in absent.found  # which also needs uvicorn
+
+
+def test_what_is_installed_and_broken(monkeypatch, tmp_path):
+    """A package was found and never imported, so that a broken one passed for installed."""
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino/__init__.py").write_text("raise ImportError('libopenvino.so.2 is not there')")
+    monkeypatch.setattr(optional_parts, "is_installed", lambda module: module == "openvino")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    broken, absent = optional_parts.optional_parts()
+    assert sick.wrong([broken]) == {"environment.broken": "warning"}
+    assert "cannot be imported: ImportError: libopenvino.so.2 is not there" in broken.found
+    assert broken.why == "what needs it fails: --runtime=openvino"
+    assert broken.remedy == "pip uninstall -y openvino; pip install 'keras-i3d[openvino]'"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,31 @@ def test_kinds(tmp_path, monkeypatch):
     assert (told.weights, told.unknown) == ((str(tmp_path / "mine.weights.h5"), "kinetics"), ("none.mp4",))
 
 
+def test_a_folder_that_holds_several_kinds(tmp_path, monkeypatch):
+    """One with videos/ and records/ was taken for videos alone; one with runs in it for runs alone."""
+    import dataclasses
+
+    no_flow = dataclasses.replace(sick.SPEC, flow_method=None)
+    records = sick.records(tmp_path / "records", monkeypatch, videos=3, spec=no_flow)
+    for path in ("videos/a/1.mp4", "videos/b/2.mp4", "records/page/wrong.mp4", "runs/rgb/film.mp4"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "runs/rgb/run.json").write_text("{}")
+    (tmp_path / "models/i3d/1").mkdir(parents=True)
+    (tmp_path / "models/i3d/1/saved_model.pb").touch()
+    told = examination.told_apart([str(tmp_path)])
+    assert told.records == (records,)
+    assert told.videos == tuple(str(tmp_path / f"videos/{name}") for name in ("a/1.mp4", "b/2.mp4"))
+    assert told.runs == (str(tmp_path / "runs/rgb"),)
+    assert told.exports == (str(tmp_path / "models/i3d"),)
+    assert told.folders == (str(tmp_path), str(tmp_path / "videos"))  # where a record's id finds its video
+    assert told.unknown == ()
+    # Videos next to the files of records.
+    (tmp_path / "records/source.mp4").touch()
+    told = examination.told_apart([records])
+    assert (told.records, told.videos[-1]) == ((records,), f"{records}/source.mp4")
+
+
 def test_text_json_and_status(tmp_path, monkeypatch, capsys):
     path = sick.video(tmp_path / "a.mp4", sick.moving(70))
     monkeypatch.setattr(video_sample, "PAIRS", 1)

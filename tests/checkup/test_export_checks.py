@@ -1,5 +1,6 @@
 """Exports: healthy, without labels or card, and with files of another one."""
 
+import hashlib
 import json
 import shutil
 
@@ -19,6 +20,7 @@ def copy(tmp_path):
     (path / "assets/labels.txt").write_text("left\nright\nup\n")
     (path / "assets.extra").mkdir()
     card = {"streams": ["rgb"], "classes": 3, "precision": "float32", "made_by": {"tensorflow": "2.16.1"}}
+    card["labels_sha256"] = hashlib.sha256(b"left\nright\nup\n").hexdigest()
     (path / "assets.extra/keras_i3d.json").write_text(json.dumps(card))
     return path
 
@@ -43,7 +45,7 @@ def test_a_healthy_export(exported):
     assert {finding.level for finding in found} == {"fine"}
     assert sick.said(found, "export.answers").found.startswith("it loads, and answers ")
     assert "serving_default" in sick.said(found, "export.answers").found
-    assert sick.said(found, "export.labels").found == "3 labels: left, right, up"
+    assert sick.said(found, "export.labels").found == "3 labels, as they were written: left, right, up"
 
 
 def test_labels_that_are_missing_or_too_few(copy):
@@ -53,6 +55,45 @@ def test_labels_that_are_missing_or_too_few(copy):
     assert "2 labels for 3 classes" in sick.said(found, "export.labels").found
     (copy / "assets/labels.txt").unlink()
     assert sick.wrong(files_alone(copy)) == {"export.labels": "fault"}
+
+
+def without_digest(copy):
+    file = copy / "assets.extra/keras_i3d.json"
+    card = json.loads(file.read_text())
+    del card["labels_sha256"]
+    file.write_text(json.dumps(card))
+
+
+def test_labels_in_another_order(copy):
+    """As many as before: no count tells it."""
+    assert {finding.level for finding in files_alone(copy)} == {"fine"}
+    (copy / "assets/labels.txt").write_text("right\nleft\nup\n")
+    found = files_alone(copy)
+    assert sick.wrong(found) == {"export.labels": "fault"}
+    assert "assets/labels.txt is not what was written" in sick.said(found, "export.labels").found
+    (copy / "assets/labels.txt").write_bytes("\ufeffleft\r\nright\r\nup\r\n".encode())  # an editor's, in their order
+    assert sick.wrong(files_alone(copy)) == {}
+    without_digest(copy)
+    assert sick.said(files_alone(copy), "export.labels").level == "note"
+
+
+def test_labels_of_an_earlier_version_against_the_graph(copy):
+    import tensorflow as tf
+
+    facts = tf.constant(json.dumps({"labels": ["left", "right", "up"]}))
+    module = tf.Module()
+    module.facts = tf.function(lambda about: {"facts": tf.fill(tf.shape(about), facts)})
+    kind = tf.TensorSpec((None,), tf.string, "about")
+    tf.saved_model.save(module, str(copy), signatures={"facts": module.facts.get_concrete_function(kind)})
+    for digest in (True, False):
+        assert sick.wrong(export_checks.answers(copy)) == {}
+        if digest:
+            without_digest(copy)
+    (copy / "assets").mkdir(exist_ok=True)
+    (copy / "assets/labels.txt").write_text("right\nleft\nup\n")
+    found = list(export_checks.answers(copy))
+    assert sick.wrong(found) == {"export.labels": "fault"}
+    assert "not the list that its graph answers by" in sick.said(found, "export.labels").found
 
 
 def test_variables_of_another_export(copy, tmp_path):
@@ -91,5 +132,8 @@ def test_versions_and_what_is_left(copy):
     found = list(export_checks.folders(copy.parent, [copy]))
     assert sick.said(found, "export.unfinished").found.endswith(".part-2")
     (copy.parent / "3/model.onnx").touch()
+    (copy.parent / "3/labels.txt").write_text("right\nleft\nup\n")
+    shutil.copy(copy / "assets.extra/keras_i3d.json", copy.parent / "3")
     found = list(export_checks.examine(copy.parent))
     assert sick.said(found, "export.format").found.startswith("a file of onnx")
+    assert sick.said(found, "export.labels").level == "fault"

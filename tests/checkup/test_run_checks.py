@@ -1,5 +1,6 @@
 """Runs: healthy, unfinished, with NaN in the log, at chance, with statistics that had no time to arrive."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from made import sick, small_runs, tiny
 from keras_i3d import runs
 from keras_i3d.checkup import run_checks
 from keras_i3d.checkup.findings import look
+from keras_i3d.data import record_files
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,3 +85,33 @@ def test_a_log_that_is_damaged(tmp_path):
     found = examined(tmp_path / "run", ["1,ten,1,1,1,1,0"])
     assert {f.level for f in found if f.code == "unchecked"} == {"warning"}
     assert json.dumps([f.record() for f in found])
+
+
+def test_the_records_that_a_run_names(tmp_path, monkeypatch):
+    """They are followed from its folder, as if they had been named, unless they are."""
+    no_flow = dataclasses.replace(sick.SPEC, flow_method=None)
+    place = sick.records(tmp_path / "records", monkeypatch, videos=3, spec=no_flow)
+    digest = record_files.find(place).digest
+    more = {"records": f"{place}/train-*", "records_digest": digest, "validation": "nowhere/test-*"}
+    folder = sick.run(tmp_path / "rgb", labels=("up", "left", "right"), more=more)
+    network, found = run_checks.examine(folder)
+    assert sick.wrong(found) == {"records.label_order": "fault"}
+    said = sick.said(found, "records.label_order")
+    assert said.found.startswith(f"{place}/train-*: the network's labels in another order, 3 of 3 elsewhere")
+    assert said.about == folder
+    assert sick.said(found, "run.records").found == "nowhere/test-* is not here"
+    assert list(run_checks.own_records(network.run, network, [place])) == []  # it is said with the records
+    healthy = dataclasses.replace(
+        network.run, labels=("left", "right", "up"), records=", ".join(record_files.find(place).files), validation=None
+    )
+    facts = dataclasses.replace(network.facts, labels=healthy.labels)
+    (fine,) = run_checks.own_records(healthy, dataclasses.replace(network, facts=facts))
+    assert fine.level == "fine"
+    others = dataclasses.replace(healthy, records_digest="0" * 64)
+    (changed,) = run_checks.own_records(others, None)
+    assert "is not what it was then" in changed.found
+    (tmp_path / "records/train.json").write_text("{")
+    (damaged,) = run_checks.own_records(healthy, None)
+    assert (damaged.code, damaged.level) == ("run.records", "note")
+    (remote,) = run_checks.own_records(dataclasses.replace(healthy, records="gs://nowhere/train-*"), None)
+    assert "is not here" in remote.found

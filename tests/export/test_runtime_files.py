@@ -11,6 +11,7 @@ from made import small_exports, small_runs
 from keras_i3d import cli, export, runs
 from keras_i3d.errors import is_installed
 from keras_i3d.export import runtime_files, version_folder
+from keras_i3d.weights import download
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def test_a_file_answers_in_its_runtime_as_the_model_does(made, form, files, tmp_
     assert {path.name for path in folder.iterdir()} == files | {"labels.txt", "keras_i3d.json"}
     assert (folder / "labels.txt").read_text().split() == list(small_runs.LABELS)
     card = json.loads((folder / "keras_i3d.json").read_text())
+    assert card["labels_sha256"] == download.sha256(folder / "labels.txt")
     batch = 1 if form == "litert" else None
     assert card["inputs"]["flow"] == {"dtype": "float32", "shape": [batch, 10, 32, 32, 2]}
     assert (card["format"], card["precision"], card["activation"]) == (form, "float32", "softmax")

@@ -60,6 +60,7 @@ def test_a_version_has_what_a_server_and_a_person_look_for(rgb, made):
     card = card_of(rgb)
     assert (card["name"], card["version"], card["streams"]) == ("film", 2, ["rgb"])
     assert (card["precision"], card["frames"], card["classes"]) == ("bfloat16", None, 3)
+    assert card["labels_sha256"] == download.sha256(rgb / "assets/labels.txt")
     assert card["clip"]["rgb"]["short_side"] == 40
     weights = card["weights"]["rgb"]
     assert weights["sha256"] == download.sha256(made["rgb"] / runs.MODEL)

@@ -192,3 +192,22 @@ def test_a_settled_one_measures_nothing_any_more(make):
     faster.predict_on_batch(clip(64))
     faster.predict_on_batch(clip(64))
     assert ours.calls > calls[0] + 3 + 5
+
+
+def test_it_can_be_had_to_choose_before_the_first_clip(make, capsys):
+    """By a clip that is usual; the choice holds for all shapes, also if some were seen before."""
+    faster, ours, other = make(0.3, 0.2)
+    assert faster.choose(clip()) == "openvino"
+    assert other.calls == 1 + 5 + 1
+    for frames in (16, 64):
+        faster.predict_on_batch(clip(frames))
+    assert faster.used == ("openvino",)
+    assert capsys.readouterr().err.count("openvino is taken") == 1
+    faster, ours, other = make(0.3, 0.2)
+    twice(faster)
+    assert faster.choose(clip()) == "openvino"
+    faster.predict_on_batch(clip(64))
+    assert ours.calls == 1
+    faster, ours, other = make(0.3, 0.2, RuntimeError("broken"))
+    assert faster.choose(clip()) == "tensorflow"
+    assert "OpenVINO cannot run it (broken). tensorflow is taken" in capsys.readouterr().err

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_i3d import segments, video
-from keras_i3d.web import jobs
+from keras_i3d import inference, runtimes, segments, video
+from keras_i3d.runtimes import faster_runtime, running
+from keras_i3d.web import answering, jobs
 
 
 @pytest.fixture
@@ -55,7 +56,10 @@ def test_facts_are_in_words_and_without_paths(made, answers, tmp_path):
     facts = " ".join(data["facts"])
     assert "0.20 seconds: 5 frames at 25 a second" in facts
     assert "repeated to 9 frames" in facts
-    assert "RGB network: I3D, computes in float32, sees every frame, 32 x 32 pixels" in facts
+    assert (
+        f"RGB network: I3D, computes in float32 by {runtimes.with_version('tensorflow')}, sees every frame, 32 x"
+        in facts
+    )
     assert "short.mp4: nothing new for 40 s" in facts
     assert "looped" not in facts
     said = json.dumps([data, answers.about()])
@@ -102,3 +106,41 @@ def test_of_a_long_video_the_part_around_a_moment_is_explained(answers):
     assert answers.part(20, 3) == (0, 8)
     assert answers.part(20, 10) == (6, 14)
     assert answers.part(20, 19.9) == (12, 20)
+
+
+class Other:
+    """What stands for OpenVINO: it is always faster, and its answers are a little others."""
+
+    used = ("openvino",)
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict_on_batch(self, x):
+        return self.model.predict_on_batch(x) * np.float32(1 + 1e-5)
+
+    @staticmethod
+    def suits(model):
+        return True
+
+
+def test_a_video_that_is_sent_twice_has_one_answer(made, job, monkeypatch, capsys):
+    """The first one was answered by Keras, and those after it by OpenVINO."""
+    monkeypatch.setattr(running, "OpenVINO", Other)
+    monkeypatch.setattr(running, "version", lambda name: "1")
+    monkeypatch.setattr(faster_runtime, "machine", dict)  # which asks OpenVINO for its version
+    monkeypatch.setattr(faster_runtime, "GAIN", np.inf)
+    found = answering.Answers(inference.Classifier(rgb=made.runs["rgb"], runtime="auto"), 0.2, 0, 0)
+    capsys.readouterr()
+    found.settle_runtimes()
+    assert "openvino 1 runs the RGB network, for every video\n" in capsys.readouterr().err
+    first, second = found.answer(job), found.answer(job)
+    assert [data["record"]["predictions"] for data in (first, second)] == 2 * [first["record"]["predictions"]]
+    assert found.classifier.models["rgb"].used == ("openvino",)
+    assert "computes in float32 by openvino 1, sees" in " ".join(first["facts"])
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_choice_nothing_is_settled(answers, capsys):
+    answers.settle_runtimes()
+    assert capsys.readouterr().err == ""

@@ -76,7 +76,7 @@ def test_a_failure_is_one_line_and_stops_nobody(make):
     found = make()
     job = found.new("a")
     failed = found.add(job, "x", lambda: 1 / 0)
-    fine = found.add(job, "y", lambda: 1)
+    fine = found.add(found.new("b"), "x", lambda: 1)
     assert wait(lambda: fine.state == "done")
     assert (failed.state, failed.error) == ("failed", "a: division by zero")
 
@@ -122,13 +122,57 @@ def test_room_for_so_many(make, monkeypatch):
     first, second = found.new("a"), found.new("b")
     with pytest.raises(jobs.FullError, match="2 videos are here already"):
         found.new("c")
-    monkeypatch.setattr(jobs, "FRESH", 0)
+    for name in ("FRESH", "SILENT"):
+        monkeypatch.setattr(jobs, name, 0)
     found.touch(first)
     third = found.new("c")  # in the place of the one that was not asked for longest
     assert not second.folder.exists()
     assert first.folder.exists()
     assert third.folder.exists()
     assert len(found) == 2
+
+
+def test_what_failed_takes_no_place_and_keeps_its_line(make):
+    """A client that is no page never deletes it, and kept a place for a minute and a half."""
+    found = make(videos=1)
+    broken = found.new("a")
+    (broken.folder / "video").write_text("x")
+    task = found.add(broken, "answer", lambda: 1 / 0)
+    assert wait(lambda: not broken.folder.exists())
+    good = found.new("b")
+    assert found.find(broken.id).tasks["answer"] is task
+    assert task.error == "a: division by zero"
+    # What fails later, as the film, takes nothing from what is there.
+    found.add(good, "answer", lambda: 1)
+    film = found.add(good, "film", lambda: 1 / 0)
+    assert wait(lambda: film.state == "failed" and found._working is None)
+    assert good.folder.exists()
+    with pytest.raises(jobs.FullError, match="1 videos are here already"):
+        found.new("c")
+    assert found.remove(broken.id)
+
+
+def test_so_many_lines_of_what_failed_are_kept(make, monkeypatch):
+    monkeypatch.setattr(jobs, "FAILED", 2)
+    found = make(videos=9)
+    made = [found.new(name) for name in "abcd"]
+    for job in made:
+        found.add(job, "answer", lambda: 1 / 0)
+    assert wait(lambda: len(found) == 2)
+    assert [job.gone for job in made] == [True, True, False, False]
+
+
+def test_a_video_of_which_nothing_more_comes_makes_room(make, monkeypatch):
+    """Its sender was cut off, which a server hears of late or never; one that waits for work has its page."""
+    found = make(videos=1)
+    sent = found.new("a")
+    monkeypatch.setattr(jobs, "SILENT", 0)
+    found.new("b")
+    assert sent.gone
+    found = make(videos=1)
+    found.add(found.new("c"), "answer", lambda: 1)
+    with pytest.raises(jobs.FullError):
+        found.new("d")
 
 
 def test_closing_deletes_everything(make, tmp_path):

@@ -19,7 +19,7 @@ from made.paged import HEADER, needs_web
 from keras_i3d import cli
 from keras_i3d.cli import failures
 from keras_i3d.cli import web as verb
-from keras_i3d.web import page_server
+from keras_i3d.web import jobs, page_server, temporary_folder
 
 pytestmark = needs_web
 
@@ -175,6 +175,43 @@ def test_no_room(server, monkeypatch, place):
     assert emptied(place)
 
 
+def test_a_file_that_is_no_video_frees_its_place(server, monkeypatch, place):
+    """Nobody deletes it, as a client that is no page does not; its line can still be read."""
+    monkeypatch.setattr(server.page.jobs, "limits", server.page.jobs.limits.__class__(videos=1))
+    sent = []
+    for name in ("a.mp4", "b.mp4"):
+        response = paged.send(server.url, b"no video", name)
+        assert response.status_code == 201
+        sent.append(response.json()["id"])
+        assert paged.until(server.url, sent[-1], "answer")["state"] == "failed"
+        assert emptied(place)
+    for identifier, name in zip(sent, ("a.mp4", "b.mp4")):
+        assert paged.until(server.url, identifier, "answer")["error"].startswith(f"{name}: ")
+        assert requests.delete(f"{server.url}/videos/{identifier}", headers=HEADER, timeout=9).json()["deleted"]
+
+
+def test_a_file_that_comes_too_slowly_makes_room(server, monkeypatch, place):
+    """Its sender is told so, should it still be there."""
+    monkeypatch.setattr(server.page.jobs, "limits", server.page.jobs.limits.__class__(videos=1))
+    monkeypatch.setattr(jobs, "SILENT", 0)
+    held = []
+
+    def parts():
+        yield b"x"
+        for _ in range(200):
+            if list(place.iterdir()):
+                break
+            time.sleep(0.02)
+        held.append(server.page.jobs.new("other"))
+        yield b"y"
+
+    response = paged.send(server.url, parts(), "slow.mp4")
+    assert response.status_code == 503
+    assert response.json()["error"].startswith("slow.mp4: it came too slowly, and made room")
+    server.page.jobs.remove(held[0].id)
+    assert emptied(place)
+
+
 def test_a_file_whose_sender_leaves(server, place, capfd):
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -246,6 +283,17 @@ def test_the_page_asks_no_other_server(server):
     assert not re.search(r"\son\w+=|\sstyle=|<script>|<style>", page)  # which its policy forbids
 
 
+def test_runtimes_are_settled_before_the_page_is_there():
+    class SettledError(Exception):
+        pass
+
+    def settle():
+        raise SettledError
+
+    with pytest.raises(SettledError):
+        page_server.serve(lambda: types.SimpleNamespace(settle_runtimes=settle), port=0, ready=pytest.fail)
+
+
 def test_mistakes_are_one_line(capsys, monkeypatch):
     assert cli.main(["web", "a.mp4"]) == 2
     assert "web takes no video: it is dropped on the page. Received: a.mp4" in capsys.readouterr().err
@@ -279,7 +327,13 @@ def test_a_closed_terminal_ends_it_in_order():
 @pytest.mark.slow
 @pytest.mark.parametrize("ends_by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_from_begin_to_end(made, tmp_path, ends_by):
-    """Its line, a video that is there when it ends, its notice on other machines, and nothing that stays."""
+    """Its line, a video that is there when it ends, its notice on other machines, and nothing that stays.
+
+    Nor does what an earlier one left that was killed.
+    """
+    left = tmp_path / f"{temporary_folder.PREFIX}earlier"
+    left.mkdir()
+    (left / temporary_folder.LOCK).touch()
     words = ["web", "--port=0", "--host=0.0.0.0", *(f"--{stream}={run}" for stream, run in made.runs.items())]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     process = subprocess.Popen(
@@ -303,4 +357,5 @@ def test_the_command_from_begin_to_end(made, tmp_path, ends_by):
     assert process.returncode == 0
     assert "stopped" in out
     assert "other machines reach this page at 0.0.0.0, without a password" in err
+    assert f"{left}, which a server that was killed left, is removed" in err
     assert list(tmp_path.glob("keras_i3d_web_*")) == []
