@@ -57,7 +57,7 @@ LITERT = "ai-edge-litert>=1.2.0,<3"
 # The site, of `make docs`. Material for MkDocs gets no new features, and mends until May 2027; its successor, Zensical,
 # reads the same mkdocs.yml. MkDocs 2 takes neither its theme nor its plugins. griffelib is what mkdocstrings reads
 # docstrings with, and tools/griffe_builders.py extends.
-DOCS = ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7.0,<10", "mkdocstrings[python]>=1.0.0,<2", "griffelib>=2.0.0,<3"]
+DOCS = ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7.0,<10", "mkdocstrings[python]>=1.0.8,<2", "griffelib>=2.4.0,<3"]
 
 setup(
     name="keras-i3d",

@@ -14,6 +14,7 @@ from keras_i3d.weights.originals.catalogue import ORIGINALS
 
 NONE = "-"  # in a table, where nothing is known or nobody measured
 BEGIN, END = "<!-- networks: {} -->", "<!-- end of networks -->"  # in a page, around a table that is made from the rows
+SECTIONS = "architectures.md"  # in docs/, a section for each builder, of which the site makes the page of the network
 
 
 def by_builder():
@@ -98,10 +99,13 @@ def card(row):
 def weights(row):
     """Returns the published weights of a network, each a dictionary: name, stream, classes, trained_on, files, ...
 
-    Those of the network whose weights it shares come after its own. Those that are made of another network's, by
-    inflation, have no stream and no classes.
+    Those of the network whose weights it shares come after its own, without an accuracy, which was measured with that
+    network. Those that are made of another network's, by inflation, have no stream and no classes.
     """
-    found = [_entry(entry) for name in (row.name, row.shares) if name for entry in registry.of_network(name)]
+    found = [_entry(entry) for entry in registry.of_network(row.name)]
+    if row.shares:
+        shared = [_entry(entry) for entry in registry.of_network(row.shares)]
+        found += [{**entry, "accuracy": None, "protocol": ""} for entry in shared]
     return [*found, _imagenet(row.inflated_from)] if registry.has_imagenet(row.name) else found
 
 
@@ -110,19 +114,21 @@ def originals(row):
     return list(dict.fromkeys(original.name for original in ORIGINALS if original.family == row.name))
 
 
-def markdown(pick="all"):
+def markdown(pick="all", linked=False):
     """Returns the table of networks as Markdown.
 
     Args:
         pick: "all" for every network; "defaults" for what each builder makes by default, with a line a stream,
             where an accuracy was published.
+        linked: whether the name of each network is a link from a page of docs/ to its builder's section of SECTIONS.
+            Only "all" has such links.
     """
     if pick == "defaults":
         heads = ("network", "builder", "input", "trainable parameters", "top-1 / top-5")
         lines = [line for rows in by_builder() for line in _streams(rows[0]) if line[-1] != NONE]
     else:
         heads = ("network", "builder", "input", "trainable parameters", "multiply-adds", "top-1 / top-5", "weights")
-        lines = [_line(row) for rows in by_builder() for row in rows]
+        lines = [_line(row, linked) for rows in by_builder() for row in rows]
     return (
         "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines))
         .replace("| --- ", "|---")
@@ -131,11 +137,14 @@ def markdown(pick="all"):
 
 
 def refreshed(text):
-    """Returns the text of a page with each table of networks in it made again, between the comments that mark it."""
+    """Returns the text of a page with each table of networks in it made again, between the comments that mark it.
+
+    The table of all networks is that of a page of docs/, and linked.
+    """
     begin = re.escape(BEGIN).replace(r"\{\}", "([a-z]+)")
     return re.sub(
         rf"{begin}\n.*?{re.escape(END)}",
-        lambda found: f"{BEGIN.format(found[1])}\n{markdown(found[1])}\n{END}",
+        lambda found: f"{BEGIN.format(found[1])}\n{markdown(found[1], linked=True)}\n{END}",
         text,
         flags=re.DOTALL,
     )
@@ -151,13 +160,13 @@ def number(value):
     return NONE if value is None else f"{value:,}"
 
 
-def _line(row):
+def _line(row, linked):
     known = summary(row)
     first = next(iter(known["accuracy"].values()), None)
     names = [f"`{name}`" for name in known["weights"]] + [f"{name}'s files" for name in known["files"]]
     macs = NONE if row.macs is None else f"{row.macs:g} G"
     return (
-        row.name,
+        f"[{row.name}]({SECTIONS}#{row.of.lower()})" if linked else row.name,
         f"`{call(row)}`",
         known["input"],
         number(known["parameters"]),

@@ -1,8 +1,10 @@
 """What benchmarks compute without training: a skewed listing, the answer that knows, the cells of tables."""
 
+import re
+
 import numpy as np
 import pytest
-from made import benchmarks
+from made import ROOT, benchmarks
 
 from keras_i3d.records.listing import Example, Listing
 
@@ -73,3 +75,29 @@ def test_a_table_of_several_labels(benchmark):
         "|---|---|---|---|---|---|",
         "| multi | videos | 2 | 0.250 | 0.625 (0.500 to 0.750) | 1.000 |",
     ]
+
+
+def test_the_table_of_few_videos_is_what_its_script_measures(benchmark, monkeypatch):
+    """By its first row: one source is far from itself, and the kernel distance is near zero."""
+    few_videos = benchmark("few_videos")
+    drawn = few_videos.sources(max(few_videos.COUNTS))
+    monkeypatch.setattr(few_videos, "sources", lambda rows: drawn)
+    ((count, same, other, *kernels),) = few_videos.measured(few_videos.COUNTS[:1])
+    page = (ROOT / "docs/fvd.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (\d+) \| ([\d. |-]+) \|$", page, re.MULTILINE)
+    assert [int(rows) for rows, _ in table] == [*few_videos.COUNTS]
+    shown = [float(cell) for cell in table[0][1].split("|")]
+    assert count == 64
+    assert [same, other] == pytest.approx(shown[:2], abs=1e-4)
+    assert kernels == pytest.approx(shown[2:], abs=1e-5)
+    assert 0.05 < same < other  # of one source, where infinitely many are at 0
+
+
+def test_the_second_source_of_few_videos_is_as_far_as_it_says(benchmark):
+    """Of the Gaussians themselves: deviations 1.1 times as large, means 0.2 deviations away."""
+    few_videos = benchmark("few_videos")
+    first, again, other = few_videos.sources(5_000)
+    variance = (1 / np.arange(1, few_videos.FEATURES + 1)).sum()
+    assert first.shape == again.shape == other.shape == (5_000, 400)
+    shift, spread = ((other.mean(0) - first.mean(0)) ** 2).sum(), ((other.std(0) - first.std(0)) ** 2).sum()
+    assert (shift + spread) / variance == pytest.approx(0.05, abs=3e-3)  # which do not turn: the exact distance

@@ -284,7 +284,7 @@ def test_the_wheel_has_every_file_that_the_package_reads(tmp_path):
 
 
 def test_every_dependency_is_bounded_on_both_sides(declared):
-    for requirement in sum((declared[part] for part in FOR_USERS), []):
+    for requirement in sum((declared[part] for part in (*FOR_USERS, "docs")), []):
         assert {">=", "<"} <= {part.operator for part in requirement.specifier}, requirement
 
 
@@ -300,7 +300,7 @@ def test_the_table_of_versions_is_that_of_setup(declared):
     rows = re.findall(
         r"^\| `([\w-]+)` \| (\S+) \| ([\d.]+).*?\| (\S+) ", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
     )
-    by_name = {r.name: r for part in FOR_USERS for r in declared[part]}
+    by_name = {r.name: r for part in (*FOR_USERS, "docs") for r in declared[part]}
     assert [name for name, *_ in rows] == list(by_name)
     for name, least, most, bound in rows:
         requirement = by_name[name]

@@ -96,8 +96,19 @@ def test_lines_fit(page):
 def test_the_tables_of_networks_are_those_of_the_rows(page, pick):
     """The contract test holds the rows to the graphs."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    assert network_cards.markdown(pick) in text
+    assert network_cards.markdown(pick, linked=True) in text
     assert network_cards.refreshed(text) == text, "make docs"
+
+
+def test_the_table_of_all_networks_links_to_the_section_of_each_builder():
+    """Which the site makes the page of that network; what the command prints has no links."""
+    sections = {*re.findall(r"^## (\w+)$", (ROOT / "docs" / network_cards.SECTIONS).read_text(), re.MULTILINE)}
+    lines = network_cards.markdown(linked=True).splitlines()[2:]
+    assert len(lines) == len(families.FAMILIES)
+    for line, row in zip(lines, [row for rows in network_cards.by_builder() for row in rows]):
+        assert line.startswith(f"| [{row.name}](architectures.md#{row.of.lower()}) | `{row.of}(")
+        assert row.of in sections
+    assert "](" not in network_cards.markdown() + network_cards.markdown("defaults", linked=True)
 
 
 def test_the_tables_name_builders_and_their_arguments():
@@ -114,7 +125,7 @@ def test_a_table_that_is_out_of_date_is_made_again():
     """And nothing around it changes."""
     begin, end = network_cards.BEGIN.format("all"), network_cards.END
     assert network_cards.refreshed(f"a\n{begin}\nold\n| table |\n{end}\n{end} b") == (
-        f"a\n{begin}\n{network_cards.markdown()}\n{end}\n{end} b"
+        f"a\n{begin}\n{network_cards.markdown(linked=True)}\n{end}\n{end} b"
     )
     assert network_cards.refreshed("no table") == "no table"
 

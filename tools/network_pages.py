@@ -3,6 +3,8 @@
 A page is of a public builder. The network that it makes by default has its endpoints; the others are rows of a table.
 """
 
+import re
+
 import graph_figures
 import site_pages
 
@@ -29,6 +31,19 @@ BLOCKS = {
         ("TwoStreamConvNet", "FusedTwoStream"), ((None, ("rgb_Mixed_5c", "flow_Mixed_5c"), "Predictions"),)
     ),
 }
+
+
+# The pages of docs/how that explain what a network is made of: {builder: ...}.
+LESSONS = {
+    **dict.fromkeys(("I3D", "I2D"), ("inflation", "two_streams")),
+    **dict.fromkeys(("TopHeavyI3D", "BottomHeavyI3D"), ("inflation", "separable")),
+    **dict.fromkeys(("S3D", "S3DG", "MC318", "R2Plus1D18", "R2Plus1D34"), ("separable",)),
+    **dict.fromkeys(("R3D18", "R3D34"), ("residual_and_nonlocal", "separable")),
+    **dict.fromkeys(("I3DResNet50", "I3DResNet101"), ("inflation", "residual_and_nonlocal")),
+    "InceptionV1": ("inflation", "two_streams"),
+    **dict.fromkeys(("TwoStreamConvNet", "FusedTwoStream"), ("two_streams",)),
+}
+TITLE = re.compile(r"# (.+)")
 
 
 def names():
@@ -64,7 +79,7 @@ def page(rows, words):
     parts += ["## Endpoints", _endpoints(known)]
     if len(rows) > 1:
         parts += ["## Its forms", _forms(rows)]
-    parts += ["## Weights", *_weights(rows)]
+    parts += ["## Weights", *_weights(rows), "## Read on", _read_on(name)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -75,7 +90,7 @@ def figures(default):
         shown = [name for name in default.endpoints if name.startswith(prefix)]
         svg = without_memory(lambda shown=shown: graph_figures.strip(_built(default), shown))
         stream = f" of its {prefix.strip('_')} network" if prefix else ""
-        words = f"The endpoints{stream}: a bar is as high as the output, and has its steps in time above it."
+        words = f"The endpoints{stream}: a bar is as high as the output is, and above it are its steps in time."
         found.append(graph_figures.figure(svg, words))
     for name, begin, end in BLOCKS[default.of]:
         row = families.find(name) if name else default
@@ -134,8 +149,8 @@ def _long(known):
         return "A step sees the whole clip, so that a long video goes through in one pass, or in views."
     if known["answer"] == "last":
         return f"A long video goes through in chunks. A step is {_count(known['step'], 'frame')} and all before it."
-    around = f"and {_count(known['halo'], 'step')} more on each side" if known["halo"] else "and no other"
-    return f"A long video goes through in chunks. A step is {_count(known['step'], 'frame')}, {around}."
+    around = f"{_count(known['halo'], 'step')} more on each side" if known["halo"] else "no other"
+    return f"A long video goes through in chunks. A step is {_count(known['step'], 'frame')}, and depends on {around}."
 
 
 def _accuracy(rows):
@@ -162,8 +177,9 @@ def _endpoints(known):
         )
     head = "| endpoint | output | sees | moves on by |\n|---|---|---|---|"
     return (
-        f"Of {known['name']}, {stream}, for the clip above. Sizes are time x height x width, and channels last. A "
-        "position of an endpoint sees so many frames and pixels of the clip, and the next position is so much further."
+        f"Of {known['name']}, {stream}, for the clip above. Sizes are time x height x width, and channels last. "
+        '"Sees" is how many frames and pixels of the clip one position of an endpoint depends on '
+        '([receptive fields](../how/receptive_fields.md)). "Moves on by" is how far the next position is from it.'
         "\n\n" + "\n".join([head, *lines])
     )
 
@@ -178,14 +194,16 @@ def _forms(rows):
             f"{network_cards.number(known['parameters'])} | {macs} |"
         )
     head = "| network | builder | clip | trainable parameters | multiply-adds |\n|---|---|---|---|---|"
-    words = "Each is a network with a name of its own, as `train --model=` takes it and runs and exports say it."
+    words = "Each is a network with a name of its own, which `train --model=` takes, and which runs and exports note."
     return f"{words}\n\n" + "\n".join([head, *lines])
 
 
 def _weights(rows):
-    lines, files = [], []
+    lines, files, sharing = [], [], {}
     for row in rows:
-        for each in network_cards.weights(row):
+        if row.shares and network_cards.weights(row):
+            sharing.setdefault(row.shares, []).append(row.name)
+        for each in [] if row.shares else network_cards.weights(row):
             accuracy = network_cards.accuracy_words(each["accuracy"])
             measured = f"{accuracy}: {each['protocol']}" if each["accuracy"] else NOT_KNOWN
             size = sum(file["bytes"] or 0 for file in each["files"])
@@ -209,9 +227,24 @@ def _weights(rows):
         ]
     else:
         parts += ["None are fetched by name."]
+    for name, names_of_forms in sharing.items():
+        take, theirs = ("takes", "its own") if len(names_of_forms) == 1 else ("take", "theirs")
+        parts += [f"{_series(names_of_forms)} {take} those of {name}. Nobody published an accuracy of {theirs}."]
     if files:
         parts += ['Files of these codes are read as they are, `weights="PATH"`:\n\n' + "\n".join(files)]
     return parts
+
+
+def _read_on(name):
+    """The links at the end of a page: the lessons that explain it, then how to use and compare it."""
+    links = []
+    for lesson in LESSONS.get(name, ()):
+        title = TITLE.match((site_pages.ROOT / f"docs/how/{lesson}.md").read_text(encoding="utf-8"))[1]
+        links.append(f"- [{title}](../how/{lesson}.md)")
+    links.append("- [Networks in your own code](../networks.md), and [all in one table](../networks.md#all-networks)")
+    links.append("- [A comparison](../comparison.md) of networks that were trained side by side")
+    links.append("- [Protocols](../how/protocols.md), and why published numbers differ")
+    return "\n".join(links)
 
 
 def _field(size):
@@ -227,6 +260,11 @@ def _times(sizes):
 def _list(values):
     values = [f"{value:.3g}" for value in values]
     return values[0] if len({*values}) == 1 else f"({', '.join(values)})"
+
+
+def _series(names_of_forms):
+    *before, last = names_of_forms
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _count(number, unit):

@@ -40,6 +40,28 @@ def test_a_page_has_what_the_card_has():
     assert '`S3D(variant="kylemin")`' in page
 
 
+def test_forms_that_share_weights_do_not_take_their_accuracy():
+    """Which was measured with the network that the weights are of."""
+    (rows,) = [rows for rows in network_cards.by_builder() if rows[0].of == "I3D"]
+    parts = network_pages._weights(rows)
+    assert "| I3D | `kinetics` | rgb | 400 |" in parts[0]
+    assert "strides" not in parts[0]
+    assert parts[1] == (
+        "I3D-strides-2-2-1, I3D-strides-2-1-1 and I3D-strides-1-1-1 take those of I3D. Nobody published an accuracy of "
+        "theirs."
+    )
+    shared = network_cards.weights(families.find("I3D-strides-2-2-1"))
+    assert {"kinetics", "imagenet"} <= {each["name"] for each in shared}
+    assert {each["accuracy"] for each in shared} == {None}
+
+
+def test_a_page_ends_with_links_to_pages_that_are_there():
+    for name in network_pages.names():
+        for link in re.findall(r"\]\((?:\.\./)(.+?)(?:#.+?)?\)", network_pages._read_on(name)):
+            assert (ROOT / "docs" / link).is_file(), (name, link)
+    assert "[Separable convolutions, and gates](../how/separable.md)" in network_pages._read_on("S3D")
+
+
 def test_every_builder_has_a_block_to_draw():
     assert {*network_pages.BLOCKS} == {*network_pages.names()}
 

@@ -1,5 +1,6 @@
 """The notebook of examples/: its cells run in order in a process of their own, and do what its words say."""
 
+import ast
 import json
 import os
 import subprocess
@@ -38,6 +39,16 @@ def test_it_is_a_notebook_without_outputs():
     for source in cells("code"):
         compile(source, "cell", "exec")
     assert cells("markdown")[0].startswith("# ")
+
+
+def test_what_a_cell_shows_is_named_once():
+    """A name that the ending reads is of one cell: a later one that takes it for something else hides the result."""
+    read = {node.id for node in ast.walk(ast.parse(ENDING)) if isinstance(node, ast.Name)}
+    named = [[node for node in ast.walk(ast.parse(each)) if isinstance(node, ast.Name)] for each in cells("code")]
+    stored = [{node.id for node in nodes if isinstance(node.ctx, ast.Store)} for nodes in named]
+    for name in ("accuracy", "found", "asked", "probabilities", "labels"):
+        assert name in read
+        assert sum(name in names for names in stored) == 1, name
 
 
 @pytest.mark.slow
