@@ -11,6 +11,7 @@ import time
 
 from keras_i3d import errors, progress
 from keras_i3d.errors import check_rules
+from keras_i3d.plurals import counted
 
 FRESH = 90.0  # seconds after its page last asked, after which a video makes room for another one
 EVERY = 2.0  # seconds between two looks at what nobody asks for any more
@@ -135,8 +136,8 @@ class Jobs:
                 idle = min(self._jobs.values(), key=lambda job: job.asked)
                 if time.monotonic() - idle.asked < FRESH:
                     raise FullError(
-                        f"{len(self._jobs)} videos are here already, which is all that this server takes at a time. "
-                        "Try again in a few minutes."
+                        f"{counted(len(self._jobs), 'video is', 'videos are')} here already, which is all that this "
+                        "server takes at a time. Try again in a few minutes."
                     )
                 self._remove(idle)
             job = Job(self.folder, name, ending)
