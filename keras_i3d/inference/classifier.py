@@ -314,17 +314,12 @@ class Classifier:
 
     def _scorers(self, total, name, scorer_of):
         if self.flow_method and total < 2:
-            raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
+            raise chunks.too_short_for_flow(name)
         lengths = {"rgb": total, "flow": total - 1, BOTH: total - 1}
         scorers = {stream: scorer_of(stream, name, lengths[stream]) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
-                apart = self.clips[stream].frame_stride
-                seen = "" if apart == 1 else f", {self.clips[stream].seen(lengths[stream])} of them seen"
-                notice(
-                    f"{name}: {lengths[stream]} {stream} frames at {self.clip.fps:g} fps{seen}, looped to "
-                    f"{scorer.looped}"
-                )
+                chunks.say_looped(name, stream, lengths[stream], self.clips[stream], scorer.looped)
         return scorers
 
     def _scorer(self, stream, name, frames):
