@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "keras_i3d"
 
 # From the ground up; a module imports only from lower floors, or from its own package.
 FLOORS = (
-    {"version", "errors", "paths", "backend", "precision", "probabilities", "markup"},
+    {"version", "errors", "paths", "backend", "precision", "probabilities", "markup", "plurals"},
     {"on_first_use", "jpeg", "average_precision", "time_steps", "prediction_logs", "reading_ahead"},
     {"specs", "locks", "stored", "atomic", "progress", "pipelines", "listening"},
     {"models", "recipes", "threshold_files"},

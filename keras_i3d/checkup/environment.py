@@ -10,6 +10,7 @@ from keras_i3d import backend
 from keras_i3d.checkup.findings import fault, fine, note, some, warning
 from keras_i3d.checkup.optional_parts import FOR_DEVELOPMENT
 from keras_i3d.errors import without_credentials
+from keras_i3d.plurals import counted
 from keras_i3d.version import __version__
 
 NAMED = ("tensorflow", "keras", "numpy", "h5py", "av", "numba")
@@ -167,7 +168,8 @@ def memory():
     from keras_i3d.training import step_memory
 
     free = step_memory.available()
-    found = f"{cores()} cores, {'memory not known' if free is None else step_memory.gigabytes(free) + ' free'}"
+    memory = "memory not known" if free is None else f"{step_memory.gigabytes(free)} free"
+    found = f"{counted(cores(), 'core')}, {memory}"
     if free is not None and free < LITTLE:
         yield warning(
             "environment.memory",

@@ -12,6 +12,7 @@ import shlex
 
 from keras_i3d import paths
 from keras_i3d.checkup.findings import fault, look, note, unchecked
+from keras_i3d.plurals import counted
 
 VIDEOS = 20  # of a folder or glob
 FEW = 3  # videos, each of which is told of by itself
@@ -182,8 +183,9 @@ def examine(places, weights=None, stream=None):
     if not few:
         yield f"{len(asked.videos)} videos", together
     if asked.left_out:
+        left_out = counted(asked.left_out, "more video was", "more videos were")
         remedy = f"name folders of {VIDEOS} videos at most, or single ones"
-        said = note("video.left_out", f"{asked.left_out} more videos were not looked at", "", remedy)
+        said = note("video.left_out", f"{left_out} not looked at", "", remedy)
         yield "other videos", [dataclasses.replace(said, about="other videos")]
 
 

@@ -10,6 +10,7 @@ from keras_i3d import networks
 from keras_i3d.checkup.findings import fault, fine, look, note, some, warning
 from keras_i3d.checkup.weights_cache import cached_path
 from keras_i3d.errors import one_line
+from keras_i3d.plurals import counted
 from keras_i3d.weights import registry
 from keras_i3d.weights.h5_files import intact
 
@@ -95,7 +96,7 @@ def finite(network, _stream):
     if bad:
         yield fault(
             "weights.finite",
-            f"NaN or infinity in {len(bad)} layers: {some(bad)}",
+            f"NaN or infinity in {counted(len(bad), 'layer')}: {some(bad)}",
             "every probability is NaN, or the same",
             "take an earlier checkpoint of the run, and train with a lower --set=learning_rate= or --set=clip_norm=5",
         )

@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 
 from keras_i3d.checkup.findings import fault, fine, low_to_high, note, some, warning
+from keras_i3d.plurals import counted
 from keras_i3d.records import checking
 from keras_i3d.training import data_checks
 
@@ -41,12 +42,15 @@ def manifest_of(place, found):
     if checked.problems:
         yield fault(
             "records.manifest",
-            f"{len(checked.problems)} problems, first: {checked.problems[0]}",
+            f"{counted(len(checked.problems), 'problem')}, first: {checked.problems[0]}",
             "damaged records stop training, or are left out of it",
             f"keras-i3d records --check={shlex.quote(folder)} lists them; then make these records again",
         )
     else:
-        yield fine("records.manifest", f"{checked.records} records in {checked.shards} files are what they should be")
+        yield fine(
+            "records.manifest",
+            f"{counted(checked.records, 'record')} in {counted(checked.shards, 'file')}, all as they should be",
+        )
 
 
 def folder_of(place):
@@ -107,7 +111,7 @@ def classes(_place, found):
         if uneven >= UNEVEN:
             yield warning(
                 "records.balance",
-                f"{split.name}: {max(there)} records of {names[int(np.argmax(counts))]}, {min(there)} of "
+                f"{split.name}: {counted(max(there), 'record')} of {names[int(np.argmax(counts))]}, {min(there)} of "
                 f"{names[counts.index(min(there))]}",
                 "a network answers with the frequent class where it is not sure",
                 "train --set=balance=sqrt; look at the accuracy of each class, which evaluate --output writes",
@@ -122,7 +126,7 @@ def classes(_place, found):
         if not absent and uneven < UNEVEN:
             yield fine(
                 "records.classes",
-                f"{split.name}: {sum(counts)} records of {len(names)} classes, {low_to_high(there)} of each",
+                f"{split.name}: {counted(sum(counts), 'record')} of {len(names)} classes, {low_to_high(there)} of each",
             )
 
 

@@ -8,6 +8,7 @@ from keras_i3d.checkup import flow_agreement
 from keras_i3d.checkup.colour_order import looks_swapped, swapped_against
 from keras_i3d.checkup.findings import fault, fine, low_to_high, note, some, warning
 from keras_i3d.errors import VideoError
+from keras_i3d.plurals import counted
 from keras_i3d.specs import FPS
 from keras_i3d.video import Reader
 
@@ -57,14 +58,14 @@ def frames(_videos, found):
         if 2 * len(still) > len(clips):
             yield warning(
                 "records.still",
-                f"{split.name}: nothing moves in {len(still)} of {len(clips)} clips: {some(still)}",
+                f"{split.name}: nothing moves in {len(still)} of {counted(len(clips), 'clip')}: {some(still)}",
                 "a video of one picture holds no motion to learn",
                 "look at one: keras-i3d show",
             )
         rates = sorted({clip.fps for clip in clips})
         yield fine(
             "records.frames",
-            f"{split.name}: {len(clips)} clips looked at, of {low_to_high([c.length for c in clips])} "
+            f"{split.name}: {counted(len(clips), 'clip')} looked at, of {low_to_high([c.length for c in clips])} "
             f"frames at {', '.join(f'{rate:g}' for rate in rates)} fps, values "
             f"{low:.0f} to {high:.0f}",
         )
@@ -92,8 +93,8 @@ def channel_order(videos, found):
             swapped = sum(so for so, _, _ in compared)
             same, other = (np.mean([each[i] for each in compared]) for i in (1, 2))
             found_words = (
-                f"{split.name}: against {len(compared)} source videos, frames are {same:.1f} levels apart, and "
-                f"{other:.1f} with red and blue swapped"
+                f"{split.name}: against {counted(len(compared), 'source video')}, frames are {same:.1f} levels apart, "
+                f"and {other:.1f} with red and blue swapped"
             )
             if 2 * swapped > len(compared):
                 yield fault("records.channel_order", found_words, "red and blue are swapped: BGR was stored", remedy)
@@ -104,8 +105,8 @@ def channel_order(videos, found):
         if so and np.mean(so) >= SWAPPED:
             yield warning(
                 "records.channel_order",
-                f"{split.name}: in {sum(so)} of {len(so)} clips red and blue look swapped: most coloured pixels have "
-                "more blue than green, and more green than red",
+                f"{split.name}: in {sum(so)} of {counted(len(so), 'clip')} red and blue look swapped: most coloured "
+                "pixels have more blue than green, and more green than red",
                 "weights trained on RGB lose accuracy on BGR; colours alone cannot tell, source videos can",
                 f"give the folder of source videos too: keras-i3d doctor RECORDS VIDEOS. If it is so: {remedy}",
             )
@@ -152,7 +153,7 @@ def flow(_videos, found):
         if moving and np.abs(values).max() <= LITTLE_FLOW * step:
             yield fault(
                 "records.flow",
-                f"{split.name}: flow is zero in all of {len(fields)} clips, whose frames change",
+                f"{split.name}: flow is zero in all of {counted(len(fields), 'clip')}, whose frames change",
                 "the flow stream has nothing to learn from",
                 "make the records again: keras-i3d records --flow_method=tvl1",
             )
@@ -176,7 +177,7 @@ def _agreement(split, fields):
         yield note("records.flow_order", f"{split.name}: too little motion to compare its flow with ours")
         return
     right, best = found.correlations[flow_agreement.RIGHT], found.correlations[found.best]
-    words = f"{split.name}, {found.pairs} pairs: stored flow correlates {right:.2f} with ours"
+    words = f"{split.name}, {counted(found.pairs, 'pair')}: stored flow correlates {right:.2f} with ours"
     if best >= AGREES and best - right >= BETTER:
         yield fault(
             "records.flow_order",
@@ -198,7 +199,7 @@ def _agreement(split, fields):
     if not 1 / SCALE <= found.scale <= SCALE:
         yield fault(
             "records.flow_scale",
-            f"{split.name}: stored flow is {found.scale:.2g} times ours ({found.pairs} pairs, mean motion "
+            f"{split.name}: stored flow is {found.scale:.2g} times ours ({counted(found.pairs, 'pair')}, mean motion "
             f"{found.motion:.2g} pixels per frame)",
             "it was computed at another size, divided by its bound, or stored by another scheme than the record says",
             "store pixels per frame at the stored size, and note flow_bound and flow_scheme as they are; or make the "

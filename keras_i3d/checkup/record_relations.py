@@ -6,6 +6,7 @@ from keras_i3d.checkup import near_duplicates, network_fit
 from keras_i3d.checkup.findings import fault, fine, note, some, warning
 from keras_i3d.checkup.network_state import label_names
 from keras_i3d.checkup.record_checks import differing
+from keras_i3d.plurals import counted
 from keras_i3d.records import source_videos
 
 SHOWN = 2  # pairs that a line names
@@ -30,9 +31,11 @@ def shared_sources(found, _network):
         shared = source_videos.overlaps(a.source, b.source)
         if shared:
             examples = [f"{ids[0][0]} and {ids[1][0]}" for ids in shared.values()]
+            have = "has" if len(shared) == 1 else "have"
+            videos = counted(len(shared), "source video")
             yield warning(
                 "records.shared_source",
-                f"{len(shared)} source videos have clips in {a.name} and {b.name}: {some(examples, SHOWN)}",
+                f"{videos} {have} clips in {a.name} and {b.name}: {some(examples, SHOWN)}",
                 "the accuracy is too good: the scene is known by heart",
                 "divide by source video: keras-i3d records --split=train:0.8,test:0.2",
             )
@@ -51,9 +54,10 @@ def duplicates(found, _network):
         seen += len(pairs)
         if pairs:
             examples = [f"{one} and {other}" for one, other, _ in pairs]
+            alike = counted(len(pairs), "pair of clips looks", "pairs of clips look")
             yield warning(
                 "records.duplicates",
-                f"{len(pairs)} pairs of clips look the same, comparing {compared}: {some(examples, SHOWN)}",
+                f"{alike} the same, comparing {compared}: {some(examples, SHOWN)}",
                 "the accuracy is too good: what is measured was learnt by heart",
                 "look at one pair (keras-i3d show RECORDS --record=ID), remove them from one split, or divide again",
             )
@@ -161,8 +165,8 @@ def against_batch_norm(found, network):
     if fit is None:
         return
     words = (
-        f"{fit.clips} clips of {found[0].name} in its first batch norm: {fit.factor:.2g} times the deviation that it "
-        f"notes, means {fit.shift:.2g} deviations away"
+        f"{counted(fit.clips, 'clip')} of {found[0].name} in its first batch norm: {fit.factor:.2g} times the "
+        f"deviation that it notes, means {fit.shift:.2g} deviations away"
     )
     if fit.fits:
         yield fine("records.fit", words)

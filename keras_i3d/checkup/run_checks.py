@@ -12,6 +12,7 @@ from keras_i3d.checkup.findings import fault, fine, look, note, warning
 from keras_i3d.checkup.network_state import share_left
 from keras_i3d.data import record_files
 from keras_i3d.errors import one_line
+from keras_i3d.plurals import counted
 
 WORSE = 0.05  # that the last validation may be below the best
 CHANCE, ABOVE = 1.5, 0.1  # times chance, and share of the way from chance to 1: a network below both has learnt nothing
@@ -52,7 +53,8 @@ def ended(run):
     rows = run.log()
     last = int(rows[-1]["step"]) if rows and rows[-1].get("step") is not None else 0
     if (run.folder / runs.MODEL).is_file():
-        yield fine("run.ended", f"{run.family}, {run.stream}: it ended after {last or run.recipe.steps} steps")
+        done = counted(last or run.recipe.steps, "step")
+        yield fine("run.ended", f"{run.family}, {run.stream}: it ended after {done}")
     else:
         yield warning(
             "run.ended",

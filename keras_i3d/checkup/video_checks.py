@@ -11,6 +11,7 @@ from keras_i3d.checkup.findings import fault, fine, look, note, warning
 from keras_i3d.checkup.video_sample import SAMPLED, SECONDS, clipped, take
 from keras_i3d.errors import VideoError
 from keras_i3d.models import families
+from keras_i3d.plurals import counted
 from keras_i3d.specs import FLOW_BOUND, FPS
 from keras_i3d.video import damage
 from keras_i3d.video.pixels import CONVERTED, UNSPECIFIED
@@ -60,7 +61,7 @@ def length(seen, family, clip, network):
     seconds = seen.seconds if seen.seconds > SAMPLED else seen.read / FPS
     frames = max(round(seconds * clip.fps), 1)
     needed, usual = family.min_frames, clip.frames
-    found = f"{frames} frame{'s' * (frames > 1)} at {clip.fps:g} fps"
+    found = f"{counted(frames, 'frame')} at {clip.fps:g} fps"
     if clip.seen(frames) < needed:
         yield warning(
             "video.short",

@@ -7,6 +7,7 @@ import shutil
 
 from keras_i3d import atomic
 from keras_i3d.checkup.findings import fault, fine, note, some, warning
+from keras_i3d.plurals import counted
 from keras_i3d.weights import cache, download, registry
 from keras_i3d.weights.h5_files import intact
 from keras_i3d.weights.published import PUBLISHED
@@ -40,7 +41,7 @@ def disk():
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    found = f"{folder}: {len(_files())} files, {free / 1e9:.1f} GB free"
+    found = f"{folder}: {counted(len(_files()), 'file')}, {free / 1e9:.1f} GB free"
     if not os.access(place, os.W_OK):
         yield warning(
             "cache.disk",
@@ -92,7 +93,7 @@ def left_over():
         size = sum((folder / path).stat().st_size for path in left)
         yield note(
             "cache.temporary",
-            f"{len(left)} temporary files, {size / 1e6:.1f} MB: {some(left)}",
+            f"{counted(len(left), 'temporary file')}, {size / 1e6:.1f} MB: {some(left)}",
             "a download that was stopped resumes from them; otherwise they only take room",
             f"if nothing is being fetched: rm -r {shlex.quote(str(folder / 'downloads'))}",
         )
@@ -113,7 +114,7 @@ def third_party():
     if others:
         yield note(
             "cache.third_party",
-            f"{len(others)} files that this version does not know: {some(others)}",
+            f"{counted(len(others), 'file')} that this version does not know: {some(others)}",
             "they are never read: of another version, or of another program",
             f"move them out of {folder} if you miss them elsewhere",
         )

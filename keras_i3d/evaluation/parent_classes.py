@@ -45,7 +45,8 @@ def read(path, labels):
             f"Parents are a CSV with the columns label and parent. Received: parents={str(path)!r}, no file"
         )
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        with open(path, encoding="utf-8-sig", newline="") as file:  # a quoted label may have line breaks
+            rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"Parents are a CSV in UTF-8. Received: {path} ({error})") from error
     if not rows or not {*COLUMNS} <= {*rows[0]}:

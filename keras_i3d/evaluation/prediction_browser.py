@@ -19,6 +19,7 @@ from keras_i3d.data import record_files
 from keras_i3d.errors import notice
 from keras_i3d.evaluation import nearest_videos, parent_classes, record_clips, report
 from keras_i3d.markup import Html
+from keras_i3d.plurals import counted
 from keras_i3d.probabilities import probabilities
 
 PAGE, FOLDER = "wrong.html", "wrong_videos"
@@ -200,7 +201,8 @@ class _Filled:
     def page(self, every, shown, size):
         """Returns the page of some of the videos that were named wrongly."""
         scores, script = self.scores, Html(markup.read(__package__, "browser.js"))
-        counts = f"{len(every)} of {len(scores.ids)} videos were named wrongly"
+        were = "was" if len(every) == 1 else "were"
+        counts = f"{len(every)} of {counted(len(scores.ids), 'video')} {were} named wrongly"
         if shown:
             most = "" if len(shown) == len(every) else f"; the {len(shown)} most convinced are here"
             by = "probability of the wrong label" if has_probabilities(self.evaluation) else "lead of the wrong label"

@@ -7,8 +7,9 @@ the one that overlaps most. Precision is raised to the highest at any larger rec
 average precision is the sum over the steps of recall. The mean over the classes is that of one threshold, and the mean
 over the thresholds 0.5, 0.55 to 0.95 is the number by which ActivityNet ranks (its code: Evaluation/eval_detection.py).
 
-Of equal scores the one that is later in the file comes first, as there where it has few of them; its sort leaves the
-order of many open. A found segment and a true one of no length do not overlap here; there, 0 / 0 counts as right.
+Of equal scores the one that is later in the file comes first; its sort, which it then reverses, leaves their order
+open. A found segment and a true one of no length do not overlap here; there, 0 / 0 counts as right. In all else both
+were found to be equal.
 """
 
 import collections
@@ -22,6 +23,7 @@ import numpy as np
 
 from keras_i3d import paths
 from keras_i3d.errors import EvaluationError, notice
+from keras_i3d.plurals import counted
 
 OVERLAPS = tuple(float(each) for each in np.linspace(0.5, 0.95, 10))  # as ActivityNet's code makes them
 SHOWN = 5  # names that a message has
@@ -61,8 +63,9 @@ class TemporalMAP:
     def __str__(self):
         subset = f" of {self.subset}" if self.subset else ""
         lines = [
-            f"temporal mAP, ActivityNet's protocol: {self.found} segments found, {sum(self.truths.values())} true, "
-            f"{len(self.truths)} classes, {self.videos} videos{subset}",
+            f"temporal mAP, ActivityNet's protocol: {counted(self.found, 'segment')} found, "
+            f"{sum(self.truths.values()):,} true, {counted(len(self.truths), 'class', 'classes')}, "
+            f"{counted(self.videos, 'video')}{subset}",
             *(f"  tIoU {overlap:4.2f}  {100 * value:6.2f} %" for overlap, value in self.by_overlap.items()),
             f"  average    {100 * self.average:6.2f} %",
         ]
@@ -121,14 +124,13 @@ def temporal_map(truth, found, subset=None, overlaps=OVERLAPS):
         if video not in videos:
             strangers.add(video)
     if left:
-        notice(
-            f"{sum(left.values())} segments are of {len(left)} labels that no true segment has, and left out: "
-            f"{_some(left)}"
-        )
+        segments = counted(sum(left.values()), "segment is", "segments are")
+        labels = counted(len(left), "label")
+        notice(f"{segments} of {labels} that no true segment has, and left out: {_some(left)}")
     if strangers:
         notice(
-            f"{len(strangers)} videos are not in the truth{f' of {subset}' if subset else ''}, and what is found in "
-            f"them counts as wrong: {_some(sorted(strangers))}"
+            f"{counted(len(strangers), 'video is', 'videos are')} not in the truth{f' of {subset}' if subset else ''}, "
+            f"and what is found there counts as wrong: {_some(sorted(strangers))}"
         )
     return TemporalMAP(
         overlaps=overlaps,

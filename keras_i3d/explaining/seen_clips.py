@@ -7,6 +7,7 @@ import numpy as np
 from keras_i3d.errors import VideoError, notice
 from keras_i3d.flow import pairs
 from keras_i3d.inference import chunks
+from keras_i3d.plurals import counted
 from keras_i3d.specs import BOTH, CHANNELS, ClipSpec
 from keras_i3d.video import Reader, damage
 
@@ -120,7 +121,7 @@ def _seen(stream, network, frames, fields, name):
     stride, least = network.clip.frame_stride, network.family.min_frames
     looped = network.clip.seen(len(given)) < least
     if looped:
-        notice(f"{name}: {len(given)} {stream} frames, looped to {least}")
+        notice(f"{name}: {counted(len(given), f'{stream} frame')}, looped to {least}")
         places = np.arange(least) * stride % len(given)
     else:
         places = np.arange(0, len(given), stride)

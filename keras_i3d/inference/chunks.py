@@ -5,8 +5,9 @@ import dataclasses
 
 import numpy as np
 
-from keras_i3d.errors import VideoError
+from keras_i3d.errors import VideoError, notice
 from keras_i3d.models.family import Family
+from keras_i3d.plurals import counted
 from keras_i3d.specs import CROP, ClipSpec
 
 CHUNK_FRAMES = 512
@@ -45,7 +46,7 @@ class Scorer:
     def __init__(
         self, model, answer, family: Family, clip: ClipSpec, name, total, chunk_frames, keep=False, window=None
     ):
-        self.model, self.clip, self.name, self.total = model, clip, name, total
+        self.model, self.clip, self.name, self.total, self.window = model, clip, name, total, window
         seen = clip.seen(total)
         self.looped = family.min_frames if seen < family.min_frames else None
         self.stride = 1 if self.looped else clip.frame_stride  # of a short video all frames are kept, to be looped
@@ -70,8 +71,8 @@ class Scorer:
         chunk = self.chunks.popleft()
         frames = np.stack(self.frames[chunk.start - self.begin : chunk.stop - self.begin])
         share = chunk.stop / self.end
-        if self.looped:  # over and over, as `data.load` takes such a video
-            frames = frames[np.arange(self.looped) * self.clip.frame_stride % len(frames)]
+        if self.looped:
+            frames = repeated(frames, self.looped, self.clip.frame_stride)
             chunk = Chunk(0, self.looped, 0, None)
         keep_from = self.chunks[0].start if self.chunks else chunk.stop
         del self.frames[: keep_from - self.begin]
@@ -117,6 +118,36 @@ class Rows:
     def every(self):
         """Returns float32 (rows, C): every row in its order, if they are kept."""
         return np.concatenate(self.kept)
+
+
+def repeated(frames, length, stride):
+    """Returns so many frames of a short video, which is looped, each `stride`-th, as `data.load` takes such a video.
+
+    Args:
+        frames: (T, H, W, C), every frame of the video.
+        length: how many frames to return.
+        stride: frames from one to the next.
+    """
+    return frames[np.arange(length) * stride % len(frames)]
+
+
+def say_looped(name, stream, frames, clip: ClipSpec, length):
+    """Says in a line that a short video is looped.
+
+    Args:
+        name: the video's.
+        stream: whose network takes more frames than the video has.
+        frames: how many frames or fields there are for that stream, at the clip's rate.
+        clip: the ClipSpec of the network.
+        length: frames to which those that are seen are looped.
+    """
+    seen = "" if clip.frame_stride == 1 else f", {clip.seen(frames)} of them seen"
+    notice(f"{name}: {counted(frames, f'{stream} frame')} at {clip.fps:g} fps{seen}, looped to {length}")
+
+
+def too_short_for_flow(name):
+    """Returns the VideoError of a video of one frame, between which and the next one there is no flow."""
+    return VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
 
 
 def score(model, family: Family, clip, chunk_frames=CHUNK_FRAMES, answer=None):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_i3d import markup
+from keras_i3d.plurals import counted
 from keras_i3d.probabilities import probabilities
 from keras_i3d.specs import FPS, ordinal
 from keras_i3d.video import damage
@@ -137,7 +138,7 @@ class Classification:
         """A label, with its times; one below its threshold says so."""
         times = [f"{start:.1f} to {end:.1f} s" for start, end in (prediction.times or ())[:LISTED]]
         if len(prediction.times or ()) > LISTED:
-            times.append(f"{len(prediction.times) - LISTED} more times")
+            times.append(counted(len(prediction.times) - LISTED, "more time"))
         return f"{prediction.label}{prediction.below}{times and ': ' or ''}{', '.join(times)}"
 
     def _caption(self):
@@ -147,7 +148,8 @@ class Classification:
         )
         looped = f", looped to {self.looped}" if self.looped else ""
         damaged = damage(self)
-        return f"{self.video}: {self.frames} frames at {self.fps:g} fps{looped}{damaged and ', '}{damaged}; {streams}"
+        frames = f"{counted(self.frames, 'frame')} at {self.fps:g} fps"
+        return f"{self.video}: {frames}{looped}{damaged and ', '}{damaged}; {streams}"
 
     def record(self):
         """Returns what `--json` prints: plain numbers, strings and lists."""

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import os
 import time
 
@@ -16,6 +17,7 @@ from keras_i3d.inference.classification import Classification, Prediction
 from keras_i3d.inference.labels_in_time import LabelsInTime, StreamInTime
 from keras_i3d.inference.stage_times import Work, timed
 from keras_i3d.models.families import FAMILIES
+from keras_i3d.plurals import counted
 from keras_i3d.precision import PRECISIONS
 from keras_i3d.predictions import check_top
 from keras_i3d.probabilities import check, check_logits, probabilities, sigmoid
@@ -202,16 +204,16 @@ class Classifier:
     def at_once(self, source, top=None):
         """Returns (Classification, LabelsInTime): what a call gives and what `in_time` gives.
 
-        The video goes through the networks once, unless one of them sees a clip as a whole, of which `in_time` asks
-        other things than a call.
+        The video goes through the networks once, unless the answer of one of them is no mean over time: of that
+        `in_time` asks other things than a call.
 
         Args, errors: as for a call.
         """
-        if not all(map(_is_mean, self.networks.values())):
+        if any(answer is not None for answer in self.answers.values()):
             return self(source, top), self.in_time(source)
         if top is not None:
             check_top(top)
-        through = self._through(source, self._scorer_in_time)
+        through = self._through(source, functools.partial(self._scorer, keep=True))
         return self._classification(*through, top), self._in_time(*through)
 
     def _classification(self, reader, total, scorers, clock, top):
@@ -240,24 +242,23 @@ class Classifier:
     def in_time(self, source):
         """Returns the logits along one video's time, in bounded memory: rows alone are kept, an hour of I3D in 18 MB.
 
-        A network has rows of logits for its steps in time. One whose every step depends on the whole clip, or whose
-        answer is no mean over time, is asked about clips in the place of steps, which are as long as those that it was
-        trained on and overlap by half; a line says so.
+        A network has rows of logits for its steps in time, whose mean is what a call gives. There are none of a network
+        whose answer is no mean over time, and of one whose every step depends on the whole clip if the video has more
+        than `chunk_frames`, which a call refuses. These are asked about clips in the place of steps, which are as long
+        as those that they were trained on and overlap by half; a line says so.
 
         Args, errors: as for a call.
 
         Returns:
             A LabelsInTime.
         """
-        if not self._windows:
-            self._windows = {s: self._windowed(s) for s, network in self.networks.items() if not _is_mean(network)}
         return self._in_time(*self._through(source, self._scorer_in_time))
 
     def _in_time(self, reader, total, scorers, clock):
         streams, rate = {}, float(self.clip.fps)
         for stream, scorer in scorers.items():
             logits, family = scorer.rows.every(), self.networks[stream].family
-            if stream in self._windows:
+            if scorer.window:
                 middles = np.array([(chunk.start + chunk.stop - 1) / 2 for chunk in scorer.planned])
             else:
                 middles = time_steps.middles(len(logits), family.step, family.window)
@@ -273,7 +274,7 @@ class Classifier:
             clip=self.clip,
             flow_method=self.flow_method,
             thresholds=self.thresholds,
-            windows={stream: frames for stream, (frames, _) in self._windows.items()},
+            windows={stream: scorer.window for stream, scorer in scorers.items() if scorer.window},
             damaged=reader.damaged,
             cut_short=reader.cut_short,
             looped=_looped(scorers),
@@ -301,19 +302,23 @@ class Classifier:
 
     def _windowed(self, stream):
         """Returns (frames of a clip, what makes one row of logits of it) for a network that has no rows of its own."""
+        if stream in self._windows:
+            return self._windows[stream]
         network = self.networks[stream]
         frames = max(network.clip.frames or CLIP_FRAMES, network.family.min_frames)
         frames = min(frames, self.chunk_frames)
+        long = f" of videos of more than {self.chunk_frames} frames" if self.answers[stream] is None else ""
         notice(
-            f"{network.origin} sees a clip as a whole, so labels along time are those of clips of {frames} frames, "
-            f"{max(frames // 2, 1)} apart"
+            f"{network.origin} sees a clip as a whole, so labels along time{long} are those of clips of "
+            f"{counted(frames, 'frame')}, {max(frames // 2, 1)} apart"
         )
         whole = network.to_logits()
         row = keras.layers.Reshape((1, network.facts.classes))(whole.output)
         model = runtimes.compiled(keras.Model(whole.input, row, name=whole.name), self._runtime)
         if stream in self._chosen:
             model.keep(self._chosen[stream])
-        return frames, model
+        self._windows[stream] = frames, model
+        return self._windows[stream]
 
     def _through(self, source, scorer_of):
         """Sends a video through the networks: returns (its Reader, frames, {stream: Scorer}, {stage: seconds})."""
@@ -337,26 +342,24 @@ class Classifier:
 
     def _scorers(self, total, name, scorer_of):
         if self.flow_method and total < 2:
-            raise VideoError(name, "flow needs at least 2 frames, and it has 1; use the rgb stream alone")
+            raise chunks.too_short_for_flow(name)
         lengths = {"rgb": total, "flow": total - 1, BOTH: total - 1}
         scorers = {stream: scorer_of(stream, name, lengths[stream]) for stream in self.streams}
         for stream, scorer in scorers.items():
             if scorer.looped:
-                apart = self.clips[stream].frame_stride
-                seen = "" if apart == 1 else f", {self.clips[stream].seen(lengths[stream])} of them seen"
-                notice(
-                    f"{name}: {lengths[stream]} {stream} frames at {self.clip.fps:g} fps{seen}, looped to "
-                    f"{scorer.looped}"
-                )
+                chunks.say_looped(name, stream, lengths[stream], self.clips[stream], scorer.looped)
         return scorers
 
-    def _scorer(self, stream, name, frames):
+    def _scorer(self, stream, name, frames, keep=False):
         given = self.models[stream], self.answers[stream], self.networks[stream].family, self.clips[stream]
-        return chunks.Scorer(*given, name, frames, self.chunk_frames, self.thresholds is not None)
+        return chunks.Scorer(*given, name, frames, self.chunk_frames, keep or self.thresholds is not None)
 
     def _scorer_in_time(self, stream, name, frames):
-        window, model = self._windows.get(stream, (None, self.models[stream]))
         family, clip = self.networks[stream].family, self.clips[stream]
+        too_long = family.halo is None and clip.seen(frames) > self.chunk_frames
+        if self.answers[stream] is None and not too_long:
+            return self._scorer(stream, name, frames, keep=True)
+        window, model = self._windowed(stream)
         return chunks.Scorer(model, None, family, clip, name, frames, self.chunk_frames, True, window)
 
     def _parts(self, scorers, frames, total, work):
@@ -425,11 +428,6 @@ class Classifier:
             Prediction(self.labels[i], int(i), float(shares[i]), float(logits[i]), above[i], times and times[i])
             for i in order
         ]
-
-
-def _is_mean(network):
-    """Whether the answer of a network is the mean of rows each of which sees a part of the video alone."""
-    return network.family.halo is not None and network.family.answer == "mean"
 
 
 def _looped(scorers):

@@ -44,8 +44,9 @@ class LabelsInTime:
         clip: the ClipSpec by which the video was read.
         flow_method: how flow was computed; None if it was not.
         thresholds: of a sigmoid, from which probability on each class counts as there; else None.
-        windows: {stream: frames} of the clips that the video was cut into for a network that sees a clip as a whole;
-            without an entry, rows are those of the network over the whole video.
+        windows: {stream: frames} of the clips that the video was cut into, for a network that sees a clip as a whole
+            and does not take the video at once, or whose answer is no mean; without an entry, rows are those of the
+            network over the whole video.
         damaged, cut_short, looped: as of `Classification`.
     """
 

@@ -21,6 +21,7 @@ class LiveAnswer:
         skipped: answers that were due and left out so far, because newer frames were there.
         segment: 1 for the first part of the video without a gap, and one more after each gap.
         missing: steps of their receptive field that rows lack on the right; 0 if they are those of a whole video.
+        looped: frames that a source of too few for a network was repeated to; None if it was long enough.
     """
 
     source: str
@@ -34,6 +35,7 @@ class LiveAnswer:
     skipped: int = 0
     segment: int = 1
     missing: int = 0
+    looped: int | None = None
 
     def __str__(self):
         found = ", ".join(f"{p.label} {p.probability:.3f}{p.below}" for p in self.predictions)
@@ -56,4 +58,5 @@ class LiveAnswer:
             "skipped": self.skipped,
             "segment": self.segment,
             "missing": self.missing,
+            "looped": self.looped,
         }

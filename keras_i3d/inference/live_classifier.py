@@ -3,14 +3,16 @@
 import contextlib
 import threading
 
-from keras_i3d.errors import VideoError, notice
+from keras_i3d.errors import notice
+from keras_i3d.inference import chunks
 from keras_i3d.inference.backlog import Backlog, Block
 from keras_i3d.inference.classifier import Classifier
 from keras_i3d.inference.live_answers import LiveAnswer
 from keras_i3d.inference.live_segments import Settings
+from keras_i3d.plurals import counted
 from keras_i3d.predictions import check_top
 from keras_i3d.probabilities import check_logits
-from keras_i3d.video import live_sources
+from keras_i3d.video import damage, live_sources
 from keras_i3d.video.live_reader import TIMEOUT, LiveReader
 
 TOP = 3  # classes that are named of a softmax
@@ -32,6 +34,9 @@ class LiveClassifier:
     not wait: if the networks are slower than the video, answers of windows are left out, so that the next one is of the
     newest frames; and where even that does not do, the oldest steps that wait are dropped. Both are counted in each
     answer, and drops are said in a line. After a gap the answers begin anew: no window and no row reaches over it.
+
+    A source that ends before its first answer has one, of all its frames, as `Classifier` gives it: fewer than a
+    network takes are looped, and a line says so.
 
     Args:
         classifier: a Classifier, which has the networks, the labels and how flow is computed.
@@ -83,7 +88,7 @@ class LiveClassifier:
             source: as for `video.live_sources.find`: a path, "-", a camera, a URL, or a binary file object.
 
         Raises:
-            VideoError: the source cannot be opened, breaks off, or ends with too few frames for one answer.
+            VideoError: the source cannot be opened, breaks off, or has one frame alone where flow is asked for.
             ValueError: a source that is none, or logits that are not finite.
         """
         found = live_sources.find(source)
@@ -167,7 +172,7 @@ class _Watch:
             # The newest frames alone if the video does not wait; and rows all at once, which takes less.
             yield from self._told(self.segment.due())
             self._say_drops()
-        yield from self._finished()
+        yield from self._finished(whole=error is None and not (self.given or self.backlog.stopped))
         if error is not None:
             raise error
         self._say_end()
@@ -176,9 +181,9 @@ class _Watch:
         self.segment, self.begin = self.settings.segment(), block.time
         self.segments += 1
 
-    def _finished(self, late=False):
+    def _finished(self, late=False, whole=False):
         if self.segment is not None:
-            yield from self._told(self.segment.finish(late))
+            yield from self._told(self.segment.finish(late, whole))
             self.unanswered += self.segment.unanswered
             self.skipped += self.segment.skipped
             self.segment = None
@@ -189,6 +194,9 @@ class _Watch:
             fused = sum(due.logits.values())
             check_logits(fused, self.reader.name)
             self.given += 1
+            for stream, length in due.looped.items():
+                frames, clip = due.end - (stream != "rgb"), self.classifier.clips[stream]
+                chunks.say_looped(self.reader.name, stream, frames, clip, length)
             end = self.begin + due.end / fps
             yield LiveAnswer(
                 source=self.reader.name,
@@ -202,6 +210,7 @@ class _Watch:
                 skipped=self.skipped + self.segment.skipped,
                 segment=self.segments,
                 missing=due.missing,
+                looped=min(due.looped.values(), default=None),
             )
 
     def _say_drops(self):
@@ -214,18 +223,17 @@ class _Watch:
             )
 
     def _say_end(self):
-        name, frames = self.reader.name, self.reader.frames
+        name = self.reader.name
         if not self.given and not self.backlog.stopped:
-            least = {stream: family.min_frames for stream, family in self.settings.families.items()}
-            needs = " and ".join(f"{stream} takes {count} or more" for stream, count in least.items())
-            raise VideoError(name, f"it ended after {frames} frames, too few for an answer: {needs}")
-        told = [f"{self.given} answer{'' if self.given == 1 else 's'} of {self.backlog.newest:.2f} s"]
+            raise chunks.too_short_for_flow(name)
+        told = [f"{counted(self.given, 'answer')} of {self.backlog.newest:.2f} s"]
         if self.backlog.dropped:
-            told.append(f"{self.backlog.dropped} steps of {self.settings.seconds:.2f} s dropped")
+            told.append(f"{counted(self.backlog.dropped, 'step')} of {self.settings.seconds:.2f} s dropped")
         if self.skipped:
-            told.append(f"{self.skipped} answers skipped")
+            told.append(f"{counted(self.skipped, 'answer')} skipped")
         if self.unanswered:
-            told.append(f"{self.unanswered} frames at the end of a stretch are in no answer")
-        if self.reader.damaged:
-            told.append(f"{self.reader.damaged} damaged packet{'' if self.reader.damaged == 1 else 's'}")
+            are = "is" if self.unanswered == 1 else "are"
+            told.append(f"{counted(self.unanswered, 'frame')} at the end of a stretch {are} in no answer")
+        if said := damage(self.reader):
+            told.append(said)
         notice(f"{name}: {', '.join(told)}")

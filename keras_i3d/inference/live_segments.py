@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_i3d.flow import pairs
 from keras_i3d.inference import chunks
+from keras_i3d.plurals import counted
 from keras_i3d.specs import BOTH, CLIP_FRAMES, INPUT_CHANNELS
 
 WARM = 2  # calls before a live video begins: the second one measures which runtime is faster
@@ -28,12 +29,14 @@ class Due:
         first, end: the frames at the clip's rate that they are of, of the segment: `end` is the one behind the last.
         logits: {stream: float32 (classes,)}.
         missing: steps that its receptive field lacks on the right, which a row had not waited for.
+        looped: {stream: frames} to which the frames of a short source were looped; empty if they were enough.
     """
 
     first: int
     end: int
     logits: dict
     missing: int = 0
+    looped: dict = dataclasses.field(default_factory=dict)
 
 
 class Settings:
@@ -136,7 +139,10 @@ class Settings:
                 )
         grids = {stream: (steps[stream], family.window) for stream, family in self.families.items()}
         if len(set(grids.values())) > 1:
-            told = ", ".join(f"{s}: every {step} frames, of {window} steps" for s, (step, window) in grids.items())
+            told = ", ".join(
+                f"{s}: every {counted(step, 'frame')}, of {counted(window, 'step')}"
+                for s, (step, window) in grids.items()
+            )
             raise ValueError(
                 f"Rows of several streams are added, and have to lie alike. Received: {told}. Take answers of windows, "
                 "or one stream"
@@ -144,21 +150,40 @@ class Settings:
 
 
 class _Seen:
-    """The frames or fields of one stream that its network sees, those that are still needed."""
+    """The frames or fields of one stream that its network sees, those that are still needed.
 
-    def __init__(self, clip):
-        self.clip = clip
+    Args:
+        clip: the ClipSpec of what the network takes.
+        least: frames that it takes at least.
+    """
+
+    def __init__(self, clip, least):
+        self.clip, self.least = clip, least
         self.come = 0  # at the clip's rate
         self.frames, self.begin = [], 0  # those kept, and the place of the first among those seen
+        self.few = []  # all that have come, to be looped; None once the network takes those that are seen
 
     @property
     def seen(self):
         return self.begin + len(self.frames)
 
     def add(self, frame):
-        if self.come % self.clip.frame_stride == 0:
-            self.frames.append(chunks.centre_crop(frame, self.clip.crop).copy())  # a view would hold the whole frame
+        is_seen = self.come % self.clip.frame_stride == 0
         self.come += 1
+        if not is_seen and self.few is None:
+            return
+        frame = chunks.centre_crop(frame, self.clip.crop).copy()  # a view would hold the whole frame
+        if self.few is not None:
+            self.few.append(frame)
+        if is_seen:
+            self.frames.append(frame)
+            self.few = None if self.seen >= self.least else self.few
+
+    def all(self):
+        """Returns what `since` does of all that is kept; of too few frames, looped, as many as the network takes."""
+        if self.few is None:
+            return self.since(self.begin)
+        return self.clip.prepared(chunks.repeated(np.stack(self.few), self.least, self.clip.frame_stride))
 
     def since(self, place):
         """Returns float32 (T, h, w, C), as the network takes them, from one seen frame on."""
@@ -175,7 +200,8 @@ class _Segment:
 
     def __init__(self, settings):
         self.settings = settings
-        self.streams = {stream: _Seen(clip) for stream, clip in settings.classifier.clips.items()}
+        clips, families = settings.classifier.clips, settings.families
+        self.streams = {stream: _Seen(clip, families[stream].min_frames) for stream, clip in clips.items()}
         self.frames = 0  # at the clip's rate, so far
         self._last = None
 
@@ -197,6 +223,16 @@ class _Segment:
                 self.streams["flow"].add(field)
             if BOTH in self.streams:
                 self.streams[BOTH].add(np.concatenate([image, field], axis=-1, dtype=np.float32))
+
+    def _answer(self):
+        """Returns a Due of all frames that are kept, too few of which are looped, as `Classifier` loops a video."""
+        classifier, logits = self.settings.classifier, {}
+        for stream, seen, model, family in self._parts():
+            clip = seen.all()
+            logits[stream] = chunks.score(model, family, clip, classifier.chunk_frames, classifier.answers[stream])
+        first = min(seen.begin * seen.clip.frame_stride for seen in self.streams.values())
+        looped = {stream: seen.least for stream, seen in self.streams.items() if seen.few is not None}
+        return Due(first, self.frames, logits, looped=looped)
 
     def _parts(self):
         """Yields (stream, _Seen, model, Family)."""
@@ -231,50 +267,54 @@ class Windows(_Segment):
         self._next += (late + 1) * every
         yield self._answer()
 
-    def finish(self, late=False):
+    def finish(self, late=False, whole=False):
         """Yields a Due of the last frames if they are in none; `unanswered` is how many are too few for one.
 
-        None if it is `late`: where steps behind them were dropped, there is no time for what is not the newest.
+        None if it is `late`: where steps behind them were dropped, there is no time for what is not the newest. If the
+        source is this `whole` segment, too few are looped.
         """
         if late:
             self.unanswered = self.frames - (self._answered or 0)
         if late or self._answered == self.frames:
             return
-        if any(seen.seen < self.settings.families[stream].min_frames for stream, seen in self.streams.items()):
+        is_looped = whole and all(seen.come for seen in self.streams.values())
+        if not is_looped and any(seen.few is not None for seen in self.streams.values()):
             self.unanswered = self.frames
             return
         yield self._answer()
 
     def _answer(self):
-        classifier, logits = self.settings.classifier, {}
-        for stream, seen, model, family in self._parts():
+        for stream, seen in self.streams.items():
             seen.forget(seen.seen - self.settings.lengths[stream])
-            clip = seen.since(seen.begin)
-            logits[stream] = chunks.score(model, family, clip, classifier.chunk_frames, classifier.answers[stream])
         self._answered = self.frames
-        first = min(seen.begin * seen.clip.frame_stride for seen in self.streams.values())
-        return Due(first, self.frames, logits)
+        return super()._answer()
 
 
 class RowsInOrder(_Segment):
     """Answers of rows, each as soon as what it sees has come, or so much of it as it waits for.
 
-    The frames behind the last whole step are in no row: with them, the padding would stand elsewhere.
+    The frames behind the last whole step are in no row: with them, the padding would stand elsewhere. A source that
+    ends before its first row has one answer, of all its frames.
     """
 
     skipped = 0
 
     def __init__(self, settings):
         super().__init__(settings)
-        self.unanswered = 0
+        self._rest = []  # the images behind the last whole step
         self._row = 0  # the next one that is wanted
         self._ready = []  # (row, {stream: logits}, missing), which wait for others of their answer
 
     def add(self, images):
         if len(images) < self.settings.frames:
-            self.unanswered = len(images)
+            self._rest = images
         else:
             super().add(images)
+
+    @property
+    def unanswered(self):
+        """How many frames are in no row, once it is finished."""
+        return len(self._rest) + (0 if self._row else self.frames)
 
     def due(self):
         """Yields a Due of each `every` rows that are final."""
@@ -284,14 +324,21 @@ class RowsInOrder(_Segment):
             yield self._joined(self._ready[:every])
             del self._ready[:every]
 
-    def finish(self, late=False):
-        """Yields those that are left, `late` or not: behind them the video is as one that ends here."""
+    def finish(self, late=False, whole=False):
+        """Yields those that are left, `late` or not: behind them the video is as one that ends here.
+
+        If there are none, and the source is this `whole` segment, a Due of all its frames, too few of which are looped.
+        """
         self._find(dict.fromkeys(self.streams, 0), ends=True)
         yield from self.due()
         if self._ready:
             yield self._joined(self._ready)
-        if not self._row:
-            self.unanswered += self.frames
+        if whole and not self._row:
+            super().add(self._rest)
+            self._rest = []
+            if all(seen.come for seen in self.streams.values()):
+                self._row = 1
+                yield self._answer()
 
     def _find(self, waits, ends=False):
         """Computes the rows that have so many steps behind them."""

@@ -12,6 +12,7 @@ from keras_i3d import threshold_files, time_steps
 from keras_i3d.charts import clock
 from keras_i3d.errors import check_rules
 from keras_i3d.inference.labels_in_time import BLOCK, LabelsInTime
+from keras_i3d.plurals import counted
 from keras_i3d.probabilities import sigmoid
 from keras_i3d.video import damage
 
@@ -91,7 +92,7 @@ class Timeline:
     def __str__(self):
         said = damage(self.found)
         streams = " + ".join(self.found.streams)
-        count = f"{len(self.segments)} segment{'' if len(self.segments) == 1 else 's'}"
+        count = counted(len(self.segments), "segment")
         caption = f"{self.video}: {clock(self.seconds, 1)} at {self.found.fps:g} fps{said and ', '}{said}; {streams}"
         lines = [
             f"  {clock(each.start, 1):>7} to {clock(each.end, 1):>7}  {each.score:.2f}  {each.label}"

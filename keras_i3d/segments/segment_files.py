@@ -7,6 +7,7 @@ import pathlib
 import re
 
 from keras_i3d import atomic, paths
+from keras_i3d.plurals import counted
 from keras_i3d.segments import subtitles
 from keras_i3d.version import __version__
 
@@ -129,7 +130,7 @@ def described(timeline):
     """Returns what segments were made with, in words, for people."""
     found = timeline.found
     threshold = timeline.threshold if isinstance(timeline.threshold, float) else "one for each class"
-    windows = "".join(f", {stream} in clips of {n} frames" for stream, n in found.windows.items())
+    windows = "".join(f", {stream} in clips of {counted(n, 'frame')}" for stream, n in found.windows.items())
     flow = f" (flow by {found.flow_method})" if found.flow_method else ""
     return (
         f"{' + '.join(found.streams)}{flow} at {found.fps:g} fps{windows}; {found.activation}, threshold {threshold}, "

@@ -7,6 +7,7 @@ from keras_i3d.errors import KerasI3DError, WeightsUnreachableError
 from keras_i3d.evaluation import evaluate
 from keras_i3d.evaluation.metrics import interval
 from keras_i3d.models import families
+from keras_i3d.plurals import counted
 from keras_i3d.verification import published_values
 from keras_i3d.verification.outcomes import Check
 from keras_i3d.weights import registry, sources
@@ -54,7 +55,8 @@ def checks(asked, offline_says, unreachable, progress=False):
         found = result.metrics[name]
         measured = {figure: 100 * getattr(found, figure) for figure in FIGURES}
         half = {figure: _half(measured[figure], found.videos) for figure in FIGURES}
-        said = f"{found.videos} videos of {result.scores.split or 'the set'}, {result.scores.not_scored} not scored"
+        split = result.scores.split or "the set"
+        said = f"{counted(found.videos, 'video')} of {split}, {result.scores.not_scored} not scored"
         for figure, check in _checks(name, published[name], asked.protocol, half).items():
             if published[name] is None:
                 yield check.skipped(f"measured {measured[figure]:.2f}; of this nothing was published; {said}")

@@ -8,6 +8,7 @@ import keras
 
 from keras_i3d.flow.pairs import cores
 from keras_i3d.models.blocks import has_gpu
+from keras_i3d.plurals import counted
 from keras_i3d.runtimes.faster_runtime import processor
 from keras_i3d.version import __version__
 
@@ -26,7 +27,7 @@ def machine_facts():
         **{name: version for name, version in versions.items() if version},
         "backend": f"{keras.backend.backend()}, {gpu}",
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": f"{processor()}, {cores()} cores",
+        "processor": f"{processor()}, {counted(cores(), 'core')}",
         **{name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
 

@@ -11,6 +11,7 @@ import re
 
 from keras_i3d import atomic, paths
 from keras_i3d.errors import KerasI3DError, without_credentials
+from keras_i3d.plurals import counted
 from keras_i3d.verification.outcomes import DEVIATION, EXPECTED, SKIPPED, shown
 from keras_i3d.weights import download
 
@@ -56,7 +57,7 @@ class Verification:
         """Returns a line with the counts, and a line that names what was skipped."""
         counts = self.counts
         said = f"{counts[EXPECTED]} as expected, {counts[DEVIATION]} deviating, {counts[SKIPPED]} skipped"
-        lines = [f"{len(self.outcomes)} checks: {said}"]
+        lines = [f"{counted(len(self.outcomes), 'check')}: {said}"]
         if counts[SKIPPED]:
             lines.append(f"skipped: {', '.join(outcome.check.name for outcome in self.of(SKIPPED))}")
         if not counts[EXPECTED] and not counts[DEVIATION]:

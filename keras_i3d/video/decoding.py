@@ -12,6 +12,7 @@ import os
 from fractions import Fraction
 
 from keras_i3d.errors import VideoError, missing_package
+from keras_i3d.plurals import counted
 from keras_i3d.specs import FPS
 from keras_i3d.video.codec_names import codec_name
 from keras_i3d.video.pixels import MAX_PIXELS, check_stored_size
@@ -240,7 +241,7 @@ class Decoder:
     def _nothing_decoded(self, stream):
         if self._is_animated_webp():
             return "no decoder for animated WebP in this FFmpeg"
-        packets = f"{self.damaged} damaged packet{'' if self.damaged == 1 else 's'}"
+        packets = counted(self.damaged, "damaged packet")
         return f"no frame of it could be decoded by {stream.codec_context.name} ({packets}){self.cut_short()}"
 
     def _is_animated_webp(self):

@@ -73,6 +73,8 @@ class LiveReader(Reader):
 
     Attributes:
         live: whether the source does not wait; known with the first frame.
+        damaged: packets that could not be decoded, or only with errors, of all connections so far.
+        cut_short: as of `Reader`; False of what cannot be read again: all but a file.
 
     Raises:
         ValueError: `reconnect` of a file or pipe, or `timeout` not above 0.
@@ -99,6 +101,7 @@ class LiveReader(Reader):
         self.realtime, self.reconnect = realtime, reconnect
         self.clock = clock or WallClock()
         self._began = None  # when the first frame came
+        self._damaged_before = 0  # packets of the connections before this one
 
     def _decoder_of(self, source):
         return LiveDecoder(source, self.timeout, self.stopped)
@@ -106,6 +109,10 @@ class LiveReader(Reader):
     @property
     def live(self):
         return self.realtime or self._decoder.live
+
+    @property
+    def damaged(self):
+        return self._damaged_before + self._decoder.damaged
 
     def is_late(self, seconds):
         """Whether a live source lasts as long by now: what comes faster, such as a piece of HLS at once, can wait."""
@@ -117,9 +124,10 @@ class LiveReader(Reader):
 
     def __iter__(self):
         self.frames, attempts, reason, last = 0, 0, "", 0.0
-        self._began = None
+        self._began, self._damaged_before, self._decoder.damaged = None, 0, 0
         while True:
             before = self.frames
+            self._damaged_before, self._decoder.damaged = self.damaged, 0  # each connection counts its own
             offset = 0.0 if self._began is None else max(self._elapsed(), last + float(1 / self.fps))
             try:
                 for shown in self._connected(offset):
@@ -201,6 +209,8 @@ class LiveDecoder(Decoder):
         """Yields what `Decoder.frames` does."""
         self.broken = None
         yield from self._through(1)
+        if self.broken is not None and self.source.kind not in (FILE, PIPE):
+            self.damaged -= 1  # that it broke off, which `reason` says, is no damaged packet
 
     def reason(self):
         """Why a URL or camera broke off, in words; "" if it ended. What a file or pipe lacks is counted as damage."""
@@ -259,7 +269,11 @@ class LiveDecoder(Decoder):
 
     @contextlib.contextmanager
     def _bytes(self):
-        yield io.BytesIO()  # what has gone by cannot be read again
+        if self.source.kind != FILE:
+            yield io.BytesIO()  # what has gone by cannot be read again
+            return
+        with super()._bytes() as file:
+            yield file
 
 
 class _Pipe:

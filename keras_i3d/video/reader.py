@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_i3d import paths
 from keras_i3d.errors import VideoError, notice
+from keras_i3d.plurals import counted
 from keras_i3d.specs import FPS, SHORT_SIDE
 from keras_i3d.video.decoding import Decoder
 from keras_i3d.video.pixels import Converter, deinterlaced, is_resize
@@ -38,7 +39,7 @@ def damage(found):
     Args:
         found: what has the attributes `damaged` and `cut_short`, as `Reader` and `Classification`.
     """
-    packets = f"{found.damaged} damaged packet{'' if found.damaged == 1 else 's'}" if found.damaged else ""
+    packets = counted(found.damaged, "damaged packet") if found.damaged else ""
     return ", ".join(filter(None, [packets, "cut short" if found.cut_short else ""]))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from keras_i3d import atomic, runtimes, segments
 from keras_i3d.errors import notice
 from keras_i3d.explaining import explanation_pictures, explanations
+from keras_i3d.plurals import counted
 from keras_i3d.progress import Bar
 from keras_i3d.segments import annotated_video
 from keras_i3d.segments.finding import SHORTEST, SMOOTH
@@ -162,7 +163,8 @@ class Answers:
     def _facts(self, classification, timeline):
         """Yields how the answer was made, in plain words, a sentence or two each."""
         found = timeline.found
-        yield f"The video lasts {found.seconds:.2f} seconds: {found.frames} frames at {found.fps:g} a second."
+        frames = counted(found.frames, "frame")
+        yield f"The video lasts {found.seconds:.2f} seconds: {frames} at {found.fps:g} a second."
         for stream, network in self.classifier.networks.items():
             apart = network.clip.frame_stride
             every = "every frame" if apart == 1 else f"one frame in {apart}"
@@ -183,12 +185,13 @@ class Answers:
         if classification.looped:
             yield f"The video is shorter than a network takes, so it was repeated to {classification.looped} frames."
         if classification.damaged:
-            packets = "one packet" if classification.damaged == 1 else f"{classification.damaged} packets"
+            packets = counted(classification.damaged, "packet")
             yield f"The file is damaged: {packets} could not be decoded, or only with errors."
         if classification.cut_short:
             yield "The file is cut short: it lacks a part that it announces."
         for stream, frames in found.windows.items():
-            yield f"The {STREAMS[stream]} network was asked about clips of {frames} frames for the labels along time."
+            clips = f"clips of {counted(frames, 'frame')}"
+            yield f"The {STREAMS[stream]} network was asked about {clips} for the labels along time."
         least = timeline.threshold
         there = (
             f"a label is the most probable one, and its probability is at least {least:g}"

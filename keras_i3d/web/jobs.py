@@ -11,6 +11,7 @@ import time
 
 from keras_i3d import errors, progress
 from keras_i3d.errors import check_rules
+from keras_i3d.plurals import counted
 
 FRESH = 90.0  # seconds after its page last asked, after which a video makes room for another one
 SILENT = 10.0  # seconds without a byte of a video that is being sent, after which it makes room too
@@ -148,8 +149,8 @@ class Jobs:
                 idle = max(here, key=lambda job: job.overdue)
                 if idle.overdue < 0:
                     raise FullError(
-                        f"{len(here)} videos are here already, which is all that this server takes at a time. "
-                        "Try again in a few minutes."
+                        f"{counted(len(here), 'video is', 'videos are')} here already, which is all that this server "
+                        "takes at a time. Try again in a few minutes."
                     )
                 self._remove(idle)
             job = Job(self.folder, name, ending)

@@ -16,6 +16,16 @@ def test_read(tmp_path):
     assert parent_classes.read(path, LABELS) == PARENTS
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_quoted_labels_keep_their_line_breaks(ending, tmp_path):
+    """Those of CSV within quotes, and what Python's `splitlines` takes for one: a label with U+2028 or a form feed."""
+    parents = {"a\nb, c": "x", "d\r\ne": "x", "f\u2028g": "y\nz", "h\x0ci": "y\nz"}
+    rows = [f'"{label}","{parent}"' for label, parent in parents.items()]
+    path = tmp_path / "parents.csv"
+    path.write_bytes(ending.join(["label,parent", *rows, ""]).encode())
+    assert parent_classes.read(path, [*parents]) == parents
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

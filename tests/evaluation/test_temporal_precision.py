@@ -1,6 +1,7 @@
 """Temporal mAP against cases that are worked out by hand."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_unknown_videos_count_as_wrong_and_are_said(capsys):
     """Wrong, then right, of 1: 1/2. The video is another one, and so is that of another class without truth."""
     hits = {"x": [("run", 0, 10, 0.9)], "a": [("run", 0, 10, 0.8)]}
     assert measure({"a": [("run", 0, 10)]}, hits).average == 0.5
-    assert "1 videos are not in the truth of validation, and what is found in them counts as wrong: x" in (
+    assert "1 video is not in the truth of validation, and what is found there counts as wrong: x" in (
         capsys.readouterr().err
     )
     other = {"b": [("run", 0, 10, 0.9)], "a": [("run", 0, 10, 0.8)]}
@@ -109,7 +110,9 @@ def test_unknown_labels_are_left_out_and_said(capsys):
     hits = {"a": [("fly", 0, 10, 1.0), ("run", 0, 10, 0.8)]}
     result = measure({"a": [("run", 0, 10)]}, hits)
     assert (result.average, result.found) == (1, 1)
-    assert "1 segments are of 1 labels that no true segment has, and left out: fly" in capsys.readouterr().err
+    assert "1 segment is of 1 label that no true segment has, and left out: fly" in capsys.readouterr().err
+    measure({"a": [("run", 0, 10)]}, {"a": [("fly", 0, 10, 1.0), ("swim", 0, 10, 0.8)]})
+    assert "2 segments are of 2 labels that no true segment has, and left out: fly, swim" in capsys.readouterr().err
 
 
 def test_of_equal_scores_the_last_comes_first():
@@ -118,6 +121,51 @@ def test_of_equal_scores_the_last_comes_first():
     true = {"a": [("run", 0, 10)]}
     assert measure(true, {"a": [wrong, right]}).average == 1
     assert measure(true, {"a": [right, wrong]}).average == 0.5
+
+
+def drawn(seed):
+    """Returns (truth, found): several classes and videos, one of them without truth, one unknown, one class not found.
+
+    What is found is near a true segment or anywhere, some of it twice. No two scores are equal, and all have lengths.
+    """
+    draw = random.Random(seed).random  # the same numbers in every version
+
+    def span():
+        start = round(60 * draw(), 3)
+        return start, round(start + 1 + 24 * draw(), 3)
+
+    labels = ["run", "jump", "swim", "fly"]
+    true = {f"v{i}": [(labels[int(4 * draw())], *span()) for _ in range(5 if i else 0)] for i in range(6)}
+    hits = {video: [] for video in (*true, "unknown")}
+    for video, entries in true.items():
+        for label, start, end in entries:
+            for _ in range(int(3 * draw())):
+                moved = (round(at + 0.3 * (draw() - 0.5) * (end - start), 3) for at in (start, end))
+                hits[video].append((label, *moved, draw()))
+    for each in hits.values():
+        each += [(labels[int(4 * draw())], *span(), draw()) for _ in range(int(4 * draw()))]
+        each += [(*each[0][:3], draw())] if each and draw() < 0.5 else []
+    return true, {video: [entry for entry in each if entry[0] != "fly"] for video, each in hits.items()}
+
+
+def test_a_drawn_case_has_what_activitynets_own_code_gives():
+    """The numbers are those of ActivityNet's Evaluation/eval_detection.py (commit ebc8aebb), made to run on Python 3.
+
+    Here no scores are equal, whose order its sort leaves open, and all segments have a length.
+    """
+    means = [
+        0.42018849206349207, 0.418585927960928, 0.3993551587301587, 0.3993551587301587, 0.3993551587301587,
+        0.3993551587301587, 0.3217881944444444, 0.15694444444444444, 0.010850694444444444, 0.0,
+    ]  # fmt: skip
+    run = [0.9029761904761905, 0.8965659340659341, *[0.8196428571428571] * 4, 0.509375, 0.35, 0.015625, 0.0]
+    jump = [*[0.6666666666666666] * 7, 0.16666666666666666, 0.0, 0.0]
+    swim = [*[0.1111111111111111] * 8, 0.027777777777777776, 0.0]
+    result = measure(*drawn(4))
+    assert (result.found, sum(result.truths.values()), result.videos) == (28, 25, 6)
+    assert result.average == pytest.approx(0.29257783882783883, abs=1e-12)
+    np.testing.assert_allclose(list(result.by_overlap.values()), means, rtol=0, atol=1e-12)
+    for label, expected in {"run": run, "jump": jump, "swim": swim, "fly": [0.0] * 10}.items():
+        np.testing.assert_allclose(result.per_class[label], expected, rtol=0, atol=1e-12)
 
 
 def test_all_of_it_together(tmp_path, capsys):

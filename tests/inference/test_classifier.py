@@ -16,6 +16,7 @@ from keras_i3d import VideoError, flow, inference, networks, progress, runs, vid
 from keras_i3d.inference import chunks
 from keras_i3d.models.families import FAMILIES
 from keras_i3d.models.inception import HEAD
+from keras_i3d.plurals import counted
 from keras_i3d.reading_ahead import NAME
 from keras_i3d.specs import RGB_CLIP
 from keras_i3d.weights import by_name
@@ -259,7 +260,7 @@ def test_short_videos_are_looped(frames, rgb, models, capsys):
     mp4 = films.film([films.picture(10 * i) for i in range(frames)])
     result = rgb(mp4)
     assert result.looped == 9
-    assert f"{frames} rgb frames at 25 fps, looped to 9" in capsys.readouterr().err
+    assert f"{counted(frames, 'rgb frame')} at 25 fps, looped to 9" in capsys.readouterr().err
     clip = centre(np.stack([video.read(mp4)[i % frames] for i in range(9)]))
     model = keras.Model(models["rgb"].input, models["rgb"].get_layer("Logits").output)
     expected = np.asarray(model(keras_i3d.preprocess_input(clip)[None], training=False))[0]

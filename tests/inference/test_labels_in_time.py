@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from made import films, labelled, small_runs, tiny
+from made import drawn, films, labelled, small_runs, tiny
 
 import keras_i3d
-from keras_i3d import facts, networks, time_steps, video
+from keras_i3d import facts, networks, segments, time_steps, video
 from keras_i3d.inference import chunks
 from keras_i3d.inference.labels_in_time import LabelsInTime, StreamInTime
 from keras_i3d.models import families
@@ -112,7 +112,10 @@ def test_a_network_that_sees_a_clip_as_a_whole_is_asked_about_windows(name, fram
     film = films.film([films.picture(i, 40, 52) for i in draw.permutation(60)])
     classifier = keras_i3d.Classifier(rgb=model, chunk_frames=40)
     found = classifier.in_time(film)
-    said = f"sees a clip as a whole, so labels along time are those of clips of {frames} frames, {frames // 2} apart"
+    long = " of videos of more than 40 frames" if name == "S3DG" else ""
+    said = (
+        f"sees a clip as a whole, so labels along time{long} are those of clips of {frames} frames, {frames // 2} apart"
+    )
     assert said in capsys.readouterr().err
     classifier.in_time(film)
     assert "sees a clip" not in capsys.readouterr().err, "once is enough"
@@ -129,6 +132,29 @@ def test_a_network_that_sees_a_clip_as_a_whole_is_asked_about_windows(name, fram
         answer, at_once = classifier.at_once(film)
         np.testing.assert_array_equal(answer.logits, classifier(film).logits)
         np.testing.assert_array_equal(at_once.logits, found.logits)
+
+
+def test_a_video_that_such_a_network_takes_at_once_has_the_rows_of_classify(monkeypatch, capsys):
+    """One step a row, as in training and evaluation: their mean is the answer, and segments are the times."""
+    tiny.shorten(monkeypatch)
+    family = families.find("S3DG")
+    model = drawn.seeded(family.build(classes=3, depth_multiplier=0.1, classifier_activation="sigmoid"))
+    facts.note(model, facts.Facts("rgb", family="S3DG", labels=labelled.LABELS, clip=labelled.SPEC.clip("rgb", 32)))
+    draw = np.random.default_rng(0)
+    film = films.film([films.picture(i, 40, 52) for i in draw.permutation(60)])
+    found = keras_i3d.Classifier(rgb=model, thresholds=0.5).in_time(film)
+    assert "sees a clip as a whole" not in capsys.readouterr().err
+    assert found.windows == {}
+    middles = (np.median(found.logits[:, i]) for i in range(3))
+    classifier = keras_i3d.Classifier(rgb=model, thresholds=[1 / (1 + np.exp(-middle)) for middle in middles])
+    answer, found = classifier.at_once(film)
+    np.testing.assert_array_equal(classifier.in_time(film).logits, found.logits)
+    np.testing.assert_array_equal(classifier(film).logits, answer.logits)
+    np.testing.assert_allclose(found.logits.mean(axis=0), answer.logits, rtol=1e-5)
+    timeline = segments.find(found, smooth=0, shortest=0)
+    assert all(answer.times)
+    for index, times in enumerate(answer.times):
+        assert times == tuple((each.start, each.end) for each in timeline.segments if each.index == index)
 
 
 def test_logits_that_are_not_finite(film):

@@ -1,10 +1,11 @@
 """Live video to answers: the same as offline, late answers, drops, ends."""
 
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
-from made import live, live_networks
+from made import films, live, live_networks
 
 from keras_i3d import VideoError, video
 from keras_i3d.inference import LiveClassifier, chunks, live_classifier
@@ -161,10 +162,55 @@ def test_last_answers_come_before_an_error(live_rgb):
     assert "s3cret" not in found[0].source
 
 
-def test_too_few_frames(live_rgb, tmp_path):
-    (tmp_path / "x.ts").write_bytes(live_networks.film(6))
-    with pytest.raises(VideoError, match="it ended after 6 frames, too few for an answer: rgb takes 9 or more"):
-        [*LiveClassifier(live_rgb).answers(tmp_path / "x.ts")]
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(("frames", "stride"), [(6, 1), (9, 1), (11, 1), (15, 2)])
+def test_a_source_too_short_for_an_answer_has_that_of_classify(
+    frames, stride, exact, live_both, monkeypatch, tmp_path, capsys
+):
+    """Of 9 frames the flow alone is too short; 11 are enough, but of no whole step; of 15, 8 are seen."""
+    for stream, clip in live_both.clips.items():
+        monkeypatch.setitem(live_both.clips, stream, dataclasses.replace(clip, frame_stride=stride))
+    (tmp_path / "x.ts").write_bytes(live_networks.film(frames))
+    expected = live_both(tmp_path / "x.ts")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "looped" in line]
+    (answer,) = LiveClassifier(live_both, exact=exact).answers(tmp_path / "x.ts")
+    for stream, logits in expected.stream_logits.items():
+        assert np.abs(answer.stream_logits[stream] - logits).max() < 1e-5
+    assert (answer.start, answer.end, answer.looped) == (0, pytest.approx(frames / 25), expected.looped)
+    assert answer.record()["looped"] == expected.looped == (None if frames == 11 else 9)
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "looped" in line] == lines
+    assert said[-1].endswith(f"x.ts: 1 answer of {frames / 25:.2f} s")
+
+
+def test_a_single_frame_has_no_flow(live_both, live_rgb, tmp_path):
+    (tmp_path / "x.ts").write_bytes(live_networks.film(1))
+    for exact in (False, True):
+        with pytest.raises(VideoError, match="flow needs at least 2 frames, and it has 1; use the rgb stream alone"):
+            [*LiveClassifier(live_both, exact=exact).answers(tmp_path / "x.ts")]
+        (answer,) = LiveClassifier(live_rgb, exact=exact).answers(tmp_path / "x.ts")
+        assert answer.looped == 9
+
+
+def test_what_is_stopped_or_breaks_off_is_not_looped(live_rgb, tmp_path, capsys):
+    """As `classify` loops a video that is whole: here nobody knows what would have come."""
+    closed = threading.Event()
+    with live.fed(tmp_path / "pipe", live_networks.film(6), then=lambda: closed.wait(20)) as pipe:
+        watch = LiveClassifier(live_rgb)
+        stop = threading.Timer(0.5, watch.stop)
+        stop.start()
+        assert [*watch.answers(pipe)] == []
+        closed.set()
+    assert "pipe: 0 answers of " in capsys.readouterr().err
+
+
+def test_damage_is_said_at_the_end(live_rgb, tmp_path, capsys):
+    """As `classify` says it: a lost packet, and a file that lacks its end."""
+    film = films.film([films.picture(i) for i in range(20)], "avi", "mjpeg", pixels="yuvj420p")
+    (at, size), *_, (end, _) = films.packets(film)[8:]
+    (tmp_path / "x.avi").write_bytes(film[:at] + bytes(size) + film[at + size : end])
+    assert [*LiveClassifier(live_rgb).answers(tmp_path / "x.avi")]
+    assert "x.avi: 2 answers of 0.76 s, 1 damaged packet, cut short\n" in capsys.readouterr().err
 
 
 def test_a_live_source_finds_the_networks_warm(live_rgb, monkeypatch, tmp_path):

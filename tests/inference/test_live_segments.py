@@ -213,7 +213,7 @@ def test_networks_that_see_a_video_as_a_whole(live_rgb, monkeypatch):
 def test_rows_of_several_streams_lie_alike(live_both, monkeypatch):
     families = {s: dataclasses.replace(live_both.networks[s].family, window=w) for s, w in (("rgb", 1), ("flow", 2))}
     monkeypatch.setattr(type(live_both.networks["rgb"]), "family", property(lambda network: families[network.stream]))
-    with pytest.raises(ValueError, match="rgb: every 8 frames, of 1 steps, flow: every 8 frames, of 2 steps"):
+    with pytest.raises(ValueError, match="rgb: every 8 frames, of 1 step, flow: every 8 frames, of 2 steps"):
         Settings(live_both, rows=True)
 
 

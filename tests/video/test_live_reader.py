@@ -169,6 +169,33 @@ def test_reconnecting(capsys):
     assert "s3cret" not in said
 
 
+def test_damage_is_counted_over_all_connections():
+    """Two connections, with a damaged packet each. That they break off is none."""
+    film = films.film(PICTURES[:20], "matroska", "mjpeg", pixels="yuvj420p")
+    middle = len(film) // 2
+    film = film[:middle] + bytes(100) + film[middle + 100 :]
+    with live.served(film, film) as address:
+        clock, counts = live.EagerClock(), []
+        source = live_sources.find(f"http://{address}/x.mkv")
+        reader = LiveReader(source, 25, 48, reconnect=True, clock=clock, stopped=lambda: len(clock.waits) > 2)
+        for _ in reader:
+            counts.append(reader.damaged)
+    assert (counts[0], counts[20], reader.damaged) == (0, 1, 2)
+    assert counts == sorted(counts)
+
+
+def test_only_a_file_is_known_to_be_cut_short(tmp_path):
+    film = films.film(PICTURES, "avi", "mjpeg", pixels="yuvj420p")
+    (tmp_path / "x.avi").write_bytes(film[: len(film) * 2 // 3])
+    reader = LiveReader(live_sources.find(tmp_path / "x.avi"), 25, 48)
+    assert list(reader)
+    assert reader.cut_short
+    with open(tmp_path / "x.avi", "rb") as file:
+        reader = LiveReader(live_sources.find(file), 25, 48)
+        assert list(reader)
+        assert not reader.cut_short
+
+
 def test_rtsp_that_hangs_up_is_opened_again(capsys):
     """By a server that asks for the password; nobody sees it."""
     clock, film = live.EagerClock(), FILMS["mpegts"]()
