@@ -100,6 +100,16 @@ def test_many_things_are_told_together():
     assert findings.text(found)[0] == "  warning  2.mp4: above"
 
 
+def test_faults_of_several_things_keep_their_reasons():
+    """That of an empty file was told as the reason of all that could not be read."""
+    said = {"a.mp4": "the file is empty", "b.mp4": "no video stream", "c.mp4": "the file is empty"}
+    found = [findings.Finding("fault", "video.unreadable", why, about=name) for name, why in said.items()]
+    assert findings.text(found) == [
+        "  fault    2 of 3, the first a.mp4: the file is empty",
+        "  fault    b.mp4: no video stream",
+    ]
+
+
 def test_a_remedy_is_one_line_that_can_be_pasted():
     command = f"ffmpeg -i '{'a b/' * 30}c.mp4' -vf yadif new.mp4"
     found = findings.Finding("note", "video.interlaced", "lines " * 30, remedy=command)
