@@ -64,7 +64,7 @@ def test_text_json_and_status(tmp_path, monkeypatch, capsys):
     assert output.err.splitlines()[-1].startswith("2 faults")
 
 
-@pytest.mark.parametrize("words", [["--stream=rgb"], ["--stream=sound", "x"], ["--weight=x"]])
+@pytest.mark.parametrize("words", [["--stream=rgb"], ["--stream=sound", "x"], ["--weight=x"], [""]])
 def test_words_that_it_does_not_take(words, capsys):
     assert doctor(*words) == 2
     assert "`keras-i3d doctor --help` says more." in capsys.readouterr().err
