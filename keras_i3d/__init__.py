@@ -6,6 +6,7 @@ from keras_i3d.errors import (
     KerasI3DError,
     ServerError,
     VideoError,
+    WeightsCacheError,
     WeightsError,
     WeightsUnreachableError,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "TwoStreamConvNet",
     "TwoStreamI3D",
     "VideoError",
+    "WeightsCacheError",
     "WeightsError",
     "WeightsUnreachableError",
     "__version__",

@@ -1,10 +1,12 @@
 """Charts as PNG, by matplotlib (extra `report`)."""
 
 import io
+import re
+import warnings
 
 import numpy as np
 
-from keras_i3d.errors import missing_package
+from keras_i3d.errors import missing_package, notice
 
 INK, FAINT, WRONG = "#1f2937", "#9ca3af", "#c2410c"
 COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#db2777")
@@ -13,6 +15,10 @@ NAMED = 40  # classes up to which a confusion matrix names them
 COUNTED = 15  # classes up to which it has numbers
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds from one to the next
 MOST_TICKS = 12
+MISSING = r"Glyph (\d+) .*missing from"  # how matplotlib warns of a character that its font lacks
+SHOWN = 10  # of such characters
+
+_told = set()  # such characters that a notice was given of
 
 
 def matplotlib(what="The report of an evaluation"):
@@ -236,5 +242,17 @@ def _short(label, length=28):
 
 def _png(figure):
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", MISSING)
+        figure.savefig(file, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    lacking = set()
+    for warning in caught:
+        if found := re.match(MISSING, str(warning.message)):
+            lacking.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if new := sorted(lacking - _told):
+        _told.update(new)
+        some = " ".join(new[:SHOWN]) + (" ..." if len(new) > SHOWN else "")
+        notice(f"the font of the charts lacks {some}, where it has boxes; the tables have them")
     return file.getvalue()

@@ -33,6 +33,10 @@ class WeightsUnreachableError(WeightsError):
     """Weights whose host or mirror could not be reached, or does not have the file."""
 
 
+class WeightsCacheError(WeightsError):
+    """Weights that cannot be kept: the cache has no folder, or cannot be written. It says nothing of the weights."""
+
+
 class ServerError(KerasI3DError):
     """A model server that does not answer, refuses, or cannot start."""
 

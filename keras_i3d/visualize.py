@@ -1,5 +1,8 @@
 """Pictures of what the models see."""
 
+import contextlib
+import functools
+import importlib.util
 import io
 import math
 import pathlib
@@ -8,12 +11,18 @@ import textwrap
 import numpy as np
 
 from keras_i3d import atomic, paths
-from keras_i3d.errors import missing_package
+from keras_i3d.errors import missing_package, notice
 from keras_i3d.specs import FPS
 
 QUANTILE = 0.999  # of the speeds of a clip, that is painted in full colour
 SLOWEST_BOUND = 0.5  # pixels per frame: what is slower may be noise, and stays pale
 WHEEL_SIDE = 44  # pixels of the legend's wheel
+FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc", "msgothic.ttc")
+FONT_SIZE = 9  # of these, about as wide as the built-in one
+NO_CHARACTER = "\uffff"  # what no font has
+SHOWN = 10  # of characters that are lacking
+
+_told = set()  # characters that a notice was given of
 
 # Steps of each colour range of the wheel: red to yellow, green, cyan, blue, magenta, red
 # (Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011).
@@ -243,19 +252,54 @@ def _cell(frame, field, time, width, bound):
 
 
 def text_line(text, width):
-    """Black on white, uint8 (h, width, 3); text that does not fit continues in further lines."""
+    """Black on white, uint8 (h, width, 3); text that does not fit continues in further lines.
+
+    The built-in font has the characters of ASCII. For others one of `FONTS` is taken, if this machine has it; what it
+    lacks too are boxes, and a notice says so once of each character.
+    """
     image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
+    font, lacking = _font(frozenset(each for each in text if not each.isascii()))
+    if new := sorted(lacking - _told):
+        _told.update(new)
+        some = " ".join(new[:SHOWN]) + (" ..." if len(new) > SHOWN else "")
+        notice(f"the fonts of pictures lack {some}, where they have boxes")
     size = max((width - 4) // 6, 1)  # characters of the built-in font in a line
     lines = textwrap.wrap(text, size) or [""]
     image = image_module.new("RGB", (width, 14 * len(lines)), "white")
-    draw_module.Draw(image).multiline_text((3, 1), "\n".join(lines), fill="black", spacing=3)
+    draw_module.Draw(image).multiline_text((3, 1), "\n".join(lines), fill="black", spacing=3, font=font)
     return np.asarray(image)
+
+
+@functools.cache
+def _font(characters):
+    """Returns (the font that has the most of some characters, the frozenset of those that it lacks)."""
+    fonts = [(font, frozenset(each for each in characters if _is_lacking(font, each))) for font in _fonts()]
+    return min(fonts, key=lambda each: len(each[1]))  # of equal ones the first
+
+
+@functools.cache
+def _fonts():
+    """The fonts that there are, the built-in one first."""
+    fonts = _pillow("ImageFont")
+    matplotlib = importlib.util.find_spec("matplotlib")  # which brings DejaVu Sans
+    folders = matplotlib.submodule_search_locations if matplotlib else ()
+    found = [fonts.load_default()]
+    for name in (*FONTS, *(str(pathlib.Path(folder, "mpl-data/fonts/ttf", FONTS[0])) for folder in folders)):
+        with contextlib.suppress(OSError, ImportError):  # not here, or a Pillow without FreeType
+            found.append(fonts.truetype(name, FONT_SIZE))
+    return tuple(found)
+
+
+def _is_lacking(font, character):
+    """Whether a font draws a character as it draws one that is none."""
+    return bytes(font.getmask(character)) == bytes(font.getmask(NO_CHARACTER))
 
 
 def _pillow(module):
     try:
         import PIL.Image
         import PIL.ImageDraw
+        import PIL.ImageFont
     except ImportError as error:
         raise missing_package("PIL", "pillow", "Making a picture") from error
     return getattr(PIL, module)

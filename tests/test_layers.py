@@ -235,7 +235,6 @@ def test_no_argument_hides_a_module():
 COVERED_BY = {
     "backend": "cli/test_quiet.py",
     "beforehand": "inference/test_classifier.py",
-    "charts": "evaluation/test_evaluation.py",
     "errors": "data/test_pipeline.py",
     "jpeg": "records/test_sequence_example.py",
     "listening": "serving/test_kserve_server.py",

@@ -132,3 +132,16 @@ def test_the_wheel_of_an_animation_is_the_same_in_each_picture(tmp_path):
             pictures.append(np.asarray(image.convert("RGB"))[-len(visualize._legend(302, 5, True)) :].astype(int))
     for picture in pictures[1:]:
         np.testing.assert_array_equal(picture, pictures[0])
+
+
+def test_characters_beyond_ascii(monkeypatch, capsys):
+    """Each was a box, in silence: of any label but an English one."""
+    monkeypatch.setattr(visualize, "_told", set())
+    plain, other = (visualize.text_line(text, 100) for text in ("ecole", "\u00e9cole"))
+    boxes = visualize.text_line("\U000f0000", 100)
+    assert "keras_i3d: the fonts of pictures lack \U000f0000, where they have boxes\n" in capsys.readouterr().err
+    visualize.text_line("\U000f0000", 100)
+    assert capsys.readouterr().err == ""
+    assert plain.shape == other.shape == boxes.shape
+    if len(visualize._fonts()) > 1:  # as wherever matplotlib is
+        assert visualize._font(frozenset("\u00e9\u0436\u03a9"))[1] == frozenset()

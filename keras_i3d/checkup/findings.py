@@ -119,13 +119,17 @@ def text(findings, everything=False):
 
 
 def _gathered(findings):
-    """Findings of several things, of which those with the same level and code are one that counts them."""
+    """Findings of several things, of which those with the same level and code are one that counts them.
+
+    Of faults those alone whose words are the same, too: what is wrong with one thing is not what is wrong with another.
+    """
     things = list(dict.fromkeys(finding.about for finding in findings))
     if len(things) < 2:
         return findings
     alike = {}
     for finding in findings:
-        alike.setdefault((finding.level, finding.code), []).append(finding)
+        words = finding.found if finding.level == FAULT else None
+        alike.setdefault((finding.level, finding.code, words), []).append(finding)
     told = []
     for first, *others in alike.values():
         count = len({first.about, *(other.about for other in others)})  # one thing may have several of a code

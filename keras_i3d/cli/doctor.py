@@ -40,6 +40,8 @@ def main(arguments):
     """Prints the findings; returns 1 if there is a fault, else 0."""
     if FLAGS.stream and not (FLAGS.weights or arguments):
         raise UsageError("--stream of doctor says what weights are asked for: name some, or a run.")
+    if "" in arguments:  # which would be this folder
+        raise UsageError("doctor takes paths. Received an empty word, as of a variable that is not set.")
     from keras_i3d.checkup import examination, findings
 
     found = []

@@ -10,7 +10,7 @@ Networks whose head is not linear get Grad-CAM, and a line says so.
   --endpoint=NAME             the layer of a Grad-CAM, as `keras-i3d models NAME` lists them: an earlier one has a finer
                               map; default: the last one with several positions in space
   --faithfulness=N            points of the curve that hides the most important parts first, against random ones: of
-                              each stream 4 N - 3 runs of its network at most; 0 for none; default: 6
+                              each stream 4 N - 3 runs of its network at most; at least 2, or 0 for none; default: 6
   --start=S --seconds=S       the part of the video that is read, whose logits are explained then; default: 0, and the
                               whole
   --rgb=WEIGHTS               weights of each stream, as for classify: a published name, a file, or the folder of a
@@ -58,6 +58,7 @@ def main(arguments):
     from keras_i3d.explaining import explanations, saving_explanations
 
     saving_explanations.check_name(FLAGS.output)
+    os.makedirs(os.path.dirname(FLAGS.output) or ".", exist_ok=True)  # before what may take minutes
     found = explanations.explain(
         arguments[0],
         FLAGS.label,

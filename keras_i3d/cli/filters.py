@@ -20,6 +20,7 @@ Examples:
 """
 
 import json
+import os
 
 from absl import flags
 
@@ -44,6 +45,7 @@ def main(arguments):
 
     if FLAGS.output:
         filter_sheets.check_name(FLAGS.output)
+        os.makedirs(os.path.dirname(FLAGS.output) or ".", exist_ok=True)
     stream = FLAGS.stream or ("rgb" if registry.is_name(arguments[0]) else None)
     bank = filter_bank.first_filters(
         arguments[0], stream, FLAGS.layer, FLAGS.against, accept_licence=FLAGS.accept_licence

@@ -148,7 +148,7 @@ def _page(evaluation, folder, browsing, streams, progress):
         (folder / FOLDER).mkdir(exist_ok=True)
         atomic.clean(folder / FOLDER)
         ids = [scores.ids[wrong.row] for wrong in shown]
-        source = record_files.find(scores.records.split(", ") if ", " in scores.records else scores.records)
+        source = record_clips.source_of(scores.records)
         with tempfile.TemporaryDirectory(prefix="keras_i3d-") as place:
             alone = os.path.join(place, "wrong.tfrecord")  # which come as the data set gives all others
             with tf.io.TFRecordWriter(alone) as writer:
@@ -285,7 +285,10 @@ class _Filled:
             other=labels[wrong.named],
             sure=sure,
             id=id,
-            answers=markup.join(report.answer(self.evaluation, name, wrong.row) for name in self.evaluation.metrics),
+            answers=markup.join(
+                self.fill("answer", answer=report.answer(self.evaluation, name, wrong.row))
+                for name in self.evaluation.metrics
+            ),
             neighbours=self._near(id),
         )
 

@@ -5,6 +5,7 @@ import itertools
 import math
 
 from keras_i3d import visualize
+from keras_i3d.data import record_files
 from keras_i3d.evaluation.reading_errors import readable_errors
 from keras_i3d.records import framing, sequence_example
 from keras_i3d.specs import FPS
@@ -12,6 +13,16 @@ from keras_i3d.video import writing
 
 FRAMES = 128  # at most: of a longer video every second frame or fewer, at the same speed
 WIDTH = 176  # pixels of a frame
+
+
+def source_of(records):
+    """Returns the `record_files.Source` of records as scores name them: a place, or files with ", " between them."""
+    try:
+        return record_files.find(records)  # whose own name may have a ", " in it
+    except FileNotFoundError:
+        if ", " not in records:
+            raise
+        return record_files.find(records.split(", "))
 
 
 def places(source, ids):

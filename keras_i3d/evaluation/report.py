@@ -9,9 +9,8 @@ import io
 import numpy as np
 
 from keras_i3d import atomic, charts, markup, runs, visualize
-from keras_i3d.data import record_files
 from keras_i3d.errors import notice
-from keras_i3d.evaluation import label_report, metrics
+from keras_i3d.evaluation import label_report, metrics, record_clips
 from keras_i3d.markup import Html
 from keras_i3d.probabilities import probabilities
 from keras_i3d.records import sequence_example
@@ -294,7 +293,7 @@ def _clips(evaluation):
 
 def _places(scores, rows):
     """Returns {row: (file, number of the record in it)}."""
-    source = record_files.find(scores.records.split(", ") if ", " in scores.records else scores.records)
+    source = record_clips.source_of(scores.records)
     wanted = {scores.ids[row]: row for row in rows}
     found = {}
     for file, ids in zip(source.files, source.ids):

@@ -160,7 +160,7 @@ def explain(
         method: "cam" or "gradcam"; by default "cam" wherever it says something of space.
         endpoint: the layer of a Grad-CAM, one of `keras-i3d models NAME`; by default the last one that has several
             positions in space. A finer map comes from an earlier one.
-        steps: points of the faithfulness curve; 0 for none. Each stream goes through its network
+        steps: points of the faithfulness curve, at least 2; 0 for none. Each stream goes through its network
             `faithfulness.runs(steps, seeds)` times for it: 21 by default.
         seeds: random orders that the curve is compared with.
         start, end: seconds between which the video is read; the logits are those of this part then.
@@ -244,7 +244,11 @@ def explain_by(
 def find_label(label, labels):
     """Returns the index of a class by its name or its number, or raises ValueError with the names that are near."""
     if label in labels:
-        return list(labels).index(label)
+        found = [i for i, each in enumerate(labels) if each == label]
+        if len(found) > 1:
+            all_of_them = ", ".join(map(str, found))
+            notice(f"{label!r} names the classes {all_of_them}; {found[0]} is explained. An index names one")
+        return found[0]
     if str(label).isdecimal() and int(label) < len(labels):
         return int(label)
     near = difflib.get_close_matches(str(label), labels, 3, 0.5)
@@ -263,6 +267,11 @@ def _check(method, endpoint, steps, seeds):
     for name, value, least in (("steps", steps, 0), ("seeds", seeds, 1)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}. Received: {name}={value}")
+    if steps == 1:
+        raise ValueError(
+            "A faithfulness curve has at least 2 points: with one, all orders are alike. Received: steps=1. Take "
+            "steps=2, or steps=0 for none."
+        )
     if method == "gradcam" or endpoint is not None:
         grad_cam.check_backend()
 

@@ -106,7 +106,7 @@ def curve(score, evidence, logit, steps=STEPS, seeds=SEEDS):
         score: from bool (T', H', W'), the blocks that are hidden, to the logit.
         evidence: float (T', H', W'): the map.
         logit: of the clip with nothing hidden.
-        steps: how many shares are hidden, at least 1.
+        steps: how many shares are hidden, at least 2: the last one is all, which no order changes.
         seeds: how many random orders there are; the seeds are 0, 1, ...
     """
     wanted = shares(steps)

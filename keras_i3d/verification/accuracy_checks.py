@@ -3,7 +3,7 @@
 import time
 
 from keras_i3d import runs
-from keras_i3d.errors import KerasI3DError, WeightsUnreachableError
+from keras_i3d.errors import KerasI3DError, WeightsCacheError, WeightsUnreachableError
 from keras_i3d.evaluation import evaluate
 from keras_i3d.evaluation.metrics import interval
 from keras_i3d.models import families
@@ -39,7 +39,7 @@ def checks(asked, offline_says, unreachable, progress=False):
     try:
         settings = {"protocol": asked.protocol, "accept_licence": asked.accept_licence, "progress": progress}
         result = evaluate(asked.records, **streams, **settings)
-    except WeightsUnreachableError as error:
+    except (WeightsUnreachableError, WeightsCacheError) as error:
         unreachable.append(str(error))
         for name in names:
             every = _checks(name, published[name], asked.protocol, {}).values()

@@ -13,6 +13,7 @@ from keras_i3d.verification.needed_files import FileError
 from keras_i3d.verification.outcomes import Check
 
 AT_ONCE = 8  # clips of random numbers
+EQUAL = 2  # clips that stand for any number of equal ones: the mean is the same, and the covariance is 0
 
 
 def checks(files, progress=False):
@@ -44,7 +45,7 @@ def _how(wanted):
     clips = f"{wanted.clips} clips of {wanted.frames} frames of {wanted.size} x {wanted.size}"
     if wanted.seeds:
         return f"{clips} of RandomState({wanted.seeds[0]}).rand against {wanted.seeds[1]}, not scaled"
-    return f"{clips}, black against white, protocol {wanted.protocol}"
+    return f"{clips}, black against white, protocol {wanted.protocol}; {EQUAL} stand for all, which are equal"
 
 
 def _of_noise(wanted, network, progress):
@@ -65,5 +66,5 @@ def _of_noise(wanted, network, progress):
 
 
 def _of_solids(wanted, network):
-    black = np.zeros((wanted.clips, wanted.frames, wanted.size, wanted.size, 3), np.uint8)
+    black = np.zeros((EQUAL, wanted.frames, wanted.size, wanted.size, 3), np.uint8)
     return float(fvd(black, black + 255, wanted.protocol, frames=wanted.frames, weights=network))

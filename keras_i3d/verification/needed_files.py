@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_i3d import networks
-from keras_i3d.errors import WeightsError, WeightsUnreachableError
+from keras_i3d.errors import WeightsCacheError, WeightsError, WeightsUnreachableError, system_line
 from keras_i3d.frechet import LogitNetwork
 from keras_i3d.weights import by_name, cache, download, registry
 from keras_i3d.weights.labels import read_labels
@@ -128,9 +128,12 @@ class NeededFiles:
             try:
                 self._known[key] = get()
             except WeightsUnreachableError as error:
-                self.unreachable.append(str(error))
                 self._attempts = 1
-                self._known[key] = NotHere(f"not fetched: {error}")
+                self._known[key] = self._not_fetched(str(error))
+            except WeightsCacheError as error:
+                self._known[key] = self._not_fetched(str(error))
+            except OSError as error:  # as of a disk that is full when what came is converted
+                self._known[key] = self._not_fetched(system_line(error) or f"{error}.")
             except FileError as error:
                 self._known[key] = error
             except WeightsError as error:
@@ -140,3 +143,7 @@ class NeededFiles:
             found.file = name
             raise found
         return found
+
+    def _not_fetched(self, why):
+        self.unreachable.append(why)
+        return NotHere(f"not fetched: {why}")

@@ -91,7 +91,10 @@ def _groups(only, records, rgb, flow):
     chosen = None if only is None else [only] if isinstance(only, str) else list(only)
     unknown = [name for name in chosen or () if name not in GROUPS]
     if unknown or chosen == []:
-        raise ValueError(f"only takes {', '.join(GROUPS)}. Received: {', '.join(map(repr, unknown)) or 'none'}")
+        raise ValueError(
+            f"A group of checks is one of {', '.join(GROUPS)}. Received: only={','.join(unknown)!r}. "
+            "Leave only= out for all."
+        )
     models = [weights for weights in (rgb, flow) if weights is not None]
     if (records is None) != (not models):
         raise ValueError(

@@ -14,7 +14,7 @@ import time
 import urllib.parse
 
 from keras_i3d import locks
-from keras_i3d.errors import WeightsError, WeightsUnreachableError, notice, without_credentials
+from keras_i3d.errors import WeightsCacheError, WeightsError, WeightsUnreachableError, notice, without_credentials
 from keras_i3d.progress import Bar
 
 CONNECT_SECONDS = 5
@@ -30,7 +30,7 @@ def cache_folder():
         try:
             home = pathlib.Path.home() / ".keras"
         except RuntimeError as error:  # no HOME, and a user without an entry in /etc/passwd, as in many containers
-            raise WeightsError(
+            raise WeightsCacheError(
                 "No folder to keep weights in: this user has no home. Set the environment variable KERAS_HOME to a "
                 "folder that can be written."
             ) from error
@@ -38,14 +38,14 @@ def cache_folder():
 
 
 def writable_folder(folder):
-    """Makes `folder` if need be and returns it; raises WeightsError if nothing can be written there."""
+    """Makes `folder` if need be and returns it; raises WeightsCacheError if nothing can be written there."""
     folder = pathlib.Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise WeightsError(
+        raise WeightsCacheError(
             f"Cannot write in the cache folder {folder} ({error.strerror}). "
             "Set the environment variable KERAS_HOME to a folder that can be written."
         ) from error
@@ -68,7 +68,8 @@ def fetch(remote, folder, attempts=ATTEMPTS):
 
     Raises:
         WeightsUnreachableError: no connection, or the host does not have the file.
-        WeightsError: what came is not the file, or it cannot be written.
+        WeightsCacheError: it cannot be written.
+        WeightsError: what came is not the file.
     """
     final = pathlib.Path(folder) / remote.path
     if final.exists():
@@ -108,7 +109,7 @@ def _fetch(remote, final, attempts):
     except OSError as error:
         part.unlink(missing_ok=True)
         what = "The disk is full" if error.errno == errno.ENOSPC else f"Writing failed ({error.strerror or error})"
-        raise WeightsError(
+        raise WeightsCacheError(
             f"{what} while fetching {remote.path} to {final.parent}. "
             "Free some space, or set KERAS_HOME to another folder."
         ) from error
@@ -147,7 +148,7 @@ def _mirror():
     except ValueError:  # a port that is no number, perhaps a piece of a password with a "/" in it
         understood = False
     if not understood:
-        raise WeightsError(
+        raise WeightsUnreachableError(
             f"KERAS_I3D_MIRROR is an http(s) URL or a folder. Received: {without_credentials(mirror)}. In a user's "
             "name and password write / as %2F, @ as %40 and : as %3A."
         )
@@ -197,10 +198,10 @@ def _check_space(part, remote):
 
 
 def check_space(folder, needed, name):
-    """Raises WeightsError unless `needed` bytes, of what is called `name`, fit into `folder`."""
+    """Raises WeightsCacheError unless `needed` bytes, of what is called `name`, fit into `folder`."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise WeightsError(
+        raise WeightsCacheError(
             f"The disk is too full for {name}: {needed:,} bytes are missing, "
             f"{free:,} are free in {folder}. Free some space, or set KERAS_HOME to another folder."
         )

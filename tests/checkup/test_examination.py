@@ -89,7 +89,7 @@ def test_text_json_and_status(tmp_path, monkeypatch, capsys):
     assert output.err.splitlines()[-1].startswith("2 faults")
 
 
-@pytest.mark.parametrize("words", [["--stream=rgb"], ["--stream=sound", "x"], ["--weight=x"]])
+@pytest.mark.parametrize("words", [["--stream=rgb"], ["--stream=sound", "x"], ["--weight=x"], [""]])
 def test_words_that_it_does_not_take(words, capsys):
     assert doctor(*words) == 2
     assert "`keras-i3d doctor --help` says more." in capsys.readouterr().err
@@ -123,6 +123,16 @@ def test_many_things_are_told_together():
     assert findings.text(found) == ["  note     4 of 4, the first 0.mp4: 0 pixels"]
     found += [findings.Finding("warning", "video.bars", side, about="2.mp4") for side in ("above", "left")]
     assert findings.text(found)[0] == "  warning  2.mp4: above"
+
+
+def test_faults_of_several_things_keep_their_reasons():
+    """That of an empty file was told as the reason of all that could not be read."""
+    said = {"a.mp4": "the file is empty", "b.mp4": "no video stream", "c.mp4": "the file is empty"}
+    found = [findings.Finding("fault", "video.unreadable", why, about=name) for name, why in said.items()]
+    assert findings.text(found) == [
+        "  fault    2 of 3, the first a.mp4: the file is empty",
+        "  fault    b.mp4: no video stream",
+    ]
 
 
 def test_a_remedy_is_one_line_that_can_be_pasted():

@@ -101,6 +101,8 @@ def test_the_page_and_its_videos(out):
     assert "6 videos were named wrongly, sorted by the probability of the wrong label" in text
     assert f"taken for <b>{found.scores.labels[wrong[0].named]}</b> <em>{wrong[0].conviction:.1%}</em>" in text
     assert not re.search(r"https?:|<link|@import|url\(|<i>", re.sub(r"<i>taken for</i>|<i style", "", text))
+    # Each answer is a cell of its own, and may come below another one: three next to each other stood out of the card.
+    assert re.findall(r"<div>\s*<h4>(\w+)</h4>", text) == ["rgb", "flow", "fused"] * len(wrong)
 
 
 def test_a_video_of_the_page_is_the_record(out, split):
@@ -267,6 +269,18 @@ def test_records_that_are_gone_leave_no_page_and_a_line(out, tmp_path, capsys):
     assert not browse(dataclasses.replace(found.scores, records=str(tmp_path / "nowhere-*")), tmp_path)
     assert "there is no wrong.html: FileNotFoundError" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_records_whose_folder_has_a_comma_in_its_name(out, split, tmp_path):
+    """It was taken for two places, and there was no page."""
+    found, _ = out
+    copied = tmp_path / "a, b"
+    shutil.copytree(pathlib.Path(split).parent, copied)
+    (tmp_path / "page").mkdir()
+    pattern = str(copied / pathlib.Path(split).name)
+    assert browse(dataclasses.replace(found.scores, records=pattern), tmp_path / "page", videos=1)
+    several = ", ".join(record_files.find(split).files)
+    assert record_clips.source_of(several).files == record_files.find(split).files
 
 
 def test_all_named_rightly(out, tmp_path):

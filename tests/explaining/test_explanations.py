@@ -107,6 +107,7 @@ def test_videos_that_are_damaged_or_too_long(made, capsys):
         ({"method": "lime"}, "method must be one of cam, gradcam. Received: method='lime'"),
         ({"method": "cam", "endpoint": "Mixed_3b"}, "endpoint= is of Grad-CAM"),
         ({"steps": -1}, "steps must be at least 0"),
+        ({"steps": 1}, "at least 2 points: with one, all orders are alike. Received: steps=1"),
     ],
 )
 def test_what_cannot_be(settings, message, made, runs):
@@ -145,16 +146,17 @@ def test_the_page_shows_the_sums(explained, tmp_path):
 
 
 def test_on_the_command_line(made, runs, tmp_path, capsys):
-    words = ["explain", str(made / "a.mp4"), f"--output={tmp_path / 'x.png'}", f"--rgb={runs['rgb']}", "--stream=rgb"]
-    assert cli.main([*words, "--label=left", "--faithfulness=1"]) == 0
+    picture = tmp_path / "new folder" / "x.png"
+    words = ["explain", str(made / "a.mp4"), f"--output={picture}", f"--rgb={runs['rgb']}", "--stream=rgb"]
+    assert cli.main([*words, "--label=left", "--faithfulness=2"]) == 0
     printed = capsys.readouterr().out
     sums = re.search(r"sum of the map (\S+) \+ bias (\S+) = (\S+); logit (\S+)", printed)
     one, two, total, logit = map(float, sums.groups())
     assert one + two == pytest.approx(total, abs=2e-4)
     assert total == pytest.approx(logit, abs=2e-4)
     assert "left (asked for)" in printed
-    assert "1 runs with parts hidden" in printed
-    assert (tmp_path / "x.png").stat().st_size > 1000
+    assert "5 runs with parts hidden" in printed
+    assert picture.stat().st_size > 1000
     assert cli.main([*words, "--label=lfet"]) == 1
     assert "near are left. Received: --label='lfet'" in capsys.readouterr().err
     assert cli.main(["explain", str(made / "a.mp4"), "--output=x.jpg"]) == 1
@@ -164,8 +166,11 @@ def test_on_the_command_line(made, runs, tmp_path, capsys):
     assert "must not be the video itself" in capsys.readouterr().err
 
 
-def test_labels_by_name_and_number():
+def test_labels_by_name_and_number(capsys):
     assert explanations.find_label("1", ["b", "0", "1"]) == 2
     assert explanations.find_label("0", ["b", "a"]) == 0
+    assert capsys.readouterr().err == ""
+    assert explanations.find_label("a", ["b", "a", "a"]) == 1
+    assert "'a' names the classes 1, 2; 1 is explained. An index names one" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"one of the 3 names, or its index from 0; near are right. Received: label='"):
         explanations.find_label("rihgt", small_runs.LABELS)

@@ -110,7 +110,7 @@ def test_colours():
 
 def test_on_the_command_line(model, tmp_path, capsys):
     model.save(tmp_path / "x.keras")
-    output = tmp_path / "x.png"
+    output = tmp_path / "new folder" / "x.png"
     assert cli.main(["filters", str(tmp_path / "x.keras"), f"--output={output}"]) == 0
     printed = capsys.readouterr().out
     assert "share of the energy that varies over time: median 0." in printed

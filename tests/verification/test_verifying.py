@@ -1,7 +1,9 @@
 """`verify` against a small mirror: sound, and with one fault of each kind, which its own check has to find."""
 
 import dataclasses
+import errno
 import json
+import os
 import types
 
 import numpy as np
@@ -10,9 +12,16 @@ from made import published, small_records, synthetic
 
 from keras_i3d import cli
 from keras_i3d.errors import WeightsUnreachableError
-from keras_i3d.frechet import LogitNetwork
+from keras_i3d.frechet import Gaussian, LogitNetwork, frechet_distance
 from keras_i3d.specs import RecordSpec
-from keras_i3d.verification import accuracy_checks, published_values, sample_answers, verify, verifying
+from keras_i3d.verification import (
+    accuracy_checks,
+    distance_checks,
+    published_values,
+    sample_answers,
+    verify,
+    verifying,
+)
 from keras_i3d.weights import cache, download, registry
 
 
@@ -202,11 +211,41 @@ def test_a_mirror_of_a_part(part, mirror):
     assert not found.of("deviation")
 
 
+@pytest.mark.parametrize("fault", ["no mirror", "no cache", "full", "full when converted"])
+def test_what_cannot_be_kept_here_is_no_deviation(fault, mirror, tmp_path, monkeypatch):
+    """It says nothing of the published files; each was a DEVIATION, or the end of the command."""
+
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "x.h5"))
+
+    if fault == "no mirror":
+        monkeypatch.setenv("KERAS_I3D_MIRROR", "ftp://x/y")
+    elif fault == "no cache":
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    elif fault == "full":
+        monkeypatch.setattr(download.shutil, "copyfile", full)
+    else:
+        monkeypatch.setattr(cache, "write_h5", full)
+    found = verify("logits" if "converted" in fault else "files")
+    assert not found.of("deviation")
+    assert not found.passed
+    assert names(found.of("skipped")) >= {"files.rgb_imagenet", "files.flow_imagenet"}
+    said = {
+        "no mirror": "KERAS_I3D_MIRROR is an http",
+        "no cache": "Cannot write in the cache folder",
+        "full": "The disk is full",
+        "full when converted": "the disk is full. Free some space",
+    }[fault]
+    assert said in found.unreachable[0]
+    assert said in str(found)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"only": "log"}, "only takes files, logits, fvd, accuracy. Received: 'log'"),
-        ({"only": []}, "Received: none"),
+        ({"only": "log"}, "one of files, logits, fvd, accuracy. Received: only='log'. Leave only= out"),
+        ({"only": []}, "Received: only=''"),
         ({"only": "accuracy"}, "The group accuracy takes records="),
         ({"records": "x"}, "Received: records= alone"),
         ({"rgb": "kinetics"}, "Received: weights alone"),
@@ -259,6 +298,17 @@ def test_accuracy_is_judged_by_the_interval_of_its_videos(monkeypatch):
 
 
 SHARES = {"rgb": 0.70, "flow": 0.55, "fused": 0.74}
+
+
+def test_two_equal_clips_stand_for_any_number():
+    """So that black against white takes a quarter of the time, or less."""
+    rows, found = np.random.default_rng(0).normal(0, 5, (2, 400)).astype("float32"), []
+    for count in (distance_checks.EQUAL, 8, 16):
+        sides = [Gaussian(400), Gaussian(400)]
+        for side, row in zip(sides, rows):
+            side.update(np.stack([row] * count))
+        found.append(frechet_distance(*sides).value)
+    assert found[1:] == pytest.approx([found[0]] * 2, rel=1e-9)
 
 
 @pytest.mark.slow
