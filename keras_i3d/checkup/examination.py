@@ -81,7 +81,7 @@ def _of_folder(folder):
         return
     from keras_i3d.records.video_files import walk
 
-    known = list(_known(folder, DEEP))
+    known = list(_known(folder, DEEP, set()))
     yield from known
     if ("exports", str(folder)) in known:
         return
@@ -97,8 +97,15 @@ def _of_folder(folder):
         yield "unknown", str(folder)
 
 
-def _known(folder, deeper):
-    """Yields (kind, path) of a folder of records, of a run or of an export, and of those in it."""
+def _known(folder, deeper, seen):
+    """Yields (kind, path) of a folder of records, of a run or of an export, and of those in it, each once.
+
+    `seen` gets the folders behind all links; what a link leads to is looked at under its own name if it has one here.
+    """
+    place = os.path.realpath(folder)
+    if place in seen:
+        return
+    seen.add(place)
     from keras_i3d.checkup import export_checks, record_sample
 
     if (folder / RUN).is_file():
@@ -109,10 +116,10 @@ def _known(folder, deeper):
         return
     if record_sample.holds_records(folder):
         yield "records", str(folder)
-    for path in sorted(folder.iterdir()) if deeper else ():
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path)) if deeper else ():
         if path.is_dir() and not path.name.startswith("."):
             try:
-                yield from _known(path, deeper - 1)
+                yield from _known(path, deeper - 1, seen)
             except PermissionError:
                 continue
 

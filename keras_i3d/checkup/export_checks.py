@@ -82,7 +82,7 @@ def _labels(path):
     place = LABELS if (path / GRAPH).is_file() else runtime_files.LABELS
     if not (path / place).is_file():
         return None, place
-    return (path / place).read_text(encoding="utf-8-sig").rstrip("\n").split("\n"), place
+    return (path / place).read_text(encoding="utf-8-sig").removesuffix("\n").split("\n"), place
 
 
 def card(path):
@@ -126,6 +126,8 @@ def labels(path):
         return
     about = _card(path)
     count, digest = about.get("classes", len(names)), about.get("labels_sha256")
+    while len(names) > count and not names[-1]:  # empty lines at its end, as of an editor
+        names.pop()
     if len(names) != count:
         yield fault(
             "export.labels",
@@ -133,17 +135,23 @@ def labels(path):
             "names and classes do not belong together",
             AGAIN,
         )
+    elif digest is None and (path / GRAPH).is_file():
+        return  # once it is loaded, its graph says
     elif digest is None:
-        yield note(
-            "export.labels",
-            f"{len(names)} labels: {some(names)}; no card says by a hash what they were",
-            "so whether somebody put them into another order since is not known from the files",
-            f"nothing, or {AGAIN}, with that hash",
-        )
+        yield _order_not_known(names)
     elif digest_of_labels(names) != digest:
         yield _other_labels(place, "what was written (its hash differs from the card)")
     else:
         yield fine("export.labels", f"{len(names)} labels, as they were written: {some(names)}")
+
+
+def _order_not_known(names):
+    return note(
+        "export.labels",
+        f"{len(names)} labels: {some(names)}; no card says by a hash what they were",
+        "so whether somebody put them into another order since is not known from the files",
+        f"nothing, or {AGAIN}, with that hash",
+    )
 
 
 def _other_labels(place, than):
@@ -156,13 +164,19 @@ def _other_labels(place, than):
 
 
 def _against_graph(path, loaded):
-    """Yields what is wrong with labels that no card has a hash of: the graph names its classes itself."""
+    """Yields what the graph, which names its classes itself, says of labels that no card has a hash of."""
     names, place = _labels(path)
-    if names is None or "labels_sha256" in _card(path) or "facts" not in loaded.signatures:
+    if names is None or "labels_sha256" in _card(path):
+        return
+    if "facts" not in loaded.signatures:
+        yield _order_not_known(names)
         return
     answer = loaded.signatures["facts"](about=tf.constant([""]))["facts"].numpy()[0]
-    if json.loads(answer)["labels"] != names:
+    known = json.loads(answer)["labels"]
+    if names[: len(known)] != known or any(names[len(known) :]):
         yield _other_labels(place, "the list that its graph answers by")
+    else:
+        yield fine("export.labels", f"{len(known)} labels, as its graph answers by them: {some(known)}")
 
 
 def fingerprint(path):

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from keras_i3d.checkup.findings import fine, note, warning
-from keras_i3d.checkup.part_imports import Imports
+from keras_i3d.checkup.part_imports import LATE, Imports
 from keras_i3d.errors import is_installed, one_line, without_credentials
 
 # By extra: the module that is looked for, its distribution, and what it is for.
@@ -69,6 +69,15 @@ def optional_parts(imports=None):
         yield fine("environment.optional", f"optional parts: {', '.join(listed)}")
     for part, whys in broken.items():
         _, distribution, use = PARTS[part]
+        if whys[0].startswith(LATE):  # which a busy machine does to what is whole
+            yield warning(
+                "environment.broken",
+                f"{distribution}{_version(distribution)} is installed, and its import was given up: {whys[0]}",
+                f"what needs it is slow to start, or hangs: {use}",
+                "try again when nothing else runs here; if it is the same then: "
+                f"pip uninstall -y {distribution}; pip install 'keras-i3d[{part}]'",
+            )
+            continue
         yield warning(
             "environment.broken",
             f"{distribution}{_version(distribution)} is installed and cannot be imported: {_shown(whys[0])}",

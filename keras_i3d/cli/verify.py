@@ -31,6 +31,8 @@ from absl import flags
 
 from keras_i3d.cli import UsageError, start
 
+GROUPS = ("files", "logits", "fvd", "accuracy")  # of `verification`, which imports Keras
+
 FLAGS = flags.FlagValues()
 flags.DEFINE_list("only", None, "", FLAGS)
 flags.DEFINE_bool("offline", False, "", FLAGS)
@@ -47,6 +49,9 @@ def main(arguments):
     """Prints each check; returns 0 if all that ran is as expected, else 1."""
     if arguments:
         raise UsageError(f"verify takes flags alone. Received: {arguments}")
+    unknown = [name for name in FLAGS.only or () if name not in GROUPS]
+    if unknown or FLAGS.only == []:
+        raise UsageError(f"--only takes groups of {', '.join(GROUPS)}. Received: --only={','.join(unknown)}")
     start()
     from keras_i3d.verification import verify
 

@@ -72,6 +72,16 @@ def test_a_folder_that_holds_several_kinds(tmp_path, monkeypatch):
     assert (told.records, told.videos[-1]) == ((records,), f"{records}/source.mp4")
 
 
+def test_links_in_a_folder(tmp_path):
+    """A run was looked at twice, under its own name and under that of a link to it."""
+    (tmp_path / "runs/rgb").mkdir(parents=True)
+    (tmp_path / "runs/rgb/run.json").write_text("{}")
+    (tmp_path / "runs/last").symlink_to("rgb")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert examination.told_apart([str(tmp_path)]).runs == (str(tmp_path / "runs/rgb"),)
+    assert examination.told_apart([str(tmp_path / "runs/last")]).runs == (str(tmp_path / "runs/last"),)
+
+
 def test_text_json_and_status(tmp_path, monkeypatch, capsys):
     path = sick.video(tmp_path / "a.mp4", sick.moving(70))
     monkeypatch.setattr(video_sample, "PAIRS", 1)

@@ -74,7 +74,19 @@ def test_labels_in_another_order(copy):
     (copy / "assets/labels.txt").write_bytes("\ufeffleft\r\nright\r\nup\r\n".encode())  # an editor's, in their order
     assert sick.wrong(files_alone(copy)) == {}
     without_digest(copy)
-    assert sick.said(files_alone(copy), "export.labels").level == "note"
+    assert "export.labels" not in {finding.code for finding in files_alone(copy)}  # its graph is asked
+    assert sick.said(list(export_checks.answers(copy)), "export.labels").level == "note"  # and does not say
+
+
+def test_an_empty_label_at_the_end(copy):
+    """It was told as a label too few."""
+    (copy / "assets/labels.txt").write_text("left\nright\n\n")
+    file = copy / "assets.extra/keras_i3d.json"
+    card = json.loads(file.read_text()) | {"labels_sha256": hashlib.sha256(b"left\nright\n\n").hexdigest()}
+    file.write_text(json.dumps(card))
+    assert {finding.level for finding in files_alone(copy)} == {"fine"}
+    (copy / "assets/labels.txt").write_text("left\nright\n\n\n\n")  # an editor's empty lines
+    assert {finding.level for finding in files_alone(copy)} == {"fine"}
 
 
 def test_labels_of_an_earlier_version_against_the_graph(copy):
@@ -88,7 +100,10 @@ def test_labels_of_an_earlier_version_against_the_graph(copy):
     for digest in (True, False):
         assert sick.wrong(export_checks.answers(copy)) == {}
         if digest:
+            (copy / "assets").mkdir(exist_ok=True)
+            (copy / "assets/labels.txt").write_text("left\nright\nup\n")
             without_digest(copy)
+    assert sick.said(list(export_checks.answers(copy)), "export.labels").level == "fine"
     (copy / "assets").mkdir(exist_ok=True)
     (copy / "assets/labels.txt").write_text("right\nleft\nup\n")
     found = list(export_checks.answers(copy))

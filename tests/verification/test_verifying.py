@@ -369,3 +369,14 @@ def test_logits_that_are_nan_deviate_and_the_report_is_written(mirror, tmp_path,
     assert {"logits.rgb.norm", "logits.sum.top5", "fvd.noise", "fvd.solid"} <= names(found.of("deviation"))
     assert {check["measured"] for check in json.loads((tmp_path / "report.json").read_text())["checks"][8:9]} == {"nan"}
     assert "NaN" in found.of("deviation")[-1].note
+
+
+@pytest.mark.parametrize("given", ["fiels", "files,x", ""])
+def test_a_wrong_group_is_refused_before_keras_is_imported(given, monkeypatch, capsys):
+    from keras_i3d import verification
+    from keras_i3d.cli import verify as verb
+
+    assert verb.GROUPS == verification.GROUPS
+    monkeypatch.setattr(verb, "start", None)
+    assert cli.main(["verify", f"--only={given}"]) == 2
+    assert "--only takes groups of files, logits, fvd, accuracy" in capsys.readouterr().err
