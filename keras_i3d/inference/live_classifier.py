@@ -3,7 +3,7 @@
 import contextlib
 import threading
 
-from keras_i3d.errors import notice
+from keras_i3d.errors import VideoError, notice
 from keras_i3d.inference import chunks
 from keras_i3d.inference.backlog import Backlog, Block
 from keras_i3d.inference.classifier import Classifier
@@ -35,8 +35,8 @@ class LiveClassifier:
     newest frames; and where even that does not do, the oldest steps that wait are dropped. Both are counted in each
     answer, and drops are said in a line. After a gap the answers begin anew: no window and no row reaches over it.
 
-    A source that ends before its first answer has one, of all its frames, as `Classifier` gives it: fewer than a
-    network takes are looped, and a line says so.
+    A source without a gap that ends before its first answer has one, of all its frames, as `Classifier` gives it: fewer
+    than a network takes are looped, and a line says so.
 
     Args:
         classifier: a Classifier, which has the networks, the labels and how flow is computed.
@@ -88,7 +88,8 @@ class LiveClassifier:
             source: as for `video.live_sources.find`: a path, "-", a camera, a URL, or a binary file object.
 
         Raises:
-            VideoError: the source cannot be opened, breaks off, or has one frame alone where flow is asked for.
+            VideoError: the source cannot be opened, breaks off, has one frame alone where flow is asked for, or gaps
+                between parts that are all too short for an answer.
             ValueError: a source that is none, or logits that are not finite.
         """
         found = live_sources.find(source)
@@ -172,7 +173,8 @@ class _Watch:
             # The newest frames alone if the video does not wait; and rows all at once, which takes less.
             yield from self._told(self.segment.due())
             self._say_drops()
-        yield from self._finished(whole=error is None and not (self.given or self.backlog.stopped))
+        is_whole = error is None and not (self.given or self.backlog.stopped or self.segments > 1)
+        yield from self._finished(whole=is_whole)
         if error is not None:
             raise error
         self._say_end()
@@ -225,6 +227,8 @@ class _Watch:
     def _say_end(self):
         name = self.reader.name
         if not self.given and not self.backlog.stopped:
+            if self.segments > 1:
+                raise VideoError(name, f"none of its {self.segments} parts without a gap is long enough for an answer")
             raise chunks.too_short_for_flow(name)
         told = [f"{counted(self.given, 'answer')} of {self.backlog.newest:.2f} s"]
         if self.backlog.dropped:

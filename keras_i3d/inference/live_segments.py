@@ -271,7 +271,7 @@ class Windows(_Segment):
         """Yields a Due of the last frames if they are in none; `unanswered` is how many are too few for one.
 
         None if it is `late`: where steps behind them were dropped, there is no time for what is not the newest. If the
-        source is this `whole` segment, too few are looped.
+        source is this `whole` segment, the Due is of all frames, and too few are looped.
         """
         if late:
             self.unanswered = self.frames - (self._answered or 0)
@@ -281,11 +281,14 @@ class Windows(_Segment):
         if not is_looped and any(seen.few is not None for seen in self.streams.values()):
             self.unanswered = self.frames
             return
-        yield self._answer()
+        yield self._answer(whole)
 
-    def _answer(self):
-        for stream, seen in self.streams.items():
-            seen.forget(seen.seen - self.settings.lengths[stream])
+    def _answer(self, whole=False):
+        for stream, seen, _, family in self._parts():
+            # What looks at a clip as a whole takes no more than `chunk_frames`, and a window is never longer.
+            is_too_long = family.halo is None and seen.seen > self.settings.classifier.chunk_frames
+            if not whole or is_too_long:
+                seen.forget(seen.seen - self.settings.lengths[stream])
         self._answered = self.frames
         return super()._answer()
 
@@ -334,7 +337,8 @@ class RowsInOrder(_Segment):
         if self._ready:
             yield self._joined(self._ready)
         if whole and not self._row:
-            super().add(self._rest)
+            if self._rest:
+                super().add(self._rest)
             self._rest = []
             if all(seen.come for seen in self.streams.values()):
                 self._row = 1

@@ -163,11 +163,11 @@ def test_last_answers_come_before_an_error(live_rgb):
 
 
 @pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize(("frames", "stride"), [(6, 1), (9, 1), (11, 1), (15, 2)])
+@pytest.mark.parametrize(("frames", "stride"), [(6, 1), (8, 1), (9, 1), (11, 1), (15, 2)])
 def test_a_source_too_short_for_an_answer_has_that_of_classify(
     frames, stride, exact, live_both, monkeypatch, tmp_path, capsys
 ):
-    """Of 9 frames the flow alone is too short; 11 are enough, but of no whole step; of 15, 8 are seen."""
+    """8 are a whole step; of 9 the flow alone is too short; 11 are enough, but of no whole step; of 15, 8 are seen."""
     for stream, clip in live_both.clips.items():
         monkeypatch.setitem(live_both.clips, stream, dataclasses.replace(clip, frame_stride=stride))
     (tmp_path / "x.ts").write_bytes(live_networks.film(frames))
@@ -183,6 +183,28 @@ def test_a_source_too_short_for_an_answer_has_that_of_classify(
     assert said[-1].endswith(f"x.ts: 1 answer of {frames / 25:.2f} s")
 
 
+def test_a_short_source_has_that_of_classify_also_if_windows_differ(live_both, monkeypatch, tmp_path):
+    """25 frames are more than the window of rgb, and fewer than that of flow, which sees every second of 32."""
+    monkeypatch.setitem(live_both.clips, "flow", dataclasses.replace(live_both.clips["flow"], frame_stride=2))
+    (tmp_path / "x.ts").write_bytes(live_networks.film(25))
+    expected = live_both(tmp_path / "x.ts")
+    watch = LiveClassifier(live_both)
+    (answer,) = watch.answers(tmp_path / "x.ts")
+    assert (answer.start, answer.end) == (0, 1)
+    for stream, logits in expected.stream_logits.items():
+        assert np.abs(answer.stream_logits[stream] - logits).max() < 1e-5
+    # What takes no more at once has its window.
+    families = watch.settings.families
+    monkeypatch.setitem(families, "rgb", dataclasses.replace(families["rgb"], halo=None))
+    monkeypatch.setattr(live_both, "chunk_frames", 20)
+    seen = np.stack([chunks.centre_crop(each, 32) for each in video.read(tmp_path / "x.ts", 25, 40)])[-16:]
+    clip = live_both.clips["rgb"].prepared(seen)
+    (answer,) = watch.answers(tmp_path / "x.ts")
+    of_window = chunks.score(live_both.models["rgb"], families["rgb"], clip)
+    assert np.abs(answer.stream_logits["rgb"] - of_window).max() < 1e-5
+    assert np.abs(answer.stream_logits["flow"] - expected.stream_logits["flow"]).max() < 1e-5
+
+
 def test_a_single_frame_has_no_flow(live_both, live_rgb, tmp_path):
     (tmp_path / "x.ts").write_bytes(live_networks.film(1))
     for exact in (False, True):
@@ -190,6 +212,15 @@ def test_a_single_frame_has_no_flow(live_both, live_rgb, tmp_path):
             [*LiveClassifier(live_both, exact=exact).answers(tmp_path / "x.ts")]
         (answer,) = LiveClassifier(live_rgb, exact=exact).answers(tmp_path / "x.ts")
         assert answer.looped == 9
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_short_parts_around_a_gap_have_no_answer(exact, live_rgb, tmp_path):
+    """One of the last part, looped, would pass for one of all frames, as a part of one frame would for the source."""
+    times = [40 * i + 40_000 * (i >= 5) for i in range(10)]
+    (tmp_path / "x.mkv").write_bytes(films.film([films.picture(i) for i in range(10)], "matroska", times=times))
+    with pytest.raises(VideoError, match="none of its 2 parts without a gap is long enough for an answer"):
+        [*LiveClassifier(live_rgb, exact=exact).answers(tmp_path / "x.mkv")]
 
 
 def test_what_is_stopped_or_breaks_off_is_not_looped(live_rgb, tmp_path, capsys):
