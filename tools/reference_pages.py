@@ -78,7 +78,14 @@ PAGES = {
                 "keras_i3d",
                 (
                     *("KerasI3DError", "VideoError", "BuildError", "WeightsError", "WeightsUnreachableError"),
-                    *("ServerError", "TrainingError", "EvaluationError", "FeaturesError", "ExportError"),
+                    *(
+                        "WeightsCacheError",
+                        "ServerError",
+                        "TrainingError",
+                        "EvaluationError",
+                        "FeaturesError",
+                        "ExportError",
+                    ),
                 ),
             ),
         ),

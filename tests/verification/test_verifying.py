@@ -290,7 +290,7 @@ def test_accuracy_is_judged_by_the_interval_of_its_videos(monkeypatch):
         "accuracy.fused.top5": "as expected",  # 91.3
     }
     assert outcomes["accuracy.rgb.top1"].check.tolerance == pytest.approx(1 + 2.84, abs=0.01)
-    assert outcomes["accuracy.rgb.top1"].note == "1000 videos of test, 3 not scored"
+    assert outcomes["accuracy.rgb.top1"].note == "1,000 videos of test, 3 not scored"
     settings["flow"] = "kinetics-scratch"
     fused = verify("accuracy", **settings).outcomes[4]
     assert fused.status == "skipped"

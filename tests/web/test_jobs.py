@@ -147,7 +147,7 @@ def test_what_failed_takes_no_place_and_keeps_its_line(make):
     film = found.add(good, "film", lambda: 1 / 0)
     assert wait(lambda: film.state == "failed" and found._working is None)
     assert good.folder.exists()
-    with pytest.raises(jobs.FullError, match="1 videos are here already"):
+    with pytest.raises(jobs.FullError, match="1 video is here already"):
         found.new("c")
     assert found.remove(broken.id)
 

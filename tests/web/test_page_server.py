@@ -170,7 +170,7 @@ def test_no_room(server, monkeypatch, place):
     held = server.page.jobs.new("held")
     response = paged.send(server.url, b"x")
     assert response.status_code == 503
-    assert "videos are here already" in response.json()["error"]
+    assert "1 video is here already" in response.json()["error"]
     server.page.jobs.remove(held.id)
     assert emptied(place)
 
