@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 
-from keras_i3d.errors import missing_package, notice
+from keras_i3d import lacking_characters
+from keras_i3d.errors import missing_package
 
 INK, FAINT, WRONG = "#1f2937", "#9ca3af", "#c2410c"
 COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#db2777")
@@ -16,9 +17,6 @@ COUNTED = 15  # classes up to which it has numbers
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds from one to the next
 MOST_TICKS = 12
 MISSING = r"Glyph (\d+) .*missing from"  # how matplotlib warns of a character that its font lacks
-SHOWN = 10  # of such characters
-
-_told = set()  # such characters that a notice was given of
 
 
 def matplotlib(what="The report of an evaluation"):
@@ -251,8 +249,5 @@ def _png(figure):
             lacking.add(chr(int(found[1])))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if new := sorted(lacking - _told):
-        _told.update(new)
-        some = " ".join(new[:SHOWN]) + (" ..." if len(new) > SHOWN else "")
-        notice(f"the font of the charts lacks {some}, where it has boxes; the tables have them")
+    lacking_characters.tell(lacking, "the font of the charts lacks {}, where it has boxes; the tables have them")
     return file.getvalue()

@@ -10,8 +10,8 @@ import textwrap
 
 import numpy as np
 
-from keras_i3d import atomic, paths
-from keras_i3d.errors import missing_package, notice
+from keras_i3d import atomic, lacking_characters, paths
+from keras_i3d.errors import missing_package
 from keras_i3d.specs import FPS
 
 QUANTILE = 0.999  # of the speeds of a clip, that is painted in full colour
@@ -20,9 +20,6 @@ WHEEL_SIDE = 44  # pixels of the legend's wheel
 FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc", "msgothic.ttc")
 FONT_SIZE = 9  # of these, about as wide as the built-in one
 NO_CHARACTER = "\uffff"  # what no font has
-SHOWN = 10  # of characters that are lacking
-
-_told = set()  # characters that a notice was given of
 
 # Steps of each colour range of the wheel: red to yellow, green, cyan, blue, magenta, red
 # (Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011).
@@ -259,10 +256,7 @@ def text_line(text, width):
     """
     image_module, draw_module = _pillow("Image"), _pillow("ImageDraw")
     font, lacking = _font(frozenset(each for each in text if not each.isascii()))
-    if new := sorted(lacking - _told):
-        _told.update(new)
-        some = " ".join(new[:SHOWN]) + (" ..." if len(new) > SHOWN else "")
-        notice(f"the fonts of pictures lack {some}, where they have boxes")
+    lacking_characters.tell(lacking, "the fonts of pictures lack {}, where they have boxes")
     size = max((width - 4) // 6, 1)  # characters of the built-in font in a line
     lines = textwrap.wrap(text, size) or [""]
     image = image_module.new("RGB", (width, 14 * len(lines)), "white")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_i3d import visualize
+from keras_i3d import lacking_characters, visualize
 
 
 def test_still_is_white_and_directions_have_their_hues():
@@ -136,7 +136,7 @@ def test_the_wheel_of_an_animation_is_the_same_in_each_picture(tmp_path):
 
 def test_characters_beyond_ascii(monkeypatch, capsys):
     """Each was a box, in silence: of any label but an English one."""
-    monkeypatch.setattr(visualize, "_told", set())
+    monkeypatch.setattr(lacking_characters, "_told", set())
     plain, other = (visualize.text_line(text, 100) for text in ("ecole", "\u00e9cole"))
     boxes = visualize.text_line("\U000f0000", 100)
     assert "keras_i3d: the fonts of pictures lack \U000f0000, where they have boxes\n" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import site_pages
 from keras_i3d import network_cards
 from keras_i3d.models import families
 from keras_i3d.models.family import without_memory
+from keras_i3d.plurals import counted
 from keras_i3d.specs import INPUT_CHANNELS
 
 NOT_KNOWN = "-"
@@ -140,7 +141,7 @@ def _takes(known):
             f"{'; '.join(scale)} | {of_stream['parameters']:,} | {of_stream['multiply_adds'] / 1e9:,.2f} G |"
         )
     head = "| stream | clip | values | trainable parameters | multiply-adds of a clip |\n|---|---|---|---|---|"
-    least = f"At least {_count(known['min_frames'], 'frame')} of {known['min_size']} pixels."
+    least = f"At least {counted(known['min_frames'], 'frame')} of {known['min_size']} pixels."
     return "\n".join([head, *lines]) + f"\n\n{least} {_long(known)}"
 
 
@@ -148,9 +149,9 @@ def _long(known):
     if known["halo"] is None:
         return "A step sees the whole clip, so that a long video goes through in one pass, or in views."
     if known["answer"] == "last":
-        return f"A long video goes through in chunks. A step is {_count(known['step'], 'frame')} and all before it."
-    around = f"{_count(known['halo'], 'step')} more on each side" if known["halo"] else "no other"
-    return f"A long video goes through in chunks. A step is {_count(known['step'], 'frame')}, and depends on {around}."
+        return f"A long video goes through in chunks. A step is {counted(known['step'], 'frame')} and all before it."
+    around = f"{counted(known['halo'], 'step')} more on each side" if known["halo"] else "no other"
+    return f"A long video goes through in chunks. A step is {counted(known['step'], 'frame')}, and depends on {around}."
 
 
 def _accuracy(rows):
@@ -265,7 +266,3 @@ def _list(values):
 def _series(names_of_forms):
     *before, last = names_of_forms
     return f"{', '.join(before)} and {last}" if before else last
-
-
-def _count(number, unit):
-    return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -78,14 +78,8 @@ PAGES = {
                 "keras_i3d",
                 (
                     *("KerasI3DError", "VideoError", "BuildError", "WeightsError", "WeightsUnreachableError"),
-                    *(
-                        "WeightsCacheError",
-                        "ServerError",
-                        "TrainingError",
-                        "EvaluationError",
-                        "FeaturesError",
-                        "ExportError",
-                    ),
+                    *("WeightsCacheError", "ServerError", "TrainingError", "EvaluationError"),
+                    *("FeaturesError", "ExportError"),
                 ),
             ),
         ),

@@ -269,7 +269,7 @@ def motion(seen, _family, clip, _network):
     mean, beyond = clipped(seen.flow, bound)
     found = (
         f"motion: {mean:.2g} pixels per frame on average at a short side of {clip.short_side}, {beyond:.1%} beyond "
-        f"{bound:g} (of {len(seen.flow)} pair{'s' * (len(seen.flow) > 1)})"
+        f"{bound:g} (of {counted(len(seen.flow), 'pair')})"
     )
     if beyond > CLIPPED:
         yield warning(

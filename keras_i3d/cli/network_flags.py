@@ -29,4 +29,4 @@ def define(values, precision=None, runtime=True):
 
 def settings(values, *names):
     """{argument: value} of what was given, for `Classifier` or `explain`; with `names`, of these flags too."""
-    return {name: values[name].value for name in (*NAMES, *names) if name in values}
+    return {name: values[name].value for name in (*filter(values.__contains__, NAMES), *names)}

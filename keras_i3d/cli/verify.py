@@ -2,7 +2,7 @@
 
 It fetches DeepMind's weights and the sample of their repository, some 250 MB, and checks the files, the logits of the
 sample, and published Frechet video distances. Each check prints what was expected, what was measured, and how far off
-it may be. On two cores all of it takes five to fifteen minutes.
+it may be. On two cores all of it should take five to fifteen minutes.
 
   --only=GROUP[,GROUP...]     files, logits, fvd, accuracy; logits and fvd check the files that they need; default: all
                               but accuracy, and accuracy if --records is given

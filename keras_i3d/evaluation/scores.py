@@ -10,6 +10,7 @@ import numpy as np
 from keras_i3d import atomic, paths, stored, threshold_files
 from keras_i3d.errors import one_line
 from keras_i3d.evaluation.truths import MOMENTS
+from keras_i3d.plurals import counted
 from keras_i3d.specs import LABELLINGS
 from keras_i3d.version import __version__
 
@@ -118,11 +119,11 @@ class Scores:
     def counts(self):
         """Says how many videos the numbers are of, and how many are not among them."""
         parts = [
-            f"{self.damaged} damaged record{'' if self.damaged == 1 else 's'} dropped",
+            f"{counted(self.damaged, 'damaged record')} dropped",
             f"{len(self.failed)} failed and {len(self.missing)} missing when the records were built",
         ]
         if self.damage.get("cut"):
-            parts.append(f"{self.damage['cut']} file{'s' if self.damage['cut'] > 1 else ''} cut, whose rest is unknown")
+            parts.append(f"{counted(self.damage['cut'], 'file')} cut, whose rest is unknown")
         return f"{len(self.ids)} videos, {self.not_scored} not scored: " + "; ".join(parts)
 
     def save(self, path):

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from keras_i3d import paths
+from keras_i3d.plurals import counted
 from keras_i3d.specs import ordinal
 
 FURTHEST = 32  # rows that one file may be later than the other
@@ -358,14 +359,14 @@ def _row_words(fit):
     if lag:
         first, second, rows = ("theirs", "ours", lag) if lag > 0 else ("ours", "theirs", -lag)
         yield (
-            f"{first} begins {rows} row{'' if rows == 1 else 's'} later (its row 0 is row {rows} of {second}): the "
+            f"{first} begins {counted(rows, 'row')} later (its row 0 is row {rows} of {second}): the "
             "window or its offset differs"
         )
     behind = others - lag - many
     if behind and many != others:
         which, rows = ("ours", behind) if behind > 0 else ("theirs", -behind)
         yield (
-            f"{which} has {rows} row{'' if rows == 1 else 's'} more at the end: the tail, the last window or flow's "
+            f"{which} has {counted(rows, 'row')} more at the end: the tail, the last window or flow's "
             "missing field differs"
         )
 

@@ -1,7 +1,7 @@
 """A pair of frames from its coarsest level to its finest, in one compiled call.
 
-The engine asks Python for its lock twice a pair then, and not once a step: flow goes on at its own rate while another
-thread imports, loads weights or feeds a network.
+The engine takes Python's lock a few times a pair then, and not for each step: flow goes on at its own rate while
+another thread imports, loads weights or feeds a network.
 
 Importing this module imports Numba.
 """

@@ -127,9 +127,10 @@ class _Solver:
     def __init__(self, shape, params, compiled):
         kernels, self.solve = compiled.kernels, compiled.coarse_to_fine.solve
         self.sizes = _pyramid(shape, params)
+        self.levels = np.array(self.sizes, np.int64)
         pitches = [int(kernels.pitch_of(w)) for _, w in self.sizes]
         planes = [(h + 2) * pitch for (h, _), pitch in zip(self.sizes, pitches)]
-        self.starts = np.cumsum([0, *planes])
+        self.starts = np.cumsum([0, *planes], dtype=np.int64)
         self.pair = _zeros(self.starts[-1]), _zeros(self.starts[-1])
         # Where the frames of a pair go, in the finest level of both pyramids.
         self.frames = [_inside(levels[: planes[0]], *shape) for levels in self.pair]
@@ -150,8 +151,7 @@ class _Solver:
             place[:] = frame
         flow = np.empty((*previous.shape, 2), np.float32)
         buffers = self.data, self.copy, self.aprons, self.shifts, self.columns, self.edges
-        sizes = np.array(self.sizes)
-        self.solve(sizes, self.starts, self.pair, *self.states, *buffers, self.steps, self.schedule, flow)
+        self.solve(self.levels, self.starts, self.pair, *self.states, *buffers, self.steps, self.schedule, flow)
         return flow
 
 

@@ -12,7 +12,8 @@ import pytest
 from made import ROOT, films
 
 from keras_i3d import VideoError, video
-from keras_i3d.video import decoding
+from keras_i3d.video import decoding, live_sources
+from keras_i3d.video.live_reader import LiveDecoder
 
 PICTURES = [films.picture(i) for i in range(30)]
 H264 = films.film(PICTURES, "mp4", "libx264", b_frames=2, gap=10)
@@ -162,8 +163,18 @@ def test_a_file_cut_short_says_so(name, streamable):
 
 @pytest.mark.parametrize(("container", "codec"), [("mpeg", "mpeg1video"), ("vob", "mpeg2video"), ("flv", "flv")])
 def test_formats_that_say_their_streams_late(container, codec):
-    """PyAV before 18 crashes there if it is given options of streams."""
     assert len(video.read(films.film(PICTURES, container, codec), None, None)) == 30
+
+
+def test_no_options_of_streams_are_given(monkeypatch):
+    """PyAV before 18 crashes if it is given some, `options` among them, where streams are found late."""
+    given, opened = [], av.open
+    monkeypatch.setattr(av, "open", lambda *args, **settings: given.append(settings) or opened(*args, **settings))
+    assert len(video.read(H264)) == 30
+    assert given
+    given += [LiveDecoder(live_sources.find(url), 1, None)._settings() for url in ("http://x/1", "rtsp://x/1")]
+    assert [settings for settings in given if {"options", "stream_options"} & set(settings)] == []
+    assert all(settings["container_options"] for settings in given)
 
 
 def test_only_who_comes_to_the_end_finds_it_cut_short():

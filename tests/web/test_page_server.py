@@ -1,5 +1,6 @@
 """`keras-i3d web`: the server asked as its page asks it, and as others do."""
 
+import asyncio
 import json
 import os
 import re
@@ -49,13 +50,23 @@ def sent(server, made):
     requests.delete(f"{server.url}/videos/{identifier}", headers=HEADER, timeout=9)
 
 
-def emptied(place):
-    """Whether nothing is left in the folder of the videos."""
+def until(condition):
+    """Whether it comes to be true within seconds."""
     for _ in range(200):
-        if not list(place.iterdir()):
+        if condition():
             return True
         time.sleep(0.02)
     return False
+
+
+def begun(place):
+    """Whether a video has begun to come, which has its folder then."""
+    return until(lambda: list(place.iterdir()))
+
+
+def emptied(place):
+    """Whether nothing is left in the folder of the videos."""
+    return until(lambda: not list(place.iterdir()))
 
 
 def test_the_way_of_a_video(server, sent, place):
@@ -198,10 +209,7 @@ def test_a_file_that_comes_too_slowly_makes_room(server, monkeypatch, place):
 
     def parts():
         yield b"x"
-        for _ in range(200):
-            if list(place.iterdir()):
-                break
-            time.sleep(0.02)
+        assert begun(place)
         held.append(server.page.jobs.new("other"))
         yield b"y"
 
@@ -212,16 +220,28 @@ def test_a_file_that_comes_too_slowly_makes_room(server, monkeypatch, place):
     assert emptied(place)
 
 
+def test_no_more_is_read_of_a_video_that_made_room(server, place):
+    job, read = server.page.jobs.new("a.mp4"), []
+
+    async def parts():
+        for number in range(3):
+            read.append(number)
+            if number == 1:
+                server.page.jobs.remove(job.id)
+            yield b"x"
+
+    request = types.SimpleNamespace(stream=parts)
+    assert asyncio.run(server.page._received(request, job)) is False
+    assert read == [0, 1]
+    assert emptied(place)
+
+
 def test_a_file_whose_sender_leaves(server, place, capfd):
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST /videos?name=a.mp4 HTTP/1.1\r\nHost: {host}\r\nX-Keras-I3D: x\r\nContent-Length: 9999\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 99)
-        for _ in range(200):
-            if list(place.iterdir()):
-                break
-            time.sleep(0.02)
-        assert list(place.iterdir())
+        assert begun(place)
     assert emptied(place)
     assert "Traceback" not in capfd.readouterr().err
 
